@@ -1,0 +1,1 @@
+"""The two services of the face search backend and what they share."""

@@ -1,0 +1,1 @@
+"""Settings, errors, ids, the API key, logging: what every service needs."""

@@ -1,0 +1,76 @@
+"""What a face is, in the words of the domain. No I/O, no HTTP, no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embedding = NDArray[np.float32]
+"""(dim,) float32, L2-normalised."""
+
+Landmarks = tuple[tuple[float, float], ...]
+"""Five (x, y) points in pixels: left eye, right eye, nose, left and right corner of the mouth."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundingBox:
+    """A rectangle in pixels of the upright image, origin top left, to a tenth of a pixel."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    @classmethod
+    def clipped(cls, xyxy: Any, width: int, height: int) -> BoundingBox:
+        """Round `xyxy` (four numbers) to 0.1 px and clip it to a `width` × `height` image."""
+        x1, y1, x2, y2 = (float(v) for v in xyxy)
+        return cls(
+            round(min(max(x1, 0.0), width), 1),
+            round(min(max(y1, 0.0), height), 1),
+            round(min(max(x2, 0.0), width), 1),
+            round(min(max(y2, 0.0), height), 1),
+        )
+
+    @property
+    def area(self) -> float:
+        """In square pixels; 0 for an empty or inverted box."""
+        return max(0.0, self.x2 - self.x1) * max(0.0, self.y2 - self.y1)
+
+    def iou(self, other: BoundingBox) -> float:
+        """Intersection over union, 0..1 (Jaccard index of the two areas)."""
+        width = min(self.x2, other.x2) - max(self.x1, other.x1)
+        height = min(self.y2, other.y2) - max(self.y1, other.y1)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area + other.area - shared)
+
+    def as_list(self) -> list[float]:
+        """`[x1, y1, x2, y2]`, as the API writes it."""
+        return [self.x1, self.y1, self.x2, self.y2]
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face found in an image.
+
+    `score` is the detector's confidence, 0..1. `embedding` is None until the face is embedded.
+    """
+
+    bbox: BoundingBox
+    score: float
+    landmarks: Landmarks
+    embedding: Embedding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FacesInImage:
+    """What the runner says of one image: its size in pixels, upright, and its faces, best score first."""
+
+    width: int
+    height: int
+    faces: tuple[Face, ...]

@@ -1,0 +1,1 @@
+"""From image bytes to faces: the only CPU- or GPU-bound part."""

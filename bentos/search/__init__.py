@@ -1,0 +1,1 @@
+"""image-search: finds the photos that show the person of a selfie."""

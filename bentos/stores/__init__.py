@@ -1,0 +1,1 @@
+"""Where vectors, metadata and images live, behind one Protocol each."""

@@ -1,0 +1,300 @@
+"""What the domain asks of its stores: three Protocols, and the values that cross them.
+
+Truth and copies. `MetadataStore` is the truth. `VectorStore` is derived from it and can be rebuilt.
+`ImageStore` holds the uploaded bytes, unchanged, under the photo's id.
+
+Order. A write goes metadata (pending) → vectors → metadata (indexed); a removal goes metadata
+(removing) → vectors → metadata (gone). Whatever a crash leaves behind, the metadata says what is
+unfinished, and repeating the call finishes it.
+
+Leases. No two writers work on one photo at once: whatever is begun on a photo holds its lease until
+it is finished. The lease expires by itself, so that a crashed writer blocks nobody for long. A writer
+whose lease was taken over is told so by `LeaseLost` and may not report success.
+
+Every method may raise `DependencyUnavailable`, within the timeout of its settings; none waits for ever.
+Implementations are safe for concurrent use by the tasks of one event loop.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from bentos.common.faces import BoundingBox, Embedding, Face, Landmarks
+
+PhotoStatus = Literal["indexed", "partial", "detected", "no_faces", "failed"]
+"""What `/embed_status/` says of a photo.
+
+`failed`: work on it was begun and never finished. `no_faces`: none is recorded. `detected`: none of its
+faces is indexed. `partial`: some are. `indexed`: all are. Faces in state `removing` do not count.
+"""
+
+FaceState = Literal["detected", "pending", "indexed", "removing"]
+
+
+class PhotoBusy(Exception):
+    """Another writer holds the photo's lease. Try again shortly."""
+
+
+class LeaseLost(Exception):
+    """The lease expired and another writer took the photo over; what was begun is not finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to change a photo, for `seconds` from the moment that a `begin_*` call grants it."""
+
+    seconds: float
+    token: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRecord:
+    """A face as the metadata know it."""
+
+    face_id: str
+    bbox: BoundingBox
+    score: float
+    landmarks: Landmarks
+    state: FaceState = "detected"
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """A photo as the metadata know it; `width` and `height` in pixels, None until its detection is finished.
+
+    `faces` are ordered by score, best first, ties by `face_id`, and include those in state `removing`.
+    """
+
+    photo_id: str
+    collection_id: str | None
+    image_sha256: str
+    width: int | None
+    height: int | None
+    faces: tuple[FaceRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoSummary:
+    """One row of `/embed_status/`."""
+
+    photo_id: str
+    collection_id: str | None
+    status: PhotoStatus
+    faces_detected: int
+    faces_indexed: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoPage:
+    """A part of a listing, newest first, ties by `photo_id`; `total` counts all that the filter matches."""
+
+    items: tuple[PhotoSummary, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalBatch:
+    """Photos whose removal has begun, and how many more match but are held by another writer just now."""
+
+    photo_ids: tuple[str, ...]
+    busy: int
+
+
+class MetadataStore(Protocol):
+    """Photos, their faces, and how far the work on each has come."""
+
+    async def open(self) -> None:
+        """Connect. Raises `DependencyUnavailable` when the store cannot be reached or has no schema."""
+
+    async def close(self) -> None:
+        """Let go of every connection. Safe to call twice."""
+
+    async def photo(self, photo_id: str) -> PhotoRecord | None:
+        """The photo with its faces, or None."""
+
+    async def photo_of_face(self, face_id: str) -> PhotoRecord | None:
+        """The photo that the face belongs to, with all its faces, or None."""
+
+    async def list_photos(
+        self,
+        *,
+        collection_id: str | None = None,
+        status: PhotoStatus | None = None,
+        limit: int,
+        offset: int,
+    ) -> PhotoPage:
+        """Newest first (by creation), ties by `photo_id`."""
+
+    def scan_photos(self, batch_size: int = 500) -> AsyncIterator[list[PhotoRecord]]:
+        """Every photo with its faces, in batches, ordered by `photo_id`; memory stays that of a batch."""
+
+    async def begin_detection(
+        self, photo_id: str, *, collection_id: str | None, image_sha256: str, lease: Lease
+    ) -> PhotoRecord:
+        """Take the lease of the photo, creating its record when there is none.
+
+        A `collection_id` becomes the photo's when it has none. Raises `PhotoBusy`;
+        `CollectionMismatch` when the photo has another collection; `InvalidRequest` naming `photo_id`
+        when the photo's recorded image has other bytes. What raises has changed nothing.
+        When the photo gains a collection, its faces in state `indexed` go back to `pending`, because
+        their vectors carry the old one.
+        """
+
+    async def finish_detection(
+        self, photo_id: str, *, width: int, height: int, faces: Sequence[FaceRecord], lease: Lease
+    ) -> PhotoRecord:
+        """Record the size and the faces, and give the lease back.
+
+        A face that is recorded already keeps its state, except that `removing` becomes `detected`.
+        Faces that are not named stay. Raises `LeaseLost`.
+        """
+
+    async def begin_indexing(
+        self, photo_id: str, *, face_ids: Sequence[str], collection_id: str | None, lease: Lease
+    ) -> PhotoRecord:
+        """Take the lease; the named faces go from `detected` to `pending`. Returns the photo as it then is.
+
+        Every face of the answer in state `pending` is the caller's to embed and to finish: those named, those
+        that a crash left behind, and those whose vectors carry no collection yet (see `begin_detection`).
+        Raises `PhotoBusy`; `CollectionMismatch`; `PhotoNotFound`; `FaceNotFound` when a named face is not
+        recorded, or is being removed. What raises has changed nothing.
+        """
+
+    async def finish_indexing(
+        self, photo_id: str, *, face_ids: Sequence[str], lease: Lease
+    ) -> None:
+        """The named faces go from `pending` to `indexed`; the lease is given back. Raises `LeaseLost`."""
+
+    async def begin_removal(self, photo_id: str, *, lease: Lease) -> bool:
+        """Take the lease; every face of the photo goes to `removing`.
+
+        False, and no lease, when the photo was purged before. Raises `PhotoNotFound` for an id never seen;
+        `PhotoBusy`.
+        """
+
+    async def begin_removals(
+        self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
+    ) -> RemovalBatch:
+        """The same for up to `limit` photos (of the collection, when one is given) that have a face that was
+        recorded or indexed up to `until`, or that is in state `removing`. Photos held by another writer are
+        passed over and counted in `busy`.
+        """
+
+    async def finish_removals(
+        self, photo_ids: Sequence[str], *, purge: bool, lease: Lease
+    ) -> int:
+        """Delete the faces in state `removing` of these photos; with `purge` the photos' records too, leaving
+        only a digest of each id. Gives the leases back. Returns how many faces are gone. Raises `LeaseLost`
+        when any of the leases is lost; the photos still held are finished all the same.
+        """
+
+    async def release(self, photo_id: str, *, lease: Lease) -> None:
+        """Give the lease back without finishing. Does nothing when it is not held."""
+
+    async def now(self) -> datetime:
+        """The store's clock, with a time zone: the one that `until` is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceVector:
+    """A face as it is searched. `embedding`: (dim,) float32, L2-normalised."""
+
+    face_id: str
+    photo_id: str
+    collection_id: str | None
+    bbox: BoundingBox
+    embedding: Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVector:
+    """What the audit needs to know of a vector."""
+
+    face_id: str
+    photo_id: str
+    collection_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A photo that was found: its most similar face. `score`: inner product of unit vectors, -1..1."""
+
+    photo_id: str
+    collection_id: str | None
+    face_id: str
+    bbox: BoundingBox
+    score: float
+
+
+class VectorStore(Protocol):
+    """The embeddings of the indexed faces, searched by inner product."""
+
+    async def open(self) -> None:
+        """Connect; create the collection, its indexes and its alias when missing; load it.
+
+        Safe when several processes do it at once. Raises `NotReady`, with the reason, when the base was built
+        with another face pack or dimension; `DependencyUnavailable`.
+        """
+
+    async def close(self) -> None:
+        """Let go of every connection. Safe to call twice."""
+
+    async def save_faces(self, faces: Sequence[FaceVector]) -> None:
+        """Insert or replace, by `face_id`. Done when it returns: a search that starts later sees them."""
+
+    async def nearest(
+        self,
+        embedding: Embedding,
+        *,
+        photos: int,
+        score_threshold: float,
+        collection_ids: Sequence[str] = (),
+    ) -> list[Match]:
+        """The `photos` most similar photos, one match each, score descending, ties by `photo_id`.
+
+        Only matches with `score >= score_threshold`; `collection_ids` empty means the whole base.
+        However many faces one photo has, it takes one place and hides no other.
+        """
+
+    async def remove_photos(self, photo_ids: Sequence[str]) -> None:
+        """Remove every face of these photos. Done when it returns: a search that starts later sees none."""
+
+    async def remove_faces(self, face_ids: Sequence[str]) -> None:
+        """Remove these faces; unknown ids are nothing to remove."""
+
+    def scan_faces(self, batch_size: int = 1000) -> AsyncIterator[list[StoredVector]]:
+        """Every stored face, in batches; memory stays that of a batch."""
+
+
+class ImageStore(Protocol):
+    """The photos' bytes as they were uploaded."""
+
+    async def open(self) -> None:
+        """Connect and see that the place exists. Raises `DependencyUnavailable`."""
+
+    async def close(self) -> None:
+        """Let go of every connection. Safe to call twice."""
+
+    async def put(self, photo_id: str, image: bytes, content_type: str) -> None:
+        """Store or replace. Whole or not at all: a reader never sees a part."""
+
+    async def get(self, photo_id: str, *, max_bytes: int) -> bytes:
+        """The bytes. Raises `PhotoNotFound`; `ImageTooLarge` when there are more than `max_bytes`, unread."""
+
+    async def exists(self, photo_id: str) -> bool:
+        """Whether there is an image under this id."""
+
+    async def delete(self, photo_id: str) -> None:
+        """Remove; an unknown id is nothing to remove."""
+
+    async def presigned_url(self, photo_id: str, *, expires_s: int) -> str | None:
+        """A link that anyone may open for `expires_s` seconds, or None where the store cannot sign.
+
+        Made without asking the store: it does not say whether the image exists.
+        """

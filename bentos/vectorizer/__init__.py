@@ -1,0 +1,1 @@
+"""image-vectorizer: finds, embeds, lists and removes the faces of photos."""

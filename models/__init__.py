@@ -1,0 +1,1 @@
+"""Face packs: the catalogue of models and the tool that makes them ready to serve."""
