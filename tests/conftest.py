@@ -1,0 +1,50 @@
+"""Fixtures that every level of the tests shares: the real servers, started once per run and only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Milvus server."""
+    from tests.servers.milvus import milvus_server
+
+    with milvus_server(tmp_path_factory.mktemp("milvus")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server with the project's schema: a superuser's connection string."""
+    from tests.servers.postgres import postgres_server
+
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def postgrest_url(postgres_dsn: str) -> Iterator[str]:
+    """The PostgREST protocol in front of that PostgreSQL."""
+    from tests.servers.postgrest import postgrest_server
+
+    with postgrest_server(postgres_dsn) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server; bucket `photos`, keys from `tests.servers.s3`."""
+    from tests.servers.s3 import s3_server
+
+    with s3_server(tmp_path_factory.mktemp("s3")) as url:
+        yield url
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder."""
+    return tmp_path
