@@ -293,6 +293,9 @@ class ImageStore(Protocol):
     async def delete(self, photo_id: str) -> None:
         """Remove; an unknown id is nothing to remove."""
 
+    def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
+        """Every stored `photo_id`, in batches; memory stays that of a batch. Names that are no ids are ignored."""
+
     async def presigned_url(self, photo_id: str, *, expires_s: int) -> str | None:
         """A link that anyone may open for `expires_s` seconds, or None where the store cannot sign.
 

@@ -1,0 +1,156 @@
+"""Images in a folder: `ImageStore` for a laptop and the demo, one file for each photo, named by its id.
+
+The file system has to tell upper case from lower case, as photo ids do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from bentos.common.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
+from bentos.common.ids import is_valid_id
+
+T = TypeVar("T")
+
+_UNFINISHED = ".put-"
+"""Begins the name of a file that is still being written; no photo id begins with a dot."""
+
+_ABANDONED_AFTER_S = 3600
+
+
+class FilesStore:
+    """`ImageStore` over one folder. A write is a new file renamed into place: a reader never sees a part."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+
+    async def open(self) -> None:
+        """Create the folder when it is missing. Raises `DependencyUnavailable` when that cannot be done."""
+        await self._in_thread(self._prepare)
+
+    async def close(self) -> None:
+        """Nothing is held between calls."""
+
+    async def put(self, photo_id: str, image: bytes, content_type: str) -> None:  # noqa: ARG002 no link, no type
+        """Store or replace, on disk when it returns. Raises `InvalidRequest`, `DependencyUnavailable`."""
+        path = self._path(photo_id)
+        await self._in_thread(lambda: self._write(path, image))
+
+    async def get(self, photo_id: str, *, max_bytes: int) -> bytes:
+        """The bytes. Raises `PhotoNotFound`, `ImageTooLarge`, `InvalidRequest`, `DependencyUnavailable`."""
+        path = self._path(photo_id)
+        try:
+            return await self._in_thread(lambda: _read(path, max_bytes))
+        except FileNotFoundError:
+            raise PhotoNotFound(photo_id) from None
+
+    async def exists(self, photo_id: str) -> bool:
+        """Whether there is an image under this id."""
+        path = self._path(photo_id)
+        try:
+            await self._in_thread(path.lstat)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def delete(self, photo_id: str) -> None:
+        """Remove; an unknown id is nothing to remove."""
+        path = self._path(photo_id)
+        with contextlib.suppress(FileNotFoundError):
+            await self._in_thread(lambda: self._remove(path))
+
+    async def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
+        """Every stored `photo_id`, in batches, in the order of the folder."""
+        entries = await self._in_thread(lambda: os.scandir(self._folder))
+        try:
+            photo_ids = _photo_ids(entries)
+            while batch := await self._in_thread(lambda: list(islice(photo_ids, batch_size))):
+                yield batch
+        finally:
+            entries.close()
+
+    async def presigned_url(self, photo_id: str, *, expires_s: int) -> str | None:  # noqa: ARG002 nothing to sign
+        """None: a folder has no links."""
+        return None
+
+    def _path(self, photo_id: str) -> Path:
+        """The file of a photo. Ids are validated at the edge; here nothing else may ever become a path."""
+        if not is_valid_id(photo_id):
+            raise InvalidRequest("The id cannot name a photo.", {"photo_id": "not a valid id"})
+        return self._folder / photo_id
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run blocking `work`; only a file that is missing from a folder that is there comes out as such."""
+        try:
+            return await asyncio.to_thread(self._explained, work)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            reason = f"the folder that S3_ENDPOINT_URL names failed: {error.strerror}"
+            raise DependencyUnavailable("object_store", reason) from error
+
+    def _explained(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except FileNotFoundError:
+            if self._folder.is_dir():
+                raise
+            raise NotADirectoryError(errno.ENOTDIR, "it does not exist") from None
+
+    def _prepare(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self._folder):
+            pass
+        long_ago = time.time() - _ABANDONED_AFTER_S
+        for unfinished in self._folder.glob(f"{_UNFINISHED}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if unfinished.lstat().st_mtime < long_ago:
+                    unfinished.unlink()
+
+    def _write(self, path: Path, image: bytes) -> None:
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=_UNFINISHED)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(image)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        self._sync_folder()
+
+    def _remove(self, path: Path) -> None:
+        path.unlink()
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        """Make renames and removals survive a power cut: they live in the folder, not in the file."""
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_size > max_bytes:
+            raise ImageTooLarge(f"The image has more than {max_bytes} bytes.", {"max_bytes": max_bytes})
+        return file.read()
+
+
+def _photo_ids(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
+    return (
+        entry.name for entry in entries if is_valid_id(entry.name) and entry.is_file(follow_symlinks=False)
+    )
