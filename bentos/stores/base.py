@@ -294,7 +294,7 @@ class ImageStore(Protocol):
         """Remove; an unknown id is nothing to remove."""
 
     def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
-        """Every stored `photo_id`, in batches; memory stays that of a batch. Names that are no ids are ignored."""
+        """Every stored `photo_id`, in batches; memory stays that of a batch. What is no id is ignored."""
 
     async def presigned_url(self, photo_id: str, *, expires_s: int) -> str | None:
         """A link that anyone may open for `expires_s` seconds, or None where the store cannot sign.
