@@ -1,0 +1,66 @@
+"""What an S3 server's refusal means, in one sentence that names the setting to look at."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+
+_DENIED = (
+    "access denied: check S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, "
+    "and that they may read, write, delete and list"
+)
+
+_BY_CODE = {
+    "InvalidAccessKeyId": "it does not know the key of S3_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "it refuses the signature: check S3_SECRET_ACCESS_KEY and S3_REGION",
+    "AuthorizationHeaderMalformed": "it refuses the signature: check S3_REGION",
+    "PermanentRedirect": "the bucket of S3_BUCKET lives elsewhere: check S3_REGION and S3_ENDPOINT_URL",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong",
+}
+
+
+def is_missing_object(error: ClientError) -> bool:
+    """Whether the server says that there is no such object; a missing bucket is another matter."""
+    return _status(error) == HTTPStatus.NOT_FOUND and _code(error) in {"NoSuchKey", "NotFound", "404"}
+
+
+def reason(error: Exception, bucket: str) -> str:
+    """Why a call failed; holds no key and no signed address."""
+    if isinstance(error, ClientError):
+        return _refusal(error, bucket)
+    if isinstance(error, EndpointConnectionError):
+        return "no connection to S3_ENDPOINT_URL"
+    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+        return "no answer from S3_ENDPOINT_URL in time"
+    if isinstance(error, ParamValidationError):
+        return f"{bucket!r} cannot name a bucket: check S3_BUCKET"
+    return f"the connection broke ({type(error).__name__})"
+
+
+def _refusal(error: ClientError, bucket: str) -> str:
+    code, status = _code(error), _status(error)
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if status == HTTPStatus.FORBIDDEN:
+        return _DENIED
+    if status == HTTPStatus.NOT_FOUND:
+        return f"there is no bucket {bucket!r}: check S3_BUCKET"
+    return f"it answers {status} {code}"
+
+
+def _code(error: ClientError) -> str:
+    answer: Any = error.response
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
+def _status(error: ClientError) -> int:
+    answer: Any = error.response
+    return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

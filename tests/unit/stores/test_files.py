@@ -1,0 +1,97 @@
+"""What is special to the folder of images."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bentos.common.errors import DependencyUnavailable, PhotoNotFound
+from bentos.stores.files import FilesStore
+
+JPEG = "image/jpeg"
+
+
+async def opened(folder: Path) -> FilesStore:
+    store = FilesStore(folder)
+    await store.open()
+    return store
+
+
+async def test_the_folder_is_created_with_its_parents(folder: Path) -> None:
+    await opened(folder / "a" / "b")
+    assert (folder / "a" / "b").is_dir()
+
+
+async def test_a_folder_that_cannot_be_is_said_to_be_unavailable(folder: Path) -> None:
+    (folder / "file").write_bytes(b"")
+    with pytest.raises(DependencyUnavailable, match="S3_ENDPOINT_URL"):
+        await opened(folder / "file" / "images")
+
+
+async def test_a_folder_that_went_away_is_an_outage_and_not_a_missing_photo(folder: Path) -> None:
+    store = await opened(folder / "images")
+    (folder / "images").rmdir()
+    with pytest.raises(DependencyUnavailable):
+        await store.get("photo", max_bytes=10)
+    with pytest.raises(DependencyUnavailable):
+        await store.put("photo", b"image", JPEG)
+    with pytest.raises(DependencyUnavailable):
+        await store.exists("photo")
+    (folder / "images").mkdir()
+    with pytest.raises(PhotoNotFound):
+        await store.get("photo", max_bytes=10)
+
+
+async def test_a_write_that_fails_leaves_the_old_image_and_no_litter(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opened(folder)
+    await store.put("photo", b"old", JPEG)
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(DependencyUnavailable, match="No space left"):
+        await store.put("photo", b"new", JPEG)
+    assert await store.get("photo", max_bytes=10) == b"old"
+    assert [entry.name for entry in folder.iterdir()] == ["photo"]
+
+
+async def test_a_link_in_the_folder_leads_nowhere(folder: Path) -> None:
+    (folder / "secret").write_bytes(b"secret")
+    store = await opened(folder / "images")
+    (folder / "images" / "photo").symlink_to(folder / "secret")
+    with pytest.raises(DependencyUnavailable):
+        await store.get("photo", max_bytes=10)
+    assert [batch async for batch in store.scan_images()] == []
+    await store.put("photo", b"image", JPEG)
+    assert (folder / "secret").read_bytes() == b"secret"
+
+
+async def test_a_scan_passes_over_what_is_no_photo(folder: Path) -> None:
+    store = await opened(folder)
+    (folder / "sub").mkdir()
+    (folder / "a b").write_bytes(b"")
+    (folder / ".put-unfinished").write_bytes(b"")
+    await store.put("photo", b"image", JPEG)
+    assert [batch async for batch in store.scan_images()] == [["photo"]]
+
+
+async def test_opening_sweeps_what_a_crash_left_and_spares_what_is_being_written(
+    folder: Path,
+) -> None:
+    long_ago, just_now = folder / ".put-old", folder / ".put-new"
+    for unfinished in (long_ago, just_now):
+        unfinished.write_bytes(b"half")
+    os.utime(long_ago, (time.time() - 7200,) * 2)
+    await opened(folder)
+    assert [entry.name for entry in folder.iterdir()] == [".put-new"]
+
+
+async def test_a_folder_signs_no_links(folder: Path) -> None:
+    store = await opened(folder)
+    assert await store.presigned_url("photo", expires_s=60) is None

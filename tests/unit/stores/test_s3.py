@@ -1,0 +1,289 @@
+"""What is special to the S3 store: links, content types, the sentences of its errors, and outages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from bentos.common.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest
+from bentos.common.settings import SettingsError
+from bentos.stores.s3 import S3Options, S3Store
+from tests.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY, S3Server, s3_server_process
+
+LIMIT = 1 << 20
+
+
+def options_for(endpoint_url: str) -> S3Options:
+    return S3Options(
+        endpoint_url=endpoint_url,
+        region=REGION,
+        bucket=BUCKET,
+        prefix=f"{uuid.uuid4()}/",
+        access_key_id=ACCESS_KEY_ID,
+        secret_access_key=SECRET_ACCESS_KEY,
+        timeout_s=20,
+    )
+
+
+@pytest.fixture
+def options(s3_endpoint: str) -> S3Options:
+    return options_for(s3_endpoint)
+
+
+@asynccontextmanager
+async def opened(options: S3Options) -> AsyncIterator[S3Store]:
+    store = S3Store(options)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
+async def test_the_content_type_is_kept_and_travels_with_the_link(options: S3Options) -> None:
+    async with opened(options) as store:
+        await store.put("photo", b"image", "image/webp")
+        url = await store.presigned_url("photo", expires_s=60)
+    assert url is not None
+    answer = httpx.get(url)
+    assert (answer.status_code, answer.content) == (200, b"image")
+    assert answer.headers["content-type"] == "image/webp"
+
+
+async def test_a_link_opens_one_object_only_and_only_while_it_lasts(options: S3Options) -> None:
+    async with opened(options) as store:
+        for photo_id in ("photo", "other"):
+            await store.put(photo_id, b"image", "image/jpeg")
+        url = await store.presigned_url("photo", expires_s=2)
+    assert url is not None
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url
+    assert SECRET_ACCESS_KEY not in url
+    assert httpx.get(url).status_code == 200
+    assert httpx.get(url.replace("/photo?", "/other?")).status_code == 403
+    assert httpx.get(url.split("?")[0]).status_code == 403
+    await asyncio.sleep(3.1)
+    assert httpx.get(url).status_code == 403
+
+
+async def test_no_link_is_made_for_what_is_no_valid_id(options: S3Options) -> None:
+    async with opened(options) as store:
+        with pytest.raises(InvalidRequest):
+            await store.presigned_url("../other-bucket/secret", expires_s=60)
+
+
+async def test_a_scan_passes_over_deeper_keys_and_what_is_no_id(s3_endpoint: str) -> None:
+    options = options_for(s3_endpoint)
+    async with (
+        opened(options) as store,
+        opened(replace(options, prefix=f"{options.prefix}deeper/")) as deeper,
+    ):
+        await store.put("photo", b"image", "image/jpeg")
+        await deeper.put("photo", b"image", "image/jpeg")
+        store._client.put_object(Bucket=BUCKET, Key=f"{options.prefix}a b", Body=b"")
+        assert [batch async for batch in store.scan_images()] == [["photo"]]
+
+
+async def test_a_scan_reads_page_after_page(options: S3Options) -> None:
+    async with opened(options) as store:
+        for number in range(5):
+            await store.put(f"photo-{number}", b"image", "image/jpeg")
+        batches = [batch async for batch in store.scan_images(batch_size=2)]
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"bucket": "no-such-bucket"}, "S3_BUCKET"),
+        ({"bucket": "not/a bucket"}, "S3_BUCKET"),
+        ({"access_key_id": "wrong-key-id"}, "S3_ACCESS_KEY_ID"),
+        ({"secret_access_key": "wrong-secret"}, "S3_SECRET_ACCESS_KEY"),
+        ({"endpoint_url": "http://127.0.0.1:1"}, "S3_ENDPOINT_URL"),
+    ],
+)
+async def test_open_names_the_setting_that_is_wrong(
+    options: S3Options, wrong: dict[str, str], named: str
+) -> None:
+    with pytest.raises(DependencyUnavailable) as caught:
+        async with opened(replace(options, **wrong)):
+            pass
+    assert caught.value.dependency == "object_store"
+    assert named in caught.value.message
+    assert SECRET_ACCESS_KEY not in caught.value.message
+
+
+async def test_every_call_says_access_denied_when_the_secret_is_wrong(options: S3Options) -> None:
+    store = S3Store(replace(options, secret_access_key="wrong-secret"))
+    calls: list[Callable[[], object]] = [
+        lambda: store.put("photo", b"image", "image/jpeg"),
+        lambda: store.get("photo", max_bytes=LIMIT),
+        lambda: store.exists("photo"),
+        lambda: store.delete("photo"),
+    ]
+    for call in calls:
+        with pytest.raises(DependencyUnavailable, match="S3_SECRET_ACCESS_KEY"):
+            await call()  # type: ignore[misc]
+    await store.close()
+
+
+async def test_a_missing_bucket_is_an_outage_and_not_a_missing_photo(
+    options: S3Options,
+) -> None:
+    store = S3Store(replace(options, bucket="no-such-bucket"))
+    with pytest.raises(DependencyUnavailable, match="S3_BUCKET"):
+        await store.get("photo", max_bytes=LIMIT)
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"endpoint_url": "not an address"}, "S3_ENDPOINT_URL"),
+        ({"access_key_id": ""}, "S3_ACCESS_KEY_ID"),
+        ({"secret_access_key": ""}, "S3_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_options_that_cannot_work_stop_the_start(wrong: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        S3Store(replace(options_for("http://127.0.0.1:1"), **wrong))
+
+
+def test_the_secret_is_not_part_of_what_the_options_print() -> None:
+    assert SECRET_ACCESS_KEY not in repr(options_for("http://127.0.0.1:1"))
+
+
+async def test_an_endless_image_is_never_read_past_the_limit() -> None:
+    endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with answering(endless, then=b"10000\r\n" + b"x" * 65536 + b"\r\n") as (url, sent):
+        store = S3Store(replace(options_for(url), timeout_s=5))
+        with pytest.raises(ImageTooLarge):
+            await store.get("photo", max_bytes=100_000)
+        await store.close()
+    assert sum(sent) < 32 << 20
+
+
+async def test_an_image_that_ends_too_early_is_an_outage() -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf") as (url, _):
+        store = S3Store(replace(options_for(url), timeout_s=5))
+        with pytest.raises(DependencyUnavailable, match="connection broke"):
+            await store.get("photo", max_bytes=LIMIT)
+        await store.close()
+
+
+async def test_a_server_that_trickles_is_left_in_time_and_its_thread_comes_free() -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", then=b"x", pause_s=0.1) as (url, _):
+        store = S3Store(replace(options_for(url), timeout_s=1, threads=1))
+        begun = time.monotonic()
+        with pytest.raises(DependencyUnavailable, match="within 1 s"):
+            await store.get("photo", max_bytes=LIMIT)
+        await a_thread_comes_free(store)
+        assert time.monotonic() - begun < 10
+        await store.close()
+
+
+async def a_thread_comes_free(store: S3Store) -> None:
+    nothing = asyncio.get_running_loop().run_in_executor(store._threads, int)
+    await asyncio.wait_for(nothing, 10)
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_server_process(tmp_path_factory.mktemp("own-s3")) as server:
+        yield server
+
+
+async def calls_fail_as_unavailable(store: S3Store) -> None:
+    begun = time.monotonic()
+    results = await asyncio.gather(
+        store.open(),
+        *(store.put(f"new-{number}", b"image" * 10_000, "image/jpeg") for number in range(4)),
+        store.get("photo", max_bytes=LIMIT),
+        store.exists("photo"),
+        store.delete("photo"),
+        anext(store.scan_images()),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [DependencyUnavailable] * len(results)
+    assert time.monotonic() - begun < 10, "each call is bounded by its timeout of 2 s"
+    assert await store.presigned_url("photo", expires_s=60) is not None
+
+
+@pytest.mark.system
+async def test_a_server_that_is_gone_is_unavailable_until_it_is_back(
+    own_server: S3Server,
+) -> None:
+    async with opened(replace(options_for(own_server.url), timeout_s=2, threads=4)) as store:
+        await store.put("photo", b"image", "image/jpeg")
+        own_server.stop()
+        await calls_fail_as_unavailable(store)
+        own_server.start()
+        assert await store.get("photo", max_bytes=LIMIT) == b"image"
+
+
+@pytest.mark.system
+async def test_a_server_that_never_answers_is_unavailable_until_it_does(
+    own_server: S3Server,
+) -> None:
+    async with opened(replace(options_for(own_server.url), timeout_s=2, threads=4)) as store:
+        await store.put("photo", b"image", "image/jpeg")
+        own_server.freeze()
+        try:
+            await calls_fail_as_unavailable(store)
+            await a_thread_comes_free(store)
+            await calls_fail_as_unavailable(store)
+        finally:
+            own_server.thaw()
+        await recovered(store)
+
+
+async def recovered(store: S3Store) -> None:
+    for _ in range(50):
+        with contextlib.suppress(DependencyUnavailable):
+            await store.put("again", b"image", "image/jpeg")
+            break
+        await asyncio.sleep(0.2)
+    assert await store.get("again", max_bytes=LIMIT) == b"image"
+
+
+@contextmanager
+def answering(head: bytes, *, then: bytes = b"", pause_s: float = 0) -> Iterator[tuple[str, list[int]]]:
+    """A server that misbehaves as no real one can be told to: `head`, then `then` over and over."""
+    sent: list[int] = []
+    done = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(65536)
+            try:
+                connection.sendall(head)
+                while then and not done.wait(pause_s):
+                    connection.sendall(then)
+                    sent.append(len(then))
+            except OSError:
+                pass
+
+    def accept() -> None:
+        while not done.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", sent
+        finally:
+            done.set()
+            listener.shutdown(socket.SHUT_RDWR)
