@@ -1,0 +1,98 @@
+"""What is known of an assembled face pack: `pack.json`, beside its two graphs. Only the standard library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+PACK_FILE = "pack.json"
+DETECTOR_FILE = "detector.onnx"
+RECOGNISER_FILE = "recogniser.onnx"
+
+CONDITIONING_VERSION = 1
+"""Raised when conditioning starts to give other vectors than before: it is part of every fingerprint."""
+
+
+class BadPackInfo(Exception):
+    """`pack.json` is missing or is not what `PackInfo.write` writes; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackFile:
+    """One graph of the pack: where it came from, and the SHA-256 (hex) of what came and of what it became."""
+
+    source: str
+    source_sha256: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackInfo:
+    """The facts of one assembled pack.
+
+    `dimension` is that of the embeddings. `fingerprint` is the same on every machine for the same source
+    files, and differs for any other: vectors are comparable exactly when their fingerprints are equal.
+    """
+
+    name: str
+    dimension: int
+    licence: str
+    commercial_use: bool
+    detector: PackFile
+    recogniser: PackFile
+    fingerprint: str
+
+    @classmethod
+    def read(cls, folder: str | Path) -> PackInfo:
+        """The facts of the pack in `folder`. Raises `BadPackInfo`."""
+        path = Path(folder) / PACK_FILE
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                name=str(found["name"]),
+                dimension=int(found["dimension"]),
+                licence=str(found["licence"]),
+                commercial_use=bool(found["commercial_use"]),
+                detector=_file_from(found["detector"]),
+                recogniser=_file_from(found["recogniser"]),
+                fingerprint=str(found["fingerprint"]),
+            )
+        except OSError as error:
+            raise BadPackInfo(
+                f"{path} cannot be read: assemble the pack with `python -m models.assemble`."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadPackInfo(
+                f"{path} is damaged: assemble the pack again with `python -m models.assemble --force`."
+            ) from error
+
+    def write(self, folder: str | Path) -> None:
+        """Write `pack.json` into `folder`."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        (Path(folder) / PACK_FILE).write_text(text, encoding="utf-8")
+
+
+def fingerprint(detector_source_sha256: str, recogniser_source_sha256: str) -> str:
+    """Sixteen hex characters that name the pack made of these two files by this version of the conditioning."""
+    identity = f"face-pack {CONDITIONING_VERSION}\n{detector_source_sha256}\n{recogniser_source_sha256}\n"
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in hex; memory stays that of one block."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1024 * 1024):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _file_from(found: Mapping[str, object]) -> PackFile:
+    return PackFile(
+        source=str(found["source"]),
+        source_sha256=str(found["source_sha256"]),
+        sha256=str(found["sha256"]),
+    )

@@ -1,0 +1,100 @@
+"""Assembled packs in the BentoML model store: looked up, checked, saved whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+
+import bentoml
+from bentoml.exceptions import BentoMLException
+
+from bentos.runner.pack_info import (
+    DETECTOR_FILE,
+    PACK_FILE,
+    RECOGNISER_FILE,
+    BadPackInfo,
+    PackInfo,
+    file_sha256,
+)
+
+_VERSION_LENGTH = 12
+
+
+def tag_of(info: PackInfo) -> str:
+    """`name:version`, the version being the first twelve characters of the fingerprint."""
+    return tag_for(info.name, info.fingerprint)
+
+
+def tag_for(name: str, fingerprint: str) -> str:
+    """The tag under which the pack of that name and fingerprint is stored."""
+    return f"{name}:{fingerprint[:_VERSION_LENGTH]}"
+
+
+def find(tag: str) -> Path | None:
+    """The folder of that pack, or None when it is not there or not whole."""
+    try:
+        folder = Path(bentoml.models.get(tag).path)
+        info = PackInfo.read(folder)
+        if (
+            file_sha256(folder / DETECTOR_FILE) == info.detector.sha256
+            and file_sha256(folder / RECOGNISER_FILE) == info.recogniser.sha256
+        ):
+            return folder
+    except (BentoMLException, BadPackInfo, OSError, ValueError):
+        pass
+    return None
+
+
+def save(assembled: Path, info: PackInfo) -> Path:
+    """Copy the pack in the folder `assembled` into the store, in place of what is there under its tag."""
+    tag = tag_of(info)
+    remove(tag)
+    try:
+        with bentoml.models.create(
+            tag,
+            labels={"kind": "face-pack", "pack": info.name},
+            metadata={
+                "name": info.name,
+                "dimension": info.dimension,
+                "fingerprint": info.fingerprint,
+                "licence": info.licence,
+                "commercial_use": info.commercial_use,
+                "detector_sha256": info.detector.sha256,
+                "detector_source": info.detector.source,
+                "detector_source_sha256": info.detector.source_sha256,
+                "recogniser_sha256": info.recogniser.sha256,
+                "recogniser_source": info.recogniser.source,
+                "recogniser_source_sha256": info.recogniser.source_sha256,
+            },
+        ) as model:
+            for name in (DETECTOR_FILE, RECOGNISER_FILE, PACK_FILE):
+                shutil.copyfile(assembled / name, model.path_of(name))
+    except BaseException:
+        remove(tag)
+        raise
+    return Path(bentoml.models.get(tag).path)
+
+
+def make_latest(tag: str) -> None:
+    """Let `name:latest` be this pack: the services open the latest one."""
+    name, version = tag.split(":")
+    latest = _store_folder() / name / "latest"
+    if not latest.is_file() or latest.read_text(encoding="utf-8").strip() != version:
+        latest.write_text(version, encoding="utf-8")
+
+
+def remove(tag: str) -> None:
+    """Remove the pack of that tag, however much of it is there."""
+    name, version = tag.split(":")
+    folder = _store_folder() / name / version
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _store_folder() -> Path:
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    return Path(BentoMLContainer.model_store_dir.get())
