@@ -15,7 +15,7 @@ FaceSearchError
 ├── DependencyUnavailable  a store is down or too slow
 │   └── (names the dependency)
 ├── Overloaded             more work is waiting than can be done in time
-├── NotReady               the service can't serve yet, and says why
+├── NotReady               a store holds something else than the settings say
 └── InternalError          a bug
 
 The domain raises these; `bentos.common.envelope` alone turns them into HTTP.
@@ -76,9 +76,7 @@ class MethodNotAllowed(FaceSearchError):
     code = "method_not_allowed"
 
     def __init__(self, allowed: str | None = None) -> None:
-        super().__init__(
-            "This path does not answer to this method.", {"allow": allowed} if allowed else None
-        )
+        super().__init__("This path does not answer to this method.", {"allow": allowed} if allowed else None)
 
 
 class CollectionMismatch(FaceSearchError):
@@ -127,9 +125,9 @@ class Overloaded(FaceSearchError):
 
 
 class NotReady(FaceSearchError):
-    """The service cannot serve, and a restart or a setting is what would change that."""
+    """A store answers, but not with what this service was set up for; only a setting changes that."""
 
-    code = "not_ready"
+    code = "dependency_unavailable"
 
 
 class InternalError(FaceSearchError):

@@ -15,8 +15,19 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Role = Literal["image-vectorizer", "image-search", "face-search"]
 """Which service reads the settings; `face-search` is both in one."""
 
-_PLACEHOLDERS = ("change-me", "changeme", "change_me", "placeholder", "replace-me", "your-api-key", "example", "todo", "xxx")
+_PLACEHOLDERS = (
+    "change-me",
+    "changeme",
+    "change_me",
+    "placeholder",
+    "replace-me",
+    "your-api-key",
+    "example",
+    "todo",
+    "xxx",
+)
 _SHORTEST_KEY = 16
+_TOO_FEW_CHARACTERS = 3
 MEGABYTE = 1024 * 1024
 
 
@@ -27,10 +38,14 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The settings, with their defaults."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True
+    )
 
     # The door
-    api_key: SecretStr = Field(default=SecretStr(""), description="Keys that open the API, separated by commas.")
+    api_key: SecretStr = Field(
+        default=SecretStr(""), description="Keys that open the API, separated by commas."
+    )
     docs_enabled: bool = Field(default=False, description="Serve /docs and /openapi.json (with a key).")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -46,38 +61,67 @@ class Settings(BaseSettings):
     # The face pack and the runner
     face_pack: str = Field(default="yunet-mbf", min_length=1)
     embedding_dim: int = Field(default=512, ge=1)
-    detection_size: int = Field(default=640, ge=32, le=4096, description="Side of the detector's square input, pixels; a multiple of 32.")
+    detection_size: int = Field(
+        default=640,
+        ge=32,
+        le=4096,
+        description="Side of the detector's square input, pixels; a multiple of 32.",
+    )
     detection_threshold: float = Field(default=0.5, gt=0, lt=1)
-    min_face_size: float = Field(default=0, ge=0, description="Smallest side of a face that counts, pixels; 0 counts all.")
+    min_face_size: float = Field(
+        default=0, ge=0, description="Smallest side of a face that counts, pixels; 0 counts all."
+    )
     onnx_providers: Annotated[tuple[str, ...], NoDecode] = ("CPUExecutionProvider",)
-    runner_workers: int = Field(default=0, ge=0, le=256, description="Runner processes; 0: one for each CPU of the container.")
-    runner_threads: int = Field(default=1, ge=1, le=256, description="ONNX Runtime threads in each runner process.")
+    runner_workers: int = Field(
+        default=0, ge=0, le=256, description="Runner processes; 0: one for each CPU of the container."
+    )
+    runner_threads: int = Field(
+        default=1, ge=1, le=256, description="ONNX Runtime threads in each runner process."
+    )
     runner_max_batch_size: int = Field(default=8, ge=1, le=1024)
-    runner_max_latency_ms: int = Field(default=10_000, ge=1, description="Requests that would wait longer for a batch are refused.")
-    runner_queue: int = Field(default=64, ge=1, description="Images that one service process lets wait for the runner; more answer `overloaded`.")
+    runner_max_latency_ms: int = Field(
+        default=10_000, ge=1, description="Requests that would wait longer for a batch are refused."
+    )
+    runner_queue: int = Field(
+        default=64,
+        ge=1,
+        description="Images that one service process lets wait for the runner; more answer `overloaded`.",
+    )
     runner_timeout_s: float = Field(default=15, gt=0)
 
     # Milvus
-    milvus_uri: str = Field(default="", description="http(s)://host:19530, or a file ending in .db for Milvus Lite.")
+    milvus_uri: str = Field(
+        default="", description="http(s)://host:19530, or a file ending in .db for Milvus Lite."
+    )
     milvus_token: SecretStr = SecretStr("")
-    milvus_collection: str = Field(default="faces", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The alias of the collection.")
+    milvus_collection: str = Field(
+        default="faces", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The alias of the collection."
+    )
     milvus_index_type: Literal["HNSW", "IVF_FLAT", "FLAT", "AUTOINDEX"] = "HNSW"
     milvus_hnsw_m: int = Field(default=16, ge=2, le=2048)
     milvus_hnsw_ef_construction: int = Field(default=200, ge=8)
     milvus_ivf_nlist: int = Field(default=128, ge=1, le=65536)
-    milvus_search_ef: int = Field(default=128, ge=1, le=32768, description="HNSW: candidates looked at, at least.")
+    milvus_search_ef: int = Field(
+        default=128, ge=1, le=32768, description="HNSW: candidates looked at, at least."
+    )
     milvus_search_nprobe: int = Field(default=16, ge=1, le=65536, description="IVF_FLAT: cells looked at.")
     milvus_consistency: Literal["Strong", "Bounded", "Session", "Eventually"] = "Strong"
     milvus_timeout_s: float = Field(default=5, gt=0)
 
     # Metadata
-    postgrest_url: str = Field(default="", description="http(s)://host:3000, or sqlite:///path for a local file.")
+    postgrest_url: str = Field(
+        default="", description="http(s)://host:3000, or sqlite:///path for a local file."
+    )
     postgrest_token: SecretStr = SecretStr("")
     postgrest_timeout_s: float = Field(default=5, gt=0)
-    lease_s: float = Field(default=30, gt=0, le=600, description="How long a crashed writer keeps others off its photo.")
+    lease_s: float = Field(
+        default=30, gt=0, le=600, description="How long a crashed writer keeps others off its photo."
+    )
 
     # Images
-    s3_endpoint_url: str = Field(default="https://storage.yandexcloud.net", description="Or file:///folder for a local folder.")
+    s3_endpoint_url: str = Field(
+        default="https://storage.yandexcloud.net", description="Or file:///folder for a local folder."
+    )
     s3_region: str = "ru-central1"
     s3_bucket: str = ""
     s3_prefix: str = Field(default="", pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$")
@@ -92,21 +136,6 @@ class Settings(BaseSettings):
     def _split_providers(cls, value: object) -> object:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
 
-    @field_validator("api_key")
-    @classmethod
-    def _strong_keys(cls, value: SecretStr) -> SecretStr:
-        keys = [key.strip() for key in value.get_secret_value().split(",") if key.strip()]
-        if not keys:
-            raise ValueError("set it to a secret of at least 16 characters")
-        for key in keys:
-            if len(key) < _SHORTEST_KEY:
-                raise ValueError("each key needs at least 16 characters")
-            if any(word in key.lower() for word in _PLACEHOLDERS) or len(set(key)) < 4:
-                raise ValueError("a key is still a placeholder; make one with `openssl rand -hex 24`")
-            if not (key.isascii() and key.isprintable()):
-                raise ValueError("keys may hold printable ASCII characters only")
-        return value
-
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
         if self.top_k_default > self.top_k_max:
@@ -116,7 +145,9 @@ class Settings(BaseSettings):
         if not self.onnx_providers:
             raise ValueError("ONNX_PROVIDERS is empty; CPUExecutionProvider always works")
         if self.lease_s <= self.milvus_timeout_s:
-            raise ValueError(f"LEASE_S ({self.lease_s:g}) has to be longer than MILVUS_TIMEOUT_S ({self.milvus_timeout_s:g})")
+            raise ValueError(
+                f"LEASE_S ({self.lease_s:g}) has to be longer than MILVUS_TIMEOUT_S ({self.milvus_timeout_s:g})"
+            )
         return self
 
     @cached_property
@@ -126,15 +157,30 @@ class Settings(BaseSettings):
 
     @property
     def search_max_image_bytes(self) -> int:
+        """SEARCH_MAX_IMAGE_MB in bytes."""
         return int(self.search_max_image_mb * MEGABYTE)
 
     @property
     def vectorize_max_image_bytes(self) -> int:
+        """VECTORIZE_MAX_IMAGE_MB in bytes."""
         return int(self.vectorize_max_image_mb * MEGABYTE)
 
     @property
     def images_in_folder(self) -> bool:
+        """Whether the images are in a local folder and not in an object store."""
         return self.s3_endpoint_url.startswith("file://")
+
+
+def _check_keys(keys: tuple[str, ...]) -> None:
+    if not keys:
+        raise SettingsError("API_KEY is not set; make a key with `openssl rand -hex 24`.")
+    for key in keys:
+        if len(key) < _SHORTEST_KEY:
+            raise SettingsError(f"API_KEY: each key needs at least {_SHORTEST_KEY} characters.")
+        if any(word in key.lower() for word in _PLACEHOLDERS) or len(set(key)) <= _TOO_FEW_CHARACTERS:
+            raise SettingsError("API_KEY is still a placeholder; make a key with `openssl rand -hex 24`.")
+        if not (key.isascii() and key.isprintable()):
+            raise SettingsError("API_KEY: keys may hold printable ASCII characters only.")
 
 
 _REQUIRED: dict[Role, tuple[str, ...]] = {
@@ -144,12 +190,18 @@ _REQUIRED: dict[Role, tuple[str, ...]] = {
 }
 
 
-def load_settings(role: Role) -> Settings:
-    """Read the environment for one service. Raises `SettingsError`."""
+def read_settings() -> Settings:
+    """Read the environment without asking for what only a running service needs. Raises `SettingsError`."""
     try:
-        settings = Settings()
+        return Settings()
     except ValidationError as error:
         raise SettingsError(_one_sentence(error)) from None
+
+
+def load_settings(role: Role) -> Settings:
+    """Read the environment for one service. Raises `SettingsError`."""
+    settings = read_settings()
+    _check_keys(settings.api_keys)
     for name in _REQUIRED[role]:
         if not getattr(settings, name):
             description = Settings.model_fields[name].description

@@ -1,0 +1,102 @@
+"""What both FastAPI apps have in common: the envelope for every failure, paths with and without a slash, OpenAPI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from bentos.common.envelope import error_response
+from bentos.common.errors import FaceSearchError, InvalidRequest, MethodNotAllowed, RouteNotFound
+from bentos.common.version import VERSION
+
+ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+api_key_header = APIKeyHeader(name="X-Api-Key", description="One of the keys in API_KEY.", auto_error=False)
+"""For OpenAPI alone: the key is checked at the door, before any route."""
+
+
+class EitherSlashRouter(APIRouter):
+    """A router whose paths answer with and without the trailing slash, without a redirect of a large body."""
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
+        """Add the route as written, which OpenAPI shows, and its sibling, which it does not."""
+        super().add_api_route(path, endpoint, **kwargs)
+        sibling = path.removesuffix("/") if path.endswith("/") else path + "/"
+        super().add_api_route(sibling, endpoint, **{**kwargs, "include_in_schema": False})
+
+
+def create_api(
+    title: str,
+    routers: list[APIRouter],
+    *,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    docs: bool,
+) -> FastAPI:
+    """A FastAPI app that serves `routers` and answers everything else with the error envelope."""
+    api = FastAPI(
+        title=title,
+        version=VERSION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url="/docs" if docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if docs else None,
+    )
+    for router in routers:
+        api.include_router(router)
+    api.exception_handler(FaceSearchError)(_known)
+    api.exception_handler(RequestValidationError)(_invalid)
+    api.exception_handler(HTTPException)(_from_framework)
+    api.add_api_route("/{path:path}", _elsewhere, methods=ALL_METHODS, include_in_schema=False)
+    return api
+
+
+async def _elsewhere(request: Request) -> Response:
+    allowed = {
+        method
+        for route in request.app.routes
+        if route.matches(request.scope)[0] is Match.PARTIAL
+        for method in route.methods
+    }
+    raise MethodNotAllowed(", ".join(sorted(allowed))) if allowed else RouteNotFound
+
+
+async def _known(_: Request, error: FaceSearchError) -> Response:
+    return error_response(error)
+
+
+async def _invalid(_: Request, error: RequestValidationError) -> Response:
+    fields: dict[str, str] = {}
+    for problem in error.errors():
+        name = next((str(part) for part in reversed(problem["loc"]) if isinstance(part, str)), "body")
+        fields.setdefault(name, _sentence(problem))
+    return error_response(invalid_fields(fields))
+
+
+def invalid_fields(fields: dict[str, str]) -> InvalidRequest:
+    """The error for fields that are missing, malformed or out of range; one reason for each."""
+    return InvalidRequest(f"Check {', '.join(sorted(fields))}.", fields)
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    if problem["type"] == "missing":
+        return "is required"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+async def _from_framework(_: Request, error: HTTPException) -> Response:
+    """Starlette's and FastAPI's own refusals, a body that cannot be parsed above all."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, FaceSearchError):
+            return error_response(cause)
+        cause = cause.__cause__ or cause.__context__
+    return error_response(InvalidRequest("The body is not a readable form.", {"body": str(error.detail)}))

@@ -1,0 +1,22 @@
+"""The id that ties a request to its answer and to the log lines of both services."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from contextvars import ContextVar
+
+_WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_current: ContextVar[str] = ContextVar("request_id", default="-")
+
+
+def current_request_id() -> str:
+    """The id of the request that is being served, "-" outside of one."""
+    return _current.get()
+
+
+def begin_request(given: str | None) -> str:
+    """Take over the caller's id when it is well-formed, else make one; it holds for this task from now on."""
+    request_id = given if given and _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+    _current.set(request_id)
+    return request_id

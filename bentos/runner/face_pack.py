@@ -1,0 +1,91 @@
+"""A face pack at work: InsightFace's detector and recogniser on ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from insightface.app import FaceAnalysis
+from numpy.typing import NDArray
+
+from bentos.common.faces import BoundingBox, Embedding, Face, Landmarks
+from bentos.runner.alignment import align, similarity
+from bentos.runner.pack_info import PackInfo
+
+
+class FacePack:
+    """Opens the pack in `folder` once; safe to use from one thread at a time.
+
+    `threads` is given to ONNX Runtime, which would else count the cores of the host, not of the container.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        detection_size: int,
+        detection_threshold: float,
+        min_face_size: float = 0.0,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+        threads: int = 1,
+    ) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self.info = PackInfo.read(folder)
+        self.detection_size = detection_size
+        self._min_face_size = min_face_size
+        analysis = FaceAnalysis(
+            name=str(folder),
+            allowed_modules=["detection", "recognition"],
+            providers=list(providers),
+            sess_options=options,
+        )
+        # One size: InsightFace's default runs the detector twice, at 128 and at 640.
+        size = (detection_size, detection_size)
+        analysis.prepare(ctx_id=0, det_thresh=detection_threshold, det_size=size)
+        self._detector = analysis.models["detection"]
+        self._recogniser = analysis.models["recognition"]
+        self._crop_size = int(self._recogniser.input_size[0])
+
+    def detect(self, pixels: NDArray[np.uint8], *, scale: float, width: int, height: int) -> list[Face]:
+        """Find the faces in `pixels` ((h, w, 3) uint8 BGR), best score first.
+
+        `pixels` may be a reduction of the image by `scale`; boxes and landmarks are those of the full image of
+        `width` × `height`. A face whose landmarks cannot be aligned, whose box is empty inside the image or
+        whose box is smaller than the smallest that counts is left out.
+        """
+        if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * self.detection_size:
+            return []  # scaled to the detector's input, the short side would be less than a pixel
+        boxes, landmarks = self._detector.detect(pixels)
+        faces = [
+            Face(
+                bbox=BoundingBox.clipped(box[:4] / scale, width, height),
+                score=float(min(max(box[4], 0.0), 1.0)),
+                landmarks=tuple((float(x), float(y)) for x, y in points / scale),
+            )
+            for box, points in zip(boxes, landmarks, strict=True)
+            if np.isfinite(box).all()
+        ]
+        kept = [face for face in faces if self._counts(face)]
+        return sorted(kept, key=lambda face: (-face.score, face.bbox.as_list()))
+
+    def _counts(self, face: Face) -> bool:
+        side = min(face.bbox.x2 - face.bbox.x1, face.bbox.y2 - face.bbox.y1)
+        return side >= max(1.0, self._min_face_size) and similarity(face.landmarks) is not None
+
+    def crop(
+        self, pixels: NDArray[np.uint8], landmarks: Landmarks, *, scale: float
+    ) -> NDArray[np.uint8] | None:
+        """The aligned face, (112, 112, 3) uint8 BGR, from landmarks of the full image; None when degenerate."""
+        return align(pixels, tuple((x * scale, y * scale) for x, y in landmarks), self._crop_size)
+
+    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+        """One embedding a crop: (dim,) float32, L2-normalised. All crops run as one batch."""
+        if not crops:
+            return []
+        raw = np.asarray(self._recogniser.get_feat(list(crops)), dtype=np.float32)
+        norms = np.linalg.norm(raw, axis=1, keepdims=True)
+        return list(raw / np.maximum(norms, np.finfo(np.float32).tiny))

@@ -1,0 +1,101 @@
+"""FaceRunner: the BentoML service that turns image bytes into faces, and the only one that needs a CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import bentoml
+from pydantic import BaseModel
+
+from bentos.common.errors import FaceSearchError
+from bentos.common.faces import BoundingBox, FacesInImage
+from bentos.common.settings import Settings
+from bentos.runner.cpus import available_cpus
+from bentos.runner.extraction import Extraction
+from bentos.runner.face_pack import FacePack
+from bentos.runner.wire import encode_error, encode_faces
+
+# Read without its checks of what only a service needs: a bento is built where no key is set.
+_settings = Settings()
+
+NEVER = 10**9
+"""For `runner_connection`: BentoML's client else replaces its session every 100 calls, under those in flight."""
+
+QUIET = {
+    "metrics": {"enabled": False},
+    "logging": {"access": {"enabled": False}},
+    "tracing": {"sample_rate": 0.0},
+}
+"""BentoML's own metrics and access log: off. They cost more than a request, and label metrics with raw paths."""
+
+
+class EmbedRequest(BaseModel):
+    """Faces of one image to embed: five (x, y) landmarks each, pixels of the upright image."""
+
+    image: bytes
+    landmarks: list[list[tuple[float, float]]]
+
+
+class RegionRequest(BaseModel):
+    """A part of one image to search for faces: `[x1, y1, x2, y2]`, pixels of the upright image."""
+
+    image: bytes
+    region: tuple[float, float, float, float]
+
+
+_batched = bentoml.api(
+    batchable=True,
+    max_batch_size=_settings.runner_max_batch_size,
+    max_latency_ms=_settings.runner_max_latency_ms,
+)
+
+
+@bentoml.service(
+    name="face-runner",
+    workers=_settings.runner_workers or available_cpus(),
+    threads=1,
+    traffic={"timeout": _settings.runner_timeout_s},
+    **QUIET,
+)
+class FaceRunner:
+    """Each method takes a batch and answers a payload of `bentos.runner.wire` for each of its items."""
+
+    pack_model = bentoml.models.BentoModel(f"{_settings.face_pack}:latest")
+
+    def __init__(self) -> None:
+        pack = FacePack(
+            Path(self.pack_model.path),
+            detection_size=_settings.detection_size,
+            detection_threshold=_settings.detection_threshold,
+            min_face_size=_settings.min_face_size,
+            providers=_settings.onnx_providers,
+            threads=_settings.runner_threads,
+        )
+        self._extraction = Extraction(pack, max_pixels=_settings.max_image_pixels)
+
+    @_batched
+    def detect(self, images: list[bytes]) -> list[bytes]:
+        """Boxes, scores and landmarks."""
+        return _encoded(self._extraction.detect(images))
+
+    @_batched
+    def detect_and_embed(self, images: list[bytes]) -> list[bytes]:
+        """Boxes, scores, landmarks and embeddings."""
+        return _encoded(self._extraction.detect_and_embed(images))
+
+    @_batched
+    def embed(self, requests: list[EmbedRequest]) -> list[bytes]:
+        """Embeddings of faces that were found before."""
+        return _encoded([self._extraction.embed(r.image, [tuple(p) for p in r.landmarks]) for r in requests])
+
+    @_batched
+    def detect_in_region(self, requests: list[RegionRequest]) -> list[bytes]:
+        """Boxes, scores and landmarks of the faces whose centre lies in the region."""
+        return _encoded(
+            [self._extraction.detect_in_region(r.image, BoundingBox(*r.region)) for r in requests]
+        )
+
+
+def _encoded(found: Sequence[FacesInImage | FaceSearchError]) -> list[bytes]:
+    return [encode_error(item) if isinstance(item, FaceSearchError) else encode_faces(item) for item in found]

@@ -1,0 +1,71 @@
+"""What crosses the hop between a service and its runner: a line of JSON, then one float32 row a face.
+
+The numbers travel as raw float32 because 512 of them as text would cost more than the hop itself. A failure
+travels as its error code, so that one broken image in a batch fails alone and keeps its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from bentos.common.errors import (
+    FaceSearchError,
+    ImageTooLarge,
+    InternalError,
+    InvalidImageFormat,
+)
+from bentos.common.faces import BoundingBox, Face, FacesInImage
+
+_LANDMARK_COLUMNS = 10
+_FIXED_COLUMNS = 5 + _LANDMARK_COLUMNS  # box, score, landmarks; the embedding follows
+
+_ERRORS: Mapping[str, Callable[[str, Mapping[str, object]], FaceSearchError]] = {
+    InvalidImageFormat.code: InvalidImageFormat,
+    ImageTooLarge.code: ImageTooLarge,
+}
+
+
+def encode_faces(found: FacesInImage) -> bytes:
+    """The faces of one image as bytes; landmarks and embeddings as float32."""
+    dim = next((len(f.embedding) for f in found.faces if f.embedding is not None), 0)
+    rows = np.empty((len(found.faces), _FIXED_COLUMNS + dim), dtype=np.float32)
+    for row, face in zip(rows, found.faces, strict=True):
+        row[:4] = face.bbox.as_list()
+        row[4] = face.score
+        row[5:_FIXED_COLUMNS] = np.asarray(face.landmarks, dtype=np.float32).ravel()
+        row[_FIXED_COLUMNS:] = np.nan if face.embedding is None else face.embedding
+    header = {"width": found.width, "height": found.height, "columns": rows.shape[1]}
+    return json.dumps(header).encode() + b"\n" + rows.tobytes()
+
+
+def encode_error(error: FaceSearchError) -> bytes:
+    """A failure of one image as bytes."""
+    return (
+        json.dumps({"error": error.code, "message": error.message, "details": error.details}).encode() + b"\n"
+    )
+
+
+def decode_faces(payload: bytes) -> FacesInImage:
+    """The faces of one image again. Raises the error that travelled instead, `InternalError` for an unknown one."""
+    line, _, table = payload.partition(b"\n")
+    header = json.loads(line)
+    if "error" in header:
+        known = _ERRORS.get(header["error"])
+        raise known(header["message"], header["details"]) if known else InternalError()
+    rows = np.frombuffer(table, dtype=np.float32).reshape(-1, header["columns"])
+    width, height = header["width"], header["height"]
+    return FacesInImage(width, height, tuple(_face(row, width, height) for row in rows))
+
+
+def _face(row: np.ndarray[tuple[int], np.dtype[np.float32]], width: int, height: int) -> Face:
+    points = row[5:_FIXED_COLUMNS].reshape(5, 2).tolist()
+    embedding = row[_FIXED_COLUMNS:]
+    return Face(
+        bbox=BoundingBox.clipped(row[:4], width, height),
+        score=round(float(row[4]), 4),
+        landmarks=tuple((x, y) for x, y in points),
+        embedding=embedding if embedding.size and not np.isnan(embedding[0]) else None,
+    )

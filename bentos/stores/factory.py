@@ -1,0 +1,85 @@
+"""The only place that chooses a store: by the scheme of its address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from bentos.common.settings import Settings, SettingsError
+from bentos.runner.pack_info import PackInfo
+from bentos.stores.base import ImageStore, MetadataStore, VectorStore
+
+
+def vector_store(settings: Settings, pack: PackInfo) -> VectorStore:
+    """Milvus: a server for http(s)://, Milvus Lite for a file."""
+    from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+
+    return MilvusVectorStore(
+        MilvusOptions(
+            uri=settings.milvus_uri,
+            token=settings.milvus_token.get_secret_value(),
+            alias=settings.milvus_collection,
+            dim=settings.embedding_dim,
+            pack_name=pack.name,
+            fingerprint=pack.fingerprint,
+            index_type=settings.milvus_index_type,
+            hnsw_m=settings.milvus_hnsw_m,
+            hnsw_ef_construction=settings.milvus_hnsw_ef_construction,
+            ivf_nlist=settings.milvus_ivf_nlist,
+            search_ef=settings.milvus_search_ef,
+            search_nprobe=settings.milvus_search_nprobe,
+            consistency=settings.milvus_consistency,
+            timeout_s=settings.milvus_timeout_s,
+        )
+    )
+
+
+def metadata_store(settings: Settings) -> MetadataStore:
+    """PostgREST for http(s)://, SQLite for sqlite:///path."""
+    address = urlsplit(settings.postgrest_url)
+    if address.scheme in {"http", "https"}:
+        from bentos.stores.postgrest import PostgrestMetadataStore, PostgrestOptions
+
+        return PostgrestMetadataStore(
+            PostgrestOptions(
+                url=settings.postgrest_url,
+                token=settings.postgrest_token.get_secret_value(),
+                timeout_s=settings.postgrest_timeout_s,
+            )
+        )
+    if address.scheme == "sqlite":
+        from bentos.stores.sqlite import SqliteMetadataStore
+
+        return SqliteMetadataStore(_path(settings.postgrest_url, "sqlite:///"))
+    raise SettingsError("POSTGREST_URL has to begin with http://, https:// or sqlite:///.")
+
+
+def image_store(settings: Settings) -> ImageStore:
+    """S3 for http(s)://, a folder for file:///path."""
+    address = urlsplit(settings.s3_endpoint_url)
+    if address.scheme in {"http", "https"}:
+        from bentos.stores.s3 import S3Options, S3Store
+
+        return S3Store(
+            S3Options(
+                endpoint_url=settings.s3_endpoint_url,
+                region=settings.s3_region,
+                bucket=settings.s3_bucket,
+                prefix=settings.s3_prefix,
+                access_key_id=settings.s3_access_key_id.get_secret_value(),
+                secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+                addressing=settings.s3_addressing,
+                threads=settings.s3_threads,
+                timeout_s=settings.s3_timeout_s,
+            )
+        )
+    if address.scheme == "file":
+        from bentos.stores.files import FilesStore
+
+        return FilesStore(_path(settings.s3_endpoint_url, "file://"))
+    raise SettingsError("S3_ENDPOINT_URL has to begin with http://, https:// or file:///.")
+
+
+def _path(url: str, prefix: str) -> Path:
+    """The path behind the scheme: one slash more makes it absolute (sqlite:////tmp/x), as SQLAlchemy has it."""
+    return Path(unquote(url.removeprefix(prefix)))

@@ -1,0 +1,348 @@
+"""The story of a photo: it is detected, its faces are indexed, and one day it is removed.
+
+Every step can be repeated. Work that needs no right to the photo (reading, detecting, embedding) is done before its
+lease is taken, so that a lease is held for a few short calls only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bentos.common.errors import (
+    DependencyUnavailable,
+    FaceNotFound,
+    NoFacesDetected,
+    Overloaded,
+    PhotoNotFound,
+)
+from bentos.common.faces import BoundingBox, Embedding, Face, FacesInImage
+from bentos.common.ids import derive_face_id, derive_photo_id, image_digest
+from bentos.runner.client import FaceFinder
+from bentos.stores.base import (
+    FaceRecord,
+    FaceVector,
+    ImageStore,
+    Lease,
+    LeaseLost,
+    MetadataStore,
+    PhotoBusy,
+    PhotoPage,
+    PhotoRecord,
+    PhotoStatus,
+    VectorStore,
+)
+
+T = TypeVar("T")
+
+SAME_FACE_IOU = 0.5
+"""Two boxes that overlap at least this much are one face."""
+
+_REMOVAL_BATCH = 200
+_RETRY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFace:
+    """What came of a request to index a face; `created` is False when it was indexed before."""
+
+    photo: PhotoRecord
+    face: FaceRecord
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedPhotos:
+    """How many photos lost their faces, and how many faces that were."""
+
+    photos: int
+    faces: int
+
+
+class Indexing:
+    """What image-vectorizer does.
+
+    Every method may raise `DependencyUnavailable`, and `Overloaded` when another writer keeps a photo for too long.
+    """
+
+    def __init__(
+        self,
+        *,
+        finder: FaceFinder,
+        metadata: MetadataStore,
+        vectors: VectorStore,
+        images: ImageStore,
+        max_image_bytes: int,
+        lease_s: float,
+    ) -> None:
+        self._finder, self._metadata, self._vectors, self._images = finder, metadata, vectors, images
+        self._max_image_bytes = max_image_bytes
+        self._lease_s = lease_s
+
+    async def detect_uploaded(
+        self, image: bytes, content_type: str, *, photo_id: str | None, collection_id: str | None
+    ) -> PhotoRecord:
+        """Store an image with the faces found in it; the same image again changes nothing.
+
+        Raises `NoFacesDetected` once the photo is recorded as `no_faces`; `InvalidImageFormat`; `ImageTooLarge`;
+        `CollectionMismatch`; `InvalidRequest` when `photo_id` names another image.
+        """
+        found = await self._finder.detect(image)
+        digest = image_digest(image)
+        name = photo_id or derive_photo_id(digest, collection_id)
+
+        async def store() -> None:
+            await self._images.put(name, image, content_type)
+
+        return await self._record(name, collection_id, digest, found, store)
+
+    async def detect_stored(self, photo_id: str, *, collection_id: str | None) -> PhotoRecord:
+        """The same for an image that is in the object store already. Raises `PhotoNotFound` too."""
+        image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
+        found = await self._finder.detect(image)
+        return await self._record(photo_id, collection_id, image_digest(image), found)
+
+    async def index_face(self, face_id: str, *, collection_id: str | None) -> IndexedFace:
+        """Embed one detected face and store its vector. Raises `FaceNotFound`; `CollectionMismatch`."""
+        photo = await self._metadata.photo_of_face(face_id)
+        if photo is None:
+            raise FaceNotFound(face_id)
+        return await self._index(photo, face_id, collection_id)
+
+    async def index_region(
+        self, photo_id: str, bbox: BoundingBox, *, collection_id: str | None
+    ) -> IndexedFace:
+        """Index the face of a photo that overlaps `bbox` best, searching the region for it when none does.
+
+        Raises `PhotoNotFound`; `NoFacesDetected` when the region holds no face; `CollectionMismatch`.
+        """
+        photo = await self._metadata.photo(photo_id)
+        if photo is None or photo.width is None:
+            photo = await self._first_sight(photo_id)
+        face = _best_overlap(bbox, photo.faces)
+        if face is None:
+            photo, face = await self._discover(photo, bbox)
+        return await self._index(photo, face.face_id, collection_id)
+
+    async def list_photos(
+        self, *, collection_id: str | None, status: PhotoStatus | None, limit: int, offset: int
+    ) -> PhotoPage:
+        """What is recorded, newest first."""
+        return await self._metadata.list_photos(
+            collection_id=collection_id, status=status, limit=limit, offset=offset
+        )
+
+    async def remove_photo(self, photo_id: str, *, purge: bool) -> int:
+        """Remove every face of a photo, with `purge` the image and its record too. Returns how many faces.
+
+        Raises `PhotoNotFound` for an id never seen.
+        """
+
+        async def begin(lease: Lease) -> bool:
+            return await self._metadata.begin_removal(photo_id, lease=lease)
+
+        async with self._leased(photo_id, begin) as (lease, known):
+            return await self._finish_removal([photo_id], lease, purge=purge) if known else 0
+
+    async def remove_all(self, *, collection_id: str | None) -> RemovedPhotos:
+        """Remove every face that was there when the call came, of a collection or of the whole base."""
+        until = await self._metadata.now()
+        photos = faces = 0
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            lease = Lease(self._lease_s)
+            batch = await self._metadata.begin_removals(
+                collection_id=collection_id, until=until, lease=lease, limit=_REMOVAL_BATCH
+            )
+            if batch.photo_ids:
+                faces += await self._finish_removal(batch.photo_ids, lease, purge=False)
+                photos += len(batch.photo_ids)
+                deadline = time.monotonic() + self._patience_s
+            elif not batch.busy:
+                return RemovedPhotos(photos, faces)
+            elif time.monotonic() > deadline:
+                raise _busy()
+            else:
+                await _pause()
+
+    async def _record(
+        self,
+        photo_id: str,
+        collection_id: str | None,
+        digest: str,
+        found: FacesInImage,
+        store: Callable[[], Awaitable[None]] | None = None,
+    ) -> PhotoRecord:
+        async def begin(lease: Lease) -> PhotoRecord:
+            return await self._metadata.begin_detection(
+                photo_id, collection_id=collection_id, image_sha256=digest, lease=lease
+            )
+
+        async with self._leased(photo_id, begin) as (lease, before):
+            half_removed = [face.face_id for face in before.faces if face.state == "removing"]
+            if half_removed:
+                await self._vectors.remove_faces(half_removed)
+            if store is not None:
+                await store()
+            photo = await self._metadata.finish_detection(
+                photo_id,
+                width=found.width,
+                height=found.height,
+                faces=[_record_of(photo_id, face) for face in found.faces],
+                lease=lease,
+            )
+        if not photo.faces:
+            raise NoFacesDetected("There is no face in this image.", {"photo_id": photo_id})
+        return photo
+
+    async def _first_sight(self, photo_id: str) -> PhotoRecord:
+        """Detect an image that was put into the object store by someone else; it may show no face at first."""
+        try:
+            return await self.detect_stored(photo_id, collection_id=None)
+        except NoFacesDetected:
+            photo = await self._metadata.photo(photo_id)
+            if photo is None:
+                raise PhotoNotFound(photo_id) from None
+            return photo
+
+    async def _discover(self, photo: PhotoRecord, bbox: BoundingBox) -> tuple[PhotoRecord, FaceRecord]:
+        image = await self._images.get(photo.photo_id, max_bytes=self._max_image_bytes)
+        found = await self._finder.detect_in_region(image, bbox)
+        if not found.faces:
+            raise NoFacesDetected("There is no face in this box.", {"photo_id": photo.photo_id})
+        best = max(found.faces, key=lambda face: (face.bbox.iou(bbox), face.score))
+        known = _best_overlap(best.bbox, photo.faces)
+        if known is not None:
+            return photo, known
+        new = _record_of(photo.photo_id, best)
+        one = FacesInImage(found.width, found.height, (best,))
+        return await self._record(photo.photo_id, None, image_digest(image), one), new
+
+    async def _index(self, photo: PhotoRecord, face_id: str, collection_id: str | None) -> IndexedFace:
+        face = _named(face_id, photo)
+        if face.state == "indexed" and collection_id in {None, photo.collection_id}:
+            return IndexedFace(photo, face, created=False)
+        image = await self._images.get(photo.photo_id, max_bytes=self._max_image_bytes)
+        embeddings = await self._embed(image, [face])
+        if not embeddings:
+            raise NoFacesDetected("This face cannot be aligned.", {"face_id": face_id})
+
+        async def begin(lease: Lease) -> PhotoRecord:
+            return await self._metadata.begin_indexing(
+                photo.photo_id, face_ids=[face_id], collection_id=collection_id, lease=lease
+            )
+
+        async with self._leased(photo.photo_id, begin) as (lease, begun):
+            pending = [face for face in begun.faces if face.state == "pending"]
+            embeddings |= await self._embed(image, [face for face in pending if face.face_id != face_id])
+            await self._save(begun, pending, embeddings, lease)
+        created = face.state != "indexed" and face_id in {face.face_id for face in pending}
+        return IndexedFace(begun, _named(face_id, begun), created=created)
+
+    async def _embed(self, image: bytes, faces: Sequence[FaceRecord]) -> dict[str, Embedding]:
+        """By `face_id`; faces that cannot be aligned are left out."""
+        if not faces:
+            return {}
+        embeddings = await self._finder.embed(image, [face.landmarks for face in faces])
+        pairs = zip(faces, embeddings, strict=True)
+        return {face.face_id: embedding for face, embedding in pairs if embedding is not None}
+
+    async def _save(
+        self,
+        photo: PhotoRecord,
+        pending: Sequence[FaceRecord],
+        embeddings: Mapping[str, Embedding],
+        lease: Lease,
+    ) -> None:
+        vectors = [
+            FaceVector(face.face_id, photo.photo_id, photo.collection_id, face.bbox, embeddings[face.face_id])
+            for face in pending
+            if face.face_id in embeddings
+        ]
+        if vectors:
+            await self._vectors.save_faces(vectors)
+        written = [vector.face_id for vector in vectors]
+        try:
+            await self._metadata.finish_indexing(photo.photo_id, face_ids=written, lease=lease)
+        except LeaseLost:
+            await self._take_back(photo.photo_id, written)
+            raise
+
+    async def _take_back(self, photo_id: str, written: Sequence[str]) -> None:
+        """Someone else took the photo over while its vectors were written: those it has removed must not come back."""
+        photo = await self._metadata.photo(photo_id)
+        alive = {face.face_id for face in photo.faces if face.state != "removing"} if photo else set()
+        await self._vectors.remove_faces([face_id for face_id in written if face_id not in alive])
+
+    async def _finish_removal(self, photo_ids: Sequence[str], lease: Lease, *, purge: bool) -> int:
+        await self._vectors.remove_photos(photo_ids)
+        if purge:
+            for photo_id in photo_ids:
+                await self._images.delete(photo_id)
+        return await self._metadata.finish_removals(photo_ids, purge=purge, lease=lease)
+
+    @property
+    def _patience_s(self) -> float:
+        """Long enough to outlive the lease of a writer that crashed."""
+        return self._lease_s + 1
+
+    @asynccontextmanager
+    async def _leased(
+        self, photo_id: str, begin: Callable[[Lease], Awaitable[T]]
+    ) -> AsyncIterator[tuple[Lease, T]]:
+        """Hold the photo's lease, from `begin` until whatever finishes it inside the block.
+
+        A failure gives the lease back, except where a store did not answer: its write may still land, and the lease,
+        until it expires, keeps others from being overtaken by it.
+        """
+        lease = Lease(self._lease_s)
+        begun = await self._begun(lease, begin)
+        try:
+            yield lease, begun
+        except DependencyUnavailable:
+            raise
+        except LeaseLost as error:
+            raise _busy() from error
+        except BaseException:
+            await self._metadata.release(photo_id, lease=lease)
+            raise
+
+    async def _begun(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return await begin(lease)
+            except PhotoBusy:
+                if time.monotonic() > deadline:
+                    raise _busy() from None
+                await _pause()
+
+
+async def _pause() -> None:
+    await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311 - spreads waiting writers, no secret
+
+
+def _busy() -> Overloaded:
+    return Overloaded("Another request is changing this photo; try again shortly.")
+
+
+def _named(face_id: str, photo: PhotoRecord) -> FaceRecord:
+    for face in photo.faces:
+        if face.face_id == face_id:
+            return face
+    raise FaceNotFound(face_id)
+
+
+def _best_overlap(bbox: BoundingBox, faces: Sequence[FaceRecord]) -> FaceRecord | None:
+    alive = [face for face in faces if face.state != "removing"]
+    best = max(alive, key=lambda face: face.bbox.iou(bbox), default=None)
+    return best if best is not None and best.bbox.iou(bbox) >= SAME_FACE_IOU else None
+
+
+def _record_of(photo_id: str, face: Face) -> FaceRecord:
+    return FaceRecord(derive_face_id(photo_id, face.bbox), face.bbox, face.score, face.landmarks)
