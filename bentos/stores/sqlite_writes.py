@@ -1,8 +1,8 @@
 """What changes the embedded metadata store: each function is the inside of one transaction.
 
-A lease is the pair (`lease_token`, `lease_until`) of the photo's row. It is free when `lease_until` is null
-or past. Finishing nulls `lease_until` and keeps the token, so that the same writer may repeat what it
-finished when the answer was lost; releasing and expiring without a successor leave nothing to repeat.
+A lease is the pair (`lease_token`, `lease_until`) of the photo's row. The photo is free when `lease_until` is
+null or past. Finishing nulls `lease_until` and keeps the token: until another writer comes, the same one may
+repeat what it finished, and finds nothing left to do. A token that was replaced or released is lost.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import sqlite3
 import time
 from collections.abc import Sequence
 
-from bentos.common.errors import CollectionMismatch, FaceNotFound, InvalidRequest, PhotoNotFound
+from bentos.common.errors import CollectionMismatch, FaceNotFound, PhotoNotFound
 from bentos.stores.base import FaceRecord, Lease, LeaseLost, PhotoBusy, RemovalBatch
+from bentos.stores.refusals import other_image
 
 _MICROS = 1_000_000
 
@@ -54,8 +55,7 @@ def finish_detection(
     lease: Lease,
 ) -> None:
     """Record the size and the faces, and give the lease back."""
-    if not _still_to_finish(connection, photo_id, lease):
-        return
+    _require_lease(connection, photo_id, lease)
     now = clock()
     connection.execute(
         "update photos set width = ?, height = ?, detected_at = ?, updated_at = ? where photo_id = ?",
@@ -112,8 +112,7 @@ def finish_indexing(
     connection: sqlite3.Connection, photo_id: str, face_ids: Sequence[str], lease: Lease
 ) -> None:
     """The named faces go from `pending` to `indexed`; the lease is given back."""
-    if not _still_to_finish(connection, photo_id, lease):
-        return
+    _require_lease(connection, photo_id, lease)
     now = clock()
     connection.executemany(
         "update faces set state = 'indexed', indexed_at = ?"
@@ -167,10 +166,7 @@ def finish_removals(
     gone = 0
     lost = []
     for photo_id in photo_ids:
-        try:
-            if not _still_to_finish(connection, photo_id, lease) and not purge:
-                continue
-        except LeaseLost:
+        if not _holds(connection, photo_id, lease):
             if _purged_by(connection, photo_id) != lease.token:
                 lost.append(photo_id)
             continue
@@ -197,15 +193,6 @@ def release(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> None
     )
 
 
-def other_image(photo_id: str) -> InvalidRequest:
-    """The refusal of an image under the id of another one."""
-    reason = (
-        f"photo_id {photo_id!r} already names another image; remove it with purge=true first,"
-        " or choose another id"
-    )
-    return InvalidRequest(f"{reason}.", {"photo_id": reason})
-
-
 def _photo_row(connection: sqlite3.Connection, photo_id: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute(
         "select * from photos where photo_id = ?", (photo_id,)
@@ -230,12 +217,15 @@ def _give_back(connection: sqlite3.Connection, photo_id: str) -> None:
     connection.execute("update photos set lease_until = null where photo_id = ?", (photo_id,))
 
 
-def _still_to_finish(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> bool:
-    """Whether the lease is held; False when this writer finished before. Raises `LeaseLost`."""
+def _holds(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> bool:
+    """Whether nobody else has held the photo since this lease was granted."""
     row = _photo_row(connection, photo_id)
-    if row is None or row["lease_token"] != lease.token:
+    return row is not None and row["lease_token"] == lease.token
+
+
+def _require_lease(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> None:
+    if not _holds(connection, photo_id, lease):
         raise LeaseLost(f"the lease of photo {photo_id!r} is lost")
-    return row["lease_until"] is not None
 
 
 def _join_collection(
