@@ -48,3 +48,28 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def folder(tmp_path: Path) -> Path:
     """An empty folder."""
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def pack_folder() -> Path:
+    """The default face pack, assembled by `make test` before the tests run."""
+    from bentos.common.startup import face_pack_folder
+
+    return face_pack_folder("yunet-mbf")
+
+
+@pytest.fixture(scope="session")
+def extraction(pack_folder: Path):
+    """The pipeline over the default face pack."""
+    from bentos.common.settings import Settings
+    from bentos.runner.local import extraction_of
+
+    return extraction_of(pack_folder, Settings())
+
+
+@pytest.fixture(scope="session")
+def finder(extraction):
+    """The pipeline as the services see it."""
+    from bentos.runner.local import LocalFaceFinder
+
+    return LocalFaceFinder(extraction)

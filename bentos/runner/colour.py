@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from bentos.runner.image_header import GreyOrColour
+
 _WHITE = (255, 255, 255)
 _ROWS_AT_ONCE = 512
 _PROBE_LEVELS = (0, 32, 64, 96, 128, 160, 192, 224, 255)
@@ -19,9 +21,9 @@ _INVISIBLE = 2
 """Levels of 255 by which a profile may differ from sRGB and still be taken for it."""
 
 
-def is_srgb(icc_profile: bytes) -> bool:
-    """Whether converting an RGB image from this profile would change nothing, or could not be done."""
-    return _conversion(icc_profile, "RGB") is None
+def is_srgb(icc_profile: bytes, mode: GreyOrColour) -> bool:
+    """Whether this profile changes nothing in a picture of this mode, or cannot be applied to it."""
+    return _conversion(icc_profile, mode) is None and _conversion(icc_profile, "RGB") is None
 
 
 def to_bgr(picture: Image.Image, icc_profile: bytes | None) -> NDArray[np.uint8]:
@@ -72,14 +74,19 @@ def _conversion(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
         conversion = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
-    return None if mode == "RGB" and _changes_nothing(conversion) else conversion
+    return None if _changes_nothing(conversion, mode) else conversion
 
 
-def _changes_nothing(conversion: ImageCms.ImageCmsTransform) -> bool:
-    """Whether the RGB conversion leaves a grid of colours as they are."""
-    grid = np.array(list(product(_PROBE_LEVELS, repeat=3)), np.uint8)[None]
-    converted = ImageCms.applyTransform(Image.fromarray(grid), conversion)
-    return bool(np.abs(np.asarray(converted, np.int16) - grid).max() <= _INVISIBLE)
+def _changes_nothing(conversion: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether the conversion leaves a grid of colours, or every grey, as they are. Never so for inks."""
+    if mode == "CMYK":
+        return False
+    colours = (
+        list(product(_PROBE_LEVELS, repeat=3)) if mode == "RGB" else [(level,) * 3 for level in range(256)]
+    )
+    grid = Image.fromarray(np.array([colours], np.uint8))
+    converted = ImageCms.applyTransform(grid.convert(mode), conversion)
+    return bool(np.abs(np.asarray(converted, np.int16) - np.asarray(grid)).max() <= _INVISIBLE)
 
 
 def _as_bgr(picture: Image.Image) -> NDArray[np.uint8]:

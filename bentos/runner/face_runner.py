@@ -10,14 +10,12 @@ from pydantic import BaseModel
 
 from bentos.common.errors import FaceSearchError
 from bentos.common.faces import BoundingBox, FacesInImage
-from bentos.common.settings import Settings
+from bentos.common.startup import settings_or_exit
 from bentos.runner.cpus import available_cpus
-from bentos.runner.extraction import Extraction
-from bentos.runner.face_pack import FacePack
+from bentos.runner.local import extraction_of
 from bentos.runner.wire import encode_error, encode_faces
 
-# Read without its checks of what only a service needs: a bento is built where no key is set.
-_settings = Settings()
+_settings = settings_or_exit()
 
 NEVER = 10**9
 """For `runner_connection`: BentoML's client else replaces its session every 100 calls, under those in flight."""
@@ -64,15 +62,7 @@ class FaceRunner:
     pack_model = bentoml.models.BentoModel(f"{_settings.face_pack}:latest")
 
     def __init__(self) -> None:
-        pack = FacePack(
-            Path(self.pack_model.path),
-            detection_size=_settings.detection_size,
-            detection_threshold=_settings.detection_threshold,
-            min_face_size=_settings.min_face_size,
-            providers=_settings.onnx_providers,
-            threads=_settings.runner_threads,
-        )
-        self._extraction = Extraction(pack, max_pixels=_settings.max_image_pixels)
+        self._extraction = extraction_of(Path(self.pack_model.path), _settings)
 
     @_batched
     def detect(self, images: list[bytes]) -> list[bytes]:

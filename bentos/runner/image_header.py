@@ -12,6 +12,8 @@ ContentType = Literal["image/jpeg", "image/png", "image/webp"]
 LARGEST_PROFILE_BYTES = 4 << 20
 """A colour profile above this is ignored; those of printing presses have half a megabyte to three."""
 
+GreyOrColour = Literal["L", "RGB"]
+
 _TIFF_ORIENTATION = 0x0112
 _TIFF_SHORT = 3
 
@@ -22,8 +24,8 @@ class ImageHeader:
 
     `width`, `height` in pixels as stored, before the EXIF `orientation` (1..8, EXIF 2.32 section 4.6.4) turns
     them. `essence` is the file rebuilt from the parts that make the picture: no texts, no previews, no
-    further frames, no metadata for a decoder to trip over. `plain_jpeg`: baseline or progressive, grey or
-    YCbCr, Huffman-coded.
+    further frames, no metadata for a decoder to trip over. `plain_jpeg`: a JPEG in grey, or in
+    YCbCr and so to become RGB; else None.
     """
 
     content_type: ContentType
@@ -32,7 +34,7 @@ class ImageHeader:
     orientation: int
     icc_profile: bytes | None
     essence: bytes
-    plain_jpeg: bool = False
+    plain_jpeg: GreyOrColour | None = None
 
 
 def damaged() -> InvalidImageFormat:

@@ -116,7 +116,8 @@ def _divisor(header: ImageHeader, shrink_to: int | None) -> int:
 
 def _with_opencv(header: ImageHeader, divisor: int) -> NDArray[np.uint8] | None:
     """The pixels of a plain JPEG in sRGB, as stored; None for all else and for what OpenCV cannot read."""
-    if not header.plain_jpeg or (header.icc_profile and not is_srgb(header.icc_profile)):
+    mode = header.plain_jpeg
+    if mode is None or (header.icc_profile and not is_srgb(header.icc_profile, mode)):
         return None
     try:
         flags = _REDUCED[divisor] | cv2.IMREAD_IGNORE_ORIENTATION

@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from bentos.runner.image_header import LARGEST_PROFILE_BYTES, ImageHeader, damaged, exif_orientation
+from bentos.common.errors import InvalidImageFormat
+from bentos.runner.image_header import (
+    LARGEST_PROFILE_BYTES,
+    GreyOrColour,
+    ImageHeader,
+    damaged,
+    exif_orientation,
+)
 
 _SOI = b"\xff\xd8"
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
@@ -55,8 +62,11 @@ def read_jpeg(file: bytes) -> ImageHeader:
             transform = body[-1]
     if len(frame) < _SHORTEST_FRAME:
         raise damaged()
+    if frame_marker not in _HUFFMAN_FRAMES or frame[0] != _BITS:
+        raise InvalidImageFormat(
+            "Such a JPEG (arithmetic, lossless or above 8 bits) is not read; save it anew."
+        )
     kept.append(file[at : _end_of_image(file, at)])
-    grey_or_ycbcr = frame[5] == 1 or (frame[5] == 3 and transform == _YCBCR)  # noqa: PLR2004 components
     return ImageHeader(
         content_type="image/jpeg",
         height=int.from_bytes(frame[1:3]),
@@ -64,8 +74,14 @@ def read_jpeg(file: bytes) -> ImageHeader:
         orientation=exif_orientation(exif),
         icc_profile=_joined(profile),
         essence=b"".join(kept),
-        plain_jpeg=grey_or_ycbcr and frame_marker in _HUFFMAN_FRAMES and frame[0] == _BITS,
+        plain_jpeg=_plain(components=frame[5], transform=transform),
     )
+
+
+def _plain(components: int, transform: int) -> GreyOrColour | None:
+    if components == 1:
+        return "L"
+    return "RGB" if components == 3 and transform == _YCBCR else None  # noqa: PLR2004 Y, Cb, Cr
 
 
 def _segments(file: bytes) -> Iterator[_Segment]:

@@ -166,9 +166,7 @@ class MetadataStore(Protocol):
         recorded, or is being removed. What raises has changed nothing.
         """
 
-    async def finish_indexing(
-        self, photo_id: str, *, face_ids: Sequence[str], lease: Lease
-    ) -> None:
+    async def finish_indexing(self, photo_id: str, *, face_ids: Sequence[str], lease: Lease) -> None:
         """The named faces go from `pending` to `indexed`; the lease is given back. Raises `LeaseLost`."""
 
     async def begin_removal(self, photo_id: str, *, lease: Lease) -> bool:
@@ -186,9 +184,7 @@ class MetadataStore(Protocol):
         passed over and counted in `busy`.
         """
 
-    async def finish_removals(
-        self, photo_ids: Sequence[str], *, purge: bool, lease: Lease
-    ) -> int:
+    async def finish_removals(self, photo_ids: Sequence[str], *, purge: bool, lease: Lease) -> int:
         """Delete the faces in state `removing` of these photos; with `purge` the photos' records too, leaving
         only a digest of each id. Gives the leases back. Returns how many faces are gone. Raises `LeaseLost`
         when any of the leases is lost; the photos still held are finished all the same.

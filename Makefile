@@ -1,0 +1,59 @@
+# Everything starts here: `make help`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export BENTOML_DO_NOT_TRACK := True
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo serve test lint types unit contract http system lock pack clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
+
+demo: pack ## index real photos and find them by selfies, on embedded parts
+	@$(BIN)/python -m bentos.demo
+
+serve: pack ## the same service, staying up; prints its address, a key and a curl line
+	@$(BIN)/python -m bentos.demo --serve
+
+test: $(VENV)/dev pack ## everything that CI checks
+	$(MAKE) --no-print-directory lint types
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/dev ## mypy --strict
+	$(BIN)/mypy bentos models locust
+
+unit contract http system: $(VENV)/dev pack ## one level of the tests
+	$(BIN)/python -m pytest tests/$@
+
+pack: $(VENV)/runtime ## assemble the default face pack into the model store
+	@$(BIN)/python -m models.assemble
+
+lock: $(VENV)/dev ## pin the requirements anew, with hashes
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		requirements/runtime.in -o requirements/runtime.txt
+	$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		-c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+
+clean: ## remove the virtual environment and the data of `make serve`
+	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/runtime: requirements/runtime.txt
+	@echo "setting up the virtual environment ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python 3.11 with venv is needed: apt-get install python3.11-venv"; exit 1; }
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt $(VENV)/runtime
+	@echo "installing what the tests need ..."
+	@$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
+	@touch $@

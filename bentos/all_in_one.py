@@ -1,0 +1,47 @@
+"""Both services in one, for one machine: `bentoml serve` in the repository root answers all seven endpoints."""
+
+from __future__ import annotations
+
+import bentoml
+
+from bentos.common.door import Door
+from bentos.common.ping import ping_router
+from bentos.common.settings import Role
+from bentos.common.startup import pack_or_exit, settings_or_exit
+from bentos.composition import SERVICE_CONFIG, compose, door_of
+from bentos.runner.client import RunnerClient
+from bentos.runner.face_runner import FaceRunner
+from bentos.search.api import SERVICE as SEARCH
+from bentos.search.api import router as search_router
+from bentos.search.wiring import attach_search
+from bentos.vectorizer.api import router as vectorizer_router
+from bentos.vectorizer.wiring import attach_indexing
+
+SERVICE: Role = "face-search"
+settings = settings_or_exit(SERVICE)
+pack_or_exit(settings)
+
+# `/ping` is answered as image-search: that is where the ingress sends it when there are two services.
+api = compose(
+    SERVICE,
+    settings,
+    routers=[vectorizer_router, search_router, ping_router(SEARCH)],
+    attach=[attach_indexing, attach_search],
+    opens=["milvus", "postgrest", "object_store"],
+)
+
+
+@bentoml.asgi_app(api, path="/")
+@bentoml.service(name=SERVICE, **SERVICE_CONFIG)
+class FaceSearch:
+    """Photos in, faces indexed, selfies answered."""
+
+    runner = bentoml.depends(FaceRunner)
+
+    def __init__(self) -> None:
+        api.state.finder = lambda: RunnerClient(
+            self.runner, queue=settings.runner_queue, timeout_s=settings.runner_timeout_s
+        )
+
+
+FaceSearch.add_asgi_middleware(Door, options=door_of(SERVICE, settings, api))  # type: ignore[attr-defined]

@@ -1,0 +1,112 @@
+"""Puts a service together: its stores, its logic, its routes, its door. The one place that knows all the parts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.datastructures import State
+
+from bentos.common.api import create_api
+from bentos.common.door import DoorOptions
+from bentos.common.errors import Dependency
+from bentos.common.logs import configure_logging
+from bentos.common.opening import Opening, Store
+from bentos.common.settings import Settings
+from bentos.common.startup import face_pack_folder
+from bentos.runner.client import FaceFinder
+from bentos.runner.face_runner import NEVER, QUIET
+from bentos.runner.pack_info import PackInfo
+from bentos.stores.base import ImageStore, MetadataStore, VectorStore
+from bentos.stores.factory import image_store, metadata_store, vector_store
+
+Attach = Callable[[State, "Parts"], None]
+"""Puts the logic of one service into the state of the app."""
+
+SERVICE_CONFIG: dict[str, Any] = {
+    "workers": 1,
+    "traffic": {"timeout": 60},
+    "runner_connection": {"max_requests": NEVER, "max_age": float(NEVER)},
+    **QUIET,
+}
+"""How BentoML runs the process that talks to the network: one, because it only waits for others."""
+
+
+class Parts:
+    """What the logic is made of; a store is made when it is first asked for."""
+
+    def __init__(self, settings: Settings, finder: FaceFinder, pack: PackInfo) -> None:
+        self.settings, self.finder, self._pack = settings, finder, pack
+
+    @cached_property
+    def vectors(self) -> VectorStore:
+        """Where the embeddings are."""
+        return vector_store(self.settings, self._pack)
+
+    @cached_property
+    def metadata(self) -> MetadataStore:
+        """Where photos and faces are recorded."""
+        return metadata_store(self.settings)
+
+    @cached_property
+    def images(self) -> ImageStore:
+        """Where the images are."""
+        return image_store(self.settings)
+
+    def store(self, name: Dependency) -> Store:
+        """The store behind a dependency."""
+        stores: dict[Dependency, Callable[[], Store]] = {
+            "milvus": lambda: self.vectors,
+            "postgrest": lambda: self.metadata,
+            "object_store": lambda: self.images,
+        }
+        return stores[name]()
+
+
+def compose(
+    service: str,
+    settings: Settings,
+    *,
+    routers: Sequence[APIRouter],
+    attach: Sequence[Attach],
+    opens: Sequence[Dependency],
+) -> FastAPI:
+    """The FastAPI app of `service`, with the stores that it `opens`.
+
+    Before it starts, `state.finder` has to be set: a factory of the `FaceFinder`.
+    """
+
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        configure_logging(settings.log_level)
+        pack = PackInfo.read(face_pack_folder(settings.face_pack))
+        parts = Parts(settings, api.state.finder(), pack)
+        opening = Opening({name: parts.store(name) for name in opens})
+        api.state.opening = opening
+        for put in attach:
+            put(api.state, parts)
+        async with opening.opened():
+            yield
+
+    return create_api(service, list(routers), lifespan=lifespan, docs=settings.docs_enabled)
+
+
+def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], DoorOptions]:
+    """What the door of `service` has to know, read when the door is built."""
+
+    def not_ready() -> str | None:
+        opening: Opening | None = getattr(api.state, "opening", None)
+        return "the service is starting" if opening is None else opening.not_ready()
+
+    return lambda: DoorOptions(
+        service=service,
+        keys=settings.api_keys,
+        max_image_bytes={
+            "/detect_faces": settings.vectorize_max_image_bytes,
+            "/search": settings.search_max_image_bytes,
+        },
+        not_ready=not_ready,
+    )

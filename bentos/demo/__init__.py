@@ -1,0 +1,1 @@
+"""The product on one machine: what `make demo` and `make serve` run."""

@@ -1,0 +1,98 @@
+"""A BentoML service as a child process: started, waited for, and stopped with all that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+_PATIENCE_S = 180.0
+_GRACE_S = 15.0
+
+
+class DidNotStart(Exception):
+    """The service ended, or did not become ready in time; the message holds the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """Where a service answers, and where it writes its log."""
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(
+    target: str, environment: Mapping[str, str], *, log: Path, port: int | None = None
+) -> Iterator[RunningService]:
+    """Run `bentoml serve target` on `port` until the block ends; nothing is left running behind it.
+
+    `environment` is added to this process's own. Raises `DidNotStart`.
+    """
+    port = port or free_port()
+    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "BENTOML_DO_NOT_TRACK": "True", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    service = RunningService(f"http://127.0.0.1:{port}", log, process)
+    try:
+        _wait_until_ready(service)
+        yield service
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and its whole group: asked first, then made to."""
+    for how, patience in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, None)):
+        try:
+            os.killpg(process.pid, how)
+            process.wait(patience)
+        except ProcessLookupError:
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def _wait_until_ready(service: RunningService) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        if service.process.poll() is not None:
+            raise DidNotStart(f"The service ended at once.\n{_end_of(service.log)}")
+        try:
+            if httpx.get(f"{service.url}/readyz", timeout=5).status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise DidNotStart(f"The service is not ready after {_PATIENCE_S:.0f} s.\n{_end_of(service.log)}")
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:]

@@ -1,0 +1,58 @@
+"""FaceFinder without a hop: the pipeline in a thread of this process, for tools and tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bentos.common.errors import FaceSearchError
+from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.common.settings import Settings
+from bentos.runner.extraction import Extraction
+from bentos.runner.face_pack import FacePack
+
+
+def extraction_of(folder: Path, settings: Settings) -> Extraction:
+    """The pipeline over the face pack in `folder`, set up as the settings say."""
+    pack = FacePack(
+        folder,
+        detection_size=settings.detection_size,
+        detection_threshold=settings.detection_threshold,
+        min_face_size=settings.min_face_size,
+        providers=settings.onnx_providers,
+        threads=settings.runner_threads,
+    )
+    return Extraction(pack, max_pixels=settings.max_image_pixels)
+
+
+class LocalFaceFinder:
+    """See `bentos.runner.client.FaceFinder`."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        self._extraction = extraction
+        self._thread = ThreadPoolExecutor(max_workers=1)
+
+    async def detect(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._run(lambda: self._extraction.detect([image])[0])
+
+    async def detect_and_embed(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._run(lambda: self._extraction.detect_and_embed([image])[0])
+
+    async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._run(lambda: self._extraction.detect_in_region(image, region))
+
+    async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
+        """See `FaceFinder`."""
+        found = await self._run(lambda: self._extraction.embed(image, landmarks))
+        return [face.embedding for face in found.faces]
+
+    async def _run(self, work: Callable[[], FacesInImage | FaceSearchError]) -> FacesInImage:
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        if isinstance(found, FaceSearchError):
+            raise found
+        return found

@@ -1,0 +1,79 @@
+"""The story of a search: one face in the selfie, the photos that show someone like that, a page of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bentos.common.errors import InvalidRequest, NoFacesDetected, TooManyFaces
+from bentos.common.faces import Face
+from bentos.runner.client import FaceFinder
+from bentos.stores.base import ImageStore, Match, VectorStore
+
+_DEEPEST = 10_000
+"""So many photos of one search can be paged through; beyond, the vector database would sort half the base."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One page of matches, best first; `urls` holds a link for each match, or None where there is none."""
+
+    face: Face
+    matches: tuple[Match, ...]
+    urls: tuple[str | None, ...]
+    has_more: bool
+
+
+class PhotoSearch:
+    """What image-search does."""
+
+    def __init__(
+        self, *, finder: FaceFinder, vectors: VectorStore, images: ImageStore, url_expires_s: int
+    ) -> None:
+        self._finder, self._vectors, self._images = finder, vectors, images
+        self._url_expires_s = url_expires_s
+
+    async def similar_photos(
+        self,
+        selfie: bytes,
+        *,
+        collection_ids: Sequence[str],
+        top_k: int,
+        page: int,
+        score_threshold: float,
+        include_url: bool,
+    ) -> SearchPage:
+        """Page `page` (from 1) of the photos whose most similar face scores at least `score_threshold`.
+
+        Raises `NoFacesDetected`; `TooManyFaces`; `InvalidImageFormat`; `ImageTooLarge`; `InvalidRequest` when there are
+        results, but too many to be paged through so far; `Overloaded`; `DependencyUnavailable`.
+        """
+        face = await self._only_face(selfie)
+        assert face.embedding is not None  # noqa: S101 - the runner embeds every face that it finds
+        first, last = (page - 1) * top_k, page * top_k
+        found = await self._vectors.nearest(
+            face.embedding,
+            photos=min(last, _DEEPEST) + 1,
+            score_threshold=score_threshold,
+            collection_ids=collection_ids,
+        )
+        if len(found) > _DEEPEST and last > _DEEPEST:
+            reason = f"page x top_k may reach {_DEEPEST}; raise score_threshold to narrow the search"
+            raise InvalidRequest("The page lies too far down.", {"page": reason})
+        matches = tuple(found[first:last])
+        urls = tuple([await self._url(match) if include_url else None for match in matches])
+        return SearchPage(face, matches, urls, has_more=len(found) > last)
+
+    async def _only_face(self, selfie: bytes) -> Face:
+        faces = (await self._finder.detect_and_embed(selfie)).faces
+        if not faces:
+            raise NoFacesDetected("There is no face in this image.")
+        if len(faces) > 1:
+            boxes = [{"bbox": face.bbox.as_list(), "score": face.score} for face in faces]
+            raise TooManyFaces(
+                f"There are {len(faces)} faces in this image; send one with a single face.", {"faces": boxes}
+            )
+        return faces[0]
+
+    async def _url(self, match: Match) -> str | None:
+        return await self._images.presigned_url(match.photo_id, expires_s=self._url_expires_s)

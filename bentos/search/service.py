@@ -1,0 +1,38 @@
+"""image-search as a BentoML service."""
+
+from __future__ import annotations
+
+import bentoml
+
+from bentos.common.door import Door
+from bentos.common.ping import ping_router
+from bentos.common.startup import pack_or_exit, settings_or_exit
+from bentos.composition import SERVICE_CONFIG, compose, door_of
+from bentos.runner.client import RunnerClient
+from bentos.runner.face_runner import FaceRunner
+from bentos.search.api import SERVICE, router
+from bentos.search.wiring import attach_search
+
+settings = settings_or_exit(SERVICE)
+pack_or_exit(settings)
+
+
+api = compose(
+    SERVICE, settings, routers=[router, ping_router(SERVICE)], attach=[attach_search], opens=["milvus"]
+)
+
+
+@bentoml.asgi_app(api, path="/")
+@bentoml.service(name=SERVICE, **SERVICE_CONFIG)
+class ImageSearch:
+    """Finds the photos that show the person of a selfie."""
+
+    runner = bentoml.depends(FaceRunner)
+
+    def __init__(self) -> None:
+        api.state.finder = lambda: RunnerClient(
+            self.runner, queue=settings.runner_queue, timeout_s=settings.runner_timeout_s
+        )
+
+
+ImageSearch.add_asgi_middleware(Door, options=door_of(SERVICE, settings, api))  # type: ignore[attr-defined]

@@ -1,0 +1,170 @@
+"""The routes of image-vectorizer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, File, Form, Query, Request, UploadFile
+
+from bentos.common import errors
+from bentos.common.api import EitherSlashRouter, api_key_header, invalid_fields
+from bentos.common.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
+from bentos.common.openapi import documented
+from bentos.common.settings import Role
+from bentos.common.startup import settings_or_exit
+from bentos.runner.images import sniff_content_type
+from bentos.stores.base import PhotoRecord, PhotoStatus
+from bentos.vectorizer.indexing import IndexedFace, Indexing
+from bentos.vectorizer.schemas import (
+    AddedFace,
+    DetectedPhoto,
+    FoundFace,
+    PhotoListing,
+    PhotoRow,
+    RemovedAll,
+    RemovedPhoto,
+)
+
+SERVICE: Role = "image-vectorizer"
+_settings = settings_or_exit()
+router = EitherSlashRouter(dependencies=[Depends(api_key_header)], tags=[SERVICE])
+
+
+def indexing(request: Request) -> Indexing:
+    """The logic behind the routes. Raises while a store is not there yet."""
+    request.app.state.opening.require()
+    return listing(request)
+
+
+def listing(request: Request) -> Indexing:
+    """The same, for what needs the metadata alone."""
+    request.app.state.opening.require("postgrest")
+    logic: Indexing = request.app.state.indexing
+    return logic
+
+
+AllStores = Annotated[Indexing, Depends(indexing)]
+MetadataAlone = Annotated[Indexing, Depends(listing)]
+
+
+@router.post(
+    "/detect_faces/",
+    summary="Store a photo and find its faces",
+    responses=documented(
+        errors.InvalidImageFormat.code,
+        errors.PhotoNotFound.code,
+        errors.CollectionMismatch.code,
+        errors.ImageTooLarge.code,
+        errors.NoFacesDetected.code,
+        errors.Overloaded.code,
+    ),
+)
+async def detect_faces(
+    photos: AllStores,
+    file: Annotated[UploadFile | None, File(description="A JPEG, PNG or WebP image.")] = None,
+    photo_id: Annotated[
+        PhotoId | None, Form(description="A name for the file, or an image in the store.")
+    ] = None,
+    collection_id: Annotated[CollectionId | None, Form()] = None,
+) -> DetectedPhoto:
+    """Send `file`, or the `photo_id` of an image in the object store. Embeds nothing; can be repeated."""
+    if file is not None:
+        image = await read_image(file, max_bytes=_settings.vectorize_max_image_bytes)
+        photo = await photos.detect_uploaded(
+            image, sniff_content_type(image), photo_id=photo_id, collection_id=collection_id
+        )
+    elif photo_id is not None:
+        photo = await photos.detect_stored(photo_id, collection_id=collection_id)
+    else:
+        raise invalid_fields({"file": "send file, or the photo_id of a stored image"})
+    return _detected(photo)
+
+
+@router.put(
+    "/add_face/",
+    summary="Make a face searchable",
+    responses=documented(
+        errors.InvalidImageFormat.code,
+        errors.PhotoNotFound.code,
+        errors.FaceNotFound.code,
+        errors.CollectionMismatch.code,
+        errors.NoFacesDetected.code,
+        errors.Overloaded.code,
+    ),
+)
+async def add_face(
+    photos: AllStores,
+    face_id: Annotated[FaceId | None, Form(description="A face of /detect_faces/.")] = None,
+    photo_id: Annotated[PhotoId | None, Form(description="With bbox: a photo.")] = None,
+    bbox: Annotated[BoxText | None, Form(description="With photo_id: where its face is.")] = None,
+    collection_id: Annotated[
+        CollectionId | None, Form(description="Becomes the photo's if it has none.")
+    ] = None,
+) -> AddedFace:
+    """Send `face_id`, or `photo_id` and `bbox`. Can be repeated."""
+    if face_id is not None and photo_id is None and bbox is None:
+        return _added(await photos.index_face(face_id, collection_id=collection_id))
+    if face_id is None and photo_id is not None and bbox is not None:
+        return _added(await photos.index_region(photo_id, parse_box(bbox), collection_id=collection_id))
+    raise invalid_fields({"face_id": "send face_id alone, or photo_id and bbox"})
+
+
+@router.get("/embed_status/", summary="What is indexed", responses=documented())
+async def embed_status(
+    photos: MetadataAlone,
+    collection_id: Annotated[CollectionId | None, Query()] = None,
+    status: Annotated[PhotoStatus | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+) -> PhotoListing:
+    """Newest first, ties by `photo_id`."""
+    page = await photos.list_photos(collection_id=collection_id, status=status, limit=limit, offset=offset)
+    rows = [PhotoRow.model_validate(photo, from_attributes=True) for photo in page.items]
+    return PhotoListing(items=rows, total=page.total, limit=limit, offset=offset)
+
+
+@router.delete(
+    "/remove/{photo_id}",
+    summary="Remove the faces of a photo",
+    responses=documented(errors.PhotoNotFound.code, errors.Overloaded.code),
+)
+async def remove(
+    photos: AllStores,
+    photo_id: PhotoId,
+    purge: Annotated[bool, Query(description="Remove the image and its record too.")] = False,
+) -> RemovedPhoto:
+    """From the search and from the metadata. Can be repeated."""
+    return RemovedPhoto(photo_id=photo_id, faces_removed=await photos.remove_photo(photo_id, purge=purge))
+
+
+@router.delete(
+    "/remove_all/", summary="Remove every face of every photo", responses=documented(errors.Overloaded.code)
+)
+async def remove_all(
+    photos: AllStores,
+    collection_id: Annotated[CollectionId | None, Query(description="Of this one alone.")] = None,
+) -> RemovedAll:
+    """Of the whole base, or of one collection. Can be repeated."""
+    removed = await photos.remove_all(collection_id=collection_id)
+    return RemovedAll(photos=removed.photos, faces_removed=removed.faces)
+
+
+def _detected(photo: PhotoRecord) -> DetectedPhoto:
+    faces = [FoundFace(face_id=f.face_id, bbox=f.bbox.as_list(), score=f.score) for f in photo.faces]
+    return DetectedPhoto(
+        photo_id=photo.photo_id,
+        collection_id=photo.collection_id,
+        width=photo.width or 0,
+        height=photo.height or 0,
+        faces=faces,
+    )
+
+
+def _added(indexed: IndexedFace) -> AddedFace:
+    return AddedFace(
+        face_id=indexed.face.face_id,
+        photo_id=indexed.photo.photo_id,
+        collection_id=indexed.photo.collection_id,
+        bbox=indexed.face.bbox.as_list(),
+        created=indexed.created,
+    )

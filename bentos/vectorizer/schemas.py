@@ -1,0 +1,75 @@
+"""What the endpoints of image-vectorizer answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from bentos.stores.base import PhotoStatus
+
+Box = list[float]
+
+
+class FoundFace(BaseModel):
+    """A face of a photo."""
+
+    face_id: str
+    bbox: Box = Field(description="[x1, y1, x2, y2], pixels of the upright photo.")
+    score: float = Field(description="Confidence of the detector, 0 to 1.")
+
+
+class DetectedPhoto(BaseModel):
+    """A photo and the faces found in it, best first."""
+
+    photo_id: str
+    collection_id: str | None
+    width: int
+    height: int
+    faces: list[FoundFace]
+
+
+class AddedFace(BaseModel):
+    """A face that can be searched; `created` is false when it could before."""
+
+    face_id: str
+    photo_id: str
+    collection_id: str | None
+    bbox: Box
+    status: str = "indexed"
+    created: bool
+
+
+class PhotoRow(BaseModel):
+    """How far the work on one photo has come."""
+
+    photo_id: str
+    collection_id: str | None
+    status: PhotoStatus
+    faces_detected: int
+    faces_indexed: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class PhotoListing(BaseModel):
+    """Part of the photos, newest first; `total` counts all that match."""
+
+    items: list[PhotoRow]
+    total: int
+    limit: int
+    offset: int
+
+
+class RemovedPhoto(BaseModel):
+    """How many faces a photo has lost."""
+
+    photo_id: str
+    faces_removed: int
+
+
+class RemovedAll(BaseModel):
+    """How many photos have lost how many faces."""
+
+    photos: int
+    faces_removed: int
