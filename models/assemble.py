@@ -28,14 +28,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _assemble(wanted: argparse.Namespace) -> None:
-    # An unknown name is answered at once: what assembles imports BentoML and ONNX Runtime.
     pack = None if wanted.dir else find_pack(wanted.pack)
-    from models import assembly, own_folder
+    # Imported after the name is known to be right: BentoML and ONNX Runtime take seconds to load.
+    from models import assembly, own_folder  # noqa: PLC0415
+    from models.published import opened  # noqa: PLC0415
+    from models.report import report  # noqa: PLC0415
 
-    if pack is not None:
-        folder = assembly.assemble_catalogued(pack, force=wanted.force, say=_say)
-    else:
-        folder = assembly.assemble_own(own_folder.look_into(wanted.dir), force=wanted.force, say=_say)
+    choice = pack or own_folder.look_into(wanted.dir)
+    folder = None if wanted.force else assembly.find(choice)
+    if folder is not None:
+        _say(f"{choice.name} is assembled already: nothing to do (--force assembles it again).")
+    if folder is None or wanted.report:
+        with opened(choice) as published:
+            folder = folder or assembly.assemble(published, say=_say)
+            if wanted.report:
+                print(report(published, folder))
     print(folder)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import ModelProto
 
 from bentos.runner.pack_info import (
     DETECTOR_FILE,
@@ -19,128 +19,96 @@ from bentos.runner.pack_info import (
     fingerprint,
 )
 from models import equivalence, store
-from models.catalog import CataloguedPack, find_pack
-from models.conditioning import condition_detector, condition_recogniser
+from models.catalog import find_pack
+from models.conditioning import fix_weights, flush_vanishing, fold_constants, free_batch
 from models.errors import PackError
-from models.fetch import fetch
-from models.own_folder import OwnFolder
+from models.prelu import rewrite_prelu
+from models.pruning import drop_dead_channels
+from models.published import Choice, Published, fingerprint_of, opened
 from models.yunet import is_yunet, to_scrfd
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The two graphs as they were published, and what is said of them."""
+def condition_recogniser(model: ModelProto) -> ModelProto:
+    """Every transform that a recogniser takes; (batch, 3, 112, 112) in, (batch, dimension) out."""
+    plain = flush_vanishing(fold_constants(fix_weights(model)))
+    return free_batch(rewrite_prelu(drop_dead_channels(plain)))
 
-    name: str
-    detector: Path
-    recogniser: Path
-    detector_source: str
-    recogniser_source: str
-    licence: str
-    commercial_use: bool
-    dimension: int | None
+
+def condition_detector(model: ModelProto) -> ModelProto:
+    """Every transform that a detector takes: YuNet becomes an SCRFD, an SCRFD keeps its inputs and outputs."""
+    scrfd = to_scrfd(model) if is_yunet(model) else model
+    return rewrite_prelu(flush_vanishing(fold_constants(fix_weights(scrfd))))
 
 
 def ensure(pack_name: str) -> Path:
     """The folder of that pack of the catalogue, assembled when it was not yet. Raises `PackError`."""
-    return assemble_catalogued(find_pack(pack_name), force=False, say=lambda _: None)
+    pack = find_pack(pack_name)
+    folder = find(pack)
+    if folder is not None:
+        return folder
+    with opened(pack) as published:
+        return assemble(published, say=lambda _: None)
 
 
-def assemble_catalogued(pack: CataloguedPack, *, force: bool, say: Say) -> Path:
-    """The folder of the assembled pack; nothing is fetched when it is there already. Raises `PackError`."""
-    identity = fingerprint(pack.detector.sha256, pack.recogniser.sha256)
-    there = _already_there(pack.name, identity, force=force, say=say)
-    if there is not None:
-        return there
-    with tempfile.TemporaryDirectory(prefix="face-pack-") as scratch:
-        detector, recogniser = fetch((pack.detector, pack.recogniser), Path(scratch))
-        published = Published(
-            name=pack.name,
-            detector=detector,
-            recogniser=recogniser,
-            detector_source=str(pack.detector),
-            recogniser_source=str(pack.recogniser),
-            licence=pack.licence,
-            commercial_use=pack.commercial_use,
-            dimension=pack.dimension,
-        )
-        return _assemble(published, Path(scratch), say)
+def find(choice: Choice) -> Path | None:
+    """The folder of the pack when it is assembled and whole; it is then the latest of its name.
 
-
-def assemble_own(own: OwnFolder, *, force: bool, say: Say) -> Path:
-    """The same for a folder of one's own. Raises `PackError`."""
-    detector_sha256, recogniser_sha256 = file_sha256(own.detector), file_sha256(own.recogniser)
-    there = _already_there(own.name, fingerprint(detector_sha256, recogniser_sha256), force=force, say=say)
-    if there is not None:
-        return there
-    with tempfile.TemporaryDirectory(prefix="face-pack-") as scratch:
-        published = Published(
-            name=own.name,
-            detector=own.detector,
-            recogniser=own.recogniser,
-            detector_source=f"folder:{own.detector.name}",
-            recogniser_source=f"folder:{own.recogniser.name}",
-            licence="that of the files in the folder; whoever assembled the pack answers for it",
-            commercial_use=False,
-            dimension=None,
-        )
-        return _assemble(published, Path(scratch), say)
-
-
-def _already_there(name: str, identity: str, *, force: bool, say: Say) -> Path | None:
-    tag = store.tag_for(name, identity)
-    folder = None if force else store.find(tag)
+    Raises `PackError`.
+    """
+    tag = store.tag_for(choice.name, fingerprint_of(choice))
+    folder = store.find(tag)
     if folder is not None:
         store.make_latest(tag)
-        say(f"{tag} is assembled already: nothing to do.")
     return folder
 
 
-def _assemble(published: Published, scratch: Path, say: Say) -> Path:
-    folder = scratch / "assembled"
-    folder.mkdir()
-    say("conditioning the detector")
-    _condition_detector(published, folder / DETECTOR_FILE)
-    say("conditioning the recogniser")
-    dimension = _condition_recogniser(published, folder / DETECTOR_FILE, folder / RECOGNISER_FILE)
-    detector = _described(published.detector_source, published.detector, folder / DETECTOR_FILE)
-    recogniser = _described(published.recogniser_source, published.recogniser, folder / RECOGNISER_FILE)
-    info = PackInfo(
-        name=published.name,
-        dimension=dimension,
-        licence=published.licence,
-        commercial_use=published.commercial_use,
-        detector=detector,
-        recogniser=recogniser,
-        fingerprint=fingerprint(detector.source_sha256, recogniser.source_sha256),
-    )
-    info.write(folder)
-    saved = store.save(folder, info)
-    say(f"{store.tag_of(info)} is assembled: {info.dimension}-d, licence: {info.licence}.")
+def assemble(published: Published, *, say: Say) -> Path:
+    """Make the pack and put it into the store; returns its folder there. Raises `PackError`."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="face-pack-") as scratch:
+            info = _make(published, Path(scratch), say)
+            saved = store.save(Path(scratch), info)
+    except PackError:
+        raise
+    except OSError as error:
+        raise PackError(f"{published.name} could not be written: {error}.") from error
+    except Exception as error:  # what ONNX, ONNX Runtime and OpenCV raise has no common base
+        reason = (str(error).splitlines() or [""])[0]
+        raise PackError(
+            f"{published.name} cannot be conditioned ({type(error).__name__}: {reason}): "
+            "its graphs are not what InsightFace would open."
+        ) from error
+    say(f"{store.tag_of(info)} is assembled: {info.dimension} dimensions. Licence: {info.licence}.")
     return saved
 
 
+def _make(published: Published, folder: Path, say: Say) -> PackInfo:
+    say("conditioning the detector and comparing it with the published one")
+    _condition_detector(published, folder / DETECTOR_FILE)
+    say("conditioning the recogniser and comparing it with the published one")
+    dimension = _condition_recogniser(published, folder / DETECTOR_FILE, folder / RECOGNISER_FILE)
+    info = _described(published, folder, dimension)
+    info.write(folder)
+    return info
+
+
 def _condition_detector(published: Published, target: Path) -> None:
-    model = onnx.load(str(published.detector))
-    if is_yunet(model):
-        onnx.save(condition_detector(to_scrfd(model)), str(target))
-        equivalence.check_yunet(published.detector, target)
-    else:
-        onnx.save(condition_detector(model), str(target))
-        equivalence.check_scrfd(published.detector, target)
+    model = _loaded(published.detector)
+    onnx.save(condition_detector(model), str(target))
+    check = equivalence.check_yunet if is_yunet(model) else equivalence.check_scrfd
+    check(published.detector, target)
 
 
 def _condition_recogniser(published: Published, detector: Path, target: Path) -> int:
     """The dimension of its embeddings."""
-    model = condition_recogniser(onnx.load(str(published.recogniser)))
+    model = condition_recogniser(_loaded(published.recogniser))
     onnx.save(model, str(target))
     equivalence.check_recogniser(published.recogniser, target, equivalence.faces_of_the_group(detector))
-    found = equivalence.session(target).run(
-        None, {model.graph.input[0].name: np.zeros((1, 3, 112, 112), np.float32)}
-    )
-    dimension = int(found[0].shape[1])
+    session = equivalence.session(target)
+    nobody = np.zeros((1, 3, 112, 112), np.float32)
+    dimension = int(session.run(None, {session.get_inputs()[0].name: nobody})[0].shape[1])
     if published.dimension not in (None, dimension):
         raise PackError(
             f"The recogniser of {published.name} gives {dimension} dimensions where the catalogue says "
@@ -149,5 +117,24 @@ def _condition_recogniser(published: Published, detector: Path, target: Path) ->
     return dimension
 
 
-def _described(source: str, published: Path, conditioned: Path) -> PackFile:
-    return PackFile(source, file_sha256(published), file_sha256(conditioned))
+def _loaded(path: Path) -> ModelProto:
+    model: ModelProto = onnx.load(str(path))
+    return model
+
+
+def _described(published: Published, folder: Path, dimension: int) -> PackInfo:
+    detector = PackFile(
+        published.detector_source, file_sha256(published.detector), file_sha256(folder / DETECTOR_FILE)
+    )
+    recogniser = PackFile(
+        published.recogniser_source, file_sha256(published.recogniser), file_sha256(folder / RECOGNISER_FILE)
+    )
+    return PackInfo(
+        name=published.name,
+        dimension=dimension,
+        licence=published.licence,
+        commercial_use=published.commercial_use,
+        detector=detector,
+        recogniser=recogniser,
+        fingerprint=fingerprint(detector.source_sha256, recogniser.source_sha256),
+    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnxruntime as ort
-from insightface.model_zoo.scrfd import SCRFD
-from insightface.utils.face_align import norm_crop
 from numpy.typing import NDArray
 
 from models.errors import PackError
@@ -63,6 +63,10 @@ def square_photo(side: int = _SIDE) -> NDArray[np.uint8]:
 
 def faces_of_the_group(detector: Path) -> Images:
     """The six faces of the group photo as a recogniser sees them: (6, 3, 112, 112) float32, RGB, -1..1."""
+    # InsightFace takes seconds to import, and a pack that is assembled already needs none of it.
+    from insightface.model_zoo.scrfd import SCRFD  # noqa: PLC0415
+    from insightface.utils.face_align import norm_crop  # noqa: PLC0415
+
     scrfd = SCRFD(str(detector), session(detector))
     scrfd.prepare(0, input_size=(_SIDE, _SIDE), det_thresh=0.5)
     photo = group_photo()
@@ -72,10 +76,11 @@ def faces_of_the_group(detector: Path) -> Images:
         raise PackError(
             f"The conditioned detector finds {found} faces in a photo of six people: this model cannot be used."
         )
-    faces = [
-        norm_crop(photo, points, image_size=_FACE_SIDE)[:, :, ::-1].transpose(2, 0, 1) for points in landmarks
-    ]
-    return (np.stack(faces).astype(np.float32) - np.float32(127.5)) / np.float32(127.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # InsightFace calls what scikit-image has deprecated
+        faces = [norm_crop(photo, points, image_size=_FACE_SIDE) for points in landmarks]
+    rgb = np.stack(faces)[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
+    return np.ascontiguousarray((rgb - np.float32(127.5)) / np.float32(127.5))
 
 
 def check_yunet(published: Path, conditioned: Path) -> None:
@@ -126,7 +131,7 @@ def scrfd_input(bgr: NDArray[np.uint8]) -> Images:
     return np.ascontiguousarray((rgb - np.float32(127.5)) / np.float32(128))
 
 
-def yunet_as_scrfd(raw: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+def yunet_as_scrfd(raw: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
     """YuNet's twelve outputs as SCRFD's nine, one anchor a cell, by the formula of OpenCV's FaceDetectorYN."""
     scores, boxes, points = [], [], []
     for stride in STRIDES:
@@ -142,9 +147,7 @@ def _embeddings(recogniser: ort.InferenceSession, images: Images) -> NDArray[np.
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), np.float32)
 
 
-def _compare_detections(
-    expected: list[NDArray[np.float32]], found: list[NDArray[np.float32]], anchors: int
-) -> None:
+def _compare_detections(expected: list[NDArray[Any]], found: list[NDArray[Any]], anchors: int) -> None:
     for level, stride in enumerate(STRIDES):
         scores = expected[level].reshape(-1)
         first = [output.reshape(-1, output.shape[-1])[::anchors] for output in found[level::3]]

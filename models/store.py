@@ -1,4 +1,4 @@
-"""Assembled packs in the BentoML model store: looked up, checked, saved whole or not at all."""
+"""Assembled packs in the BentoML model store ($BENTOML_HOME): looked up, checked, saved whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import bentoml
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException
 
 from bentos.runner.pack_info import (
@@ -95,6 +96,4 @@ def remove(tag: str) -> None:
 
 
 def _store_folder() -> Path:
-    from bentoml._internal.configuration.containers import BentoMLContainer
-
     return Path(BentoMLContainer.model_store_dir.get())

@@ -9,15 +9,23 @@ The formula is that of OpenCV's `FaceDetectorYN` (modules/objdetect/src/face_det
 from __future__ import annotations
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from models.conditioning import BATCH, constants_of, copy_of, fold_constants, without_unused_initializers
+from models.conditioning import (
+    BATCH,
+    constants_of,
+    copy_of,
+    fold_constants,
+    replace_nodes,
+    without_unused_initializers,
+)
 from models.errors import PackError
+from models.graph import Graph
 
 STRIDES = (8, 16, 32)
 _HEADS = ("cls", "obj", "bbox", "kps")
+_CHANNELS = (1, 1, 4, 10)
 YUNET_OUTPUTS = tuple(f"{head}_{stride}" for head in _HEADS for stride in STRIDES)
 
 
@@ -32,14 +40,14 @@ def to_scrfd(model: ModelProto) -> ModelProto:
     input: (batch, 3, height, width) float32, RGB, (x - 127.5) / 128; sides are multiples of 32.
     outputs, each for strides 8, 16, 32: scores (batch, anchors, 1), box distances (batch, anchors, 4) and
     key points (batch, anchors, 10) in units of the stride, anchors = 2 · height/stride · width/stride; the
-    second anchor of a cell scores 0, because YuNet has one and InsightFace expects two.
+    second anchor of a cell scores 0 (YuNet has one, InsightFace expects two) and repeats the first otherwise.
     """
     scrfd = fold_constants(without_single_blocks(model))
     del scrfd.graph.value_info[:]
     _take_normalised_rgb(scrfd)
-    heads = {name: _before_layout(scrfd, name) for name in YUNET_OUTPUTS}
-    _cut_after(scrfd, heads)
+    heads = {stride: _merge_heads(scrfd, stride) for stride in STRIDES}
     _add_outputs(scrfd, heads)
+    _keep_only_what_is_read(scrfd)
     return without_unused_initializers(scrfd)
 
 
@@ -75,7 +83,7 @@ def _take_normalised_rgb(model: ModelProto) -> None:
             numpy_helper.from_array(
                 np.ascontiguousarray(weights[:, ::-1]) * np.float32(128), "first_weights"
             ),
-            numpy_helper.from_array(np.float32(127.5 / 128), "black"),
+            numpy_helper.from_array(np.asarray(127.5 / 128, np.float32), "black"),
         ]
     )
     model.graph.node.insert(0, helper.make_node("Add", [image.name, "black"], ["from_black"], "from_black"))
@@ -84,96 +92,122 @@ def _take_normalised_rgb(model: ModelProto) -> None:
     )
 
 
-def _before_layout(model: ModelProto, output: str) -> str:
-    """The (batch, channels, height, width) tensor that becomes this output."""
-    producers = {name: node for node in model.graph.node for name in node.output}
-    name = output
-    while producers[name].op_type in ("Sigmoid", "Reshape", "Transpose"):
-        name = producers[name].input[0]
-    return name
+def _merge_heads(model: ModelProto, stride: int) -> str:
+    """One head of sixteen channels instead of four of 1, 1, 4 and 10: a block of AVX-512 instead of four in part.
 
-
-def _cut_after(model: ModelProto, heads: dict[str, str]) -> None:
-    producers = {name: node for node in model.graph.node for name in node.output}
-    dropped = set()
-    for output, head in heads.items():
-        name = output
-        while name != head:
-            dropped.add(name)
-            name = producers[name].input[0]
-    kept = [node for node in model.graph.node if node.output[0] not in dropped]
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    del model.graph.output[:]
-
-
-def _add_outputs(model: ModelProto, heads: dict[str, str]) -> None:
+    Returns the tensor (batch, 16, height, width): class, object, box and key points.
+    """
+    graph = Graph(model)
+    depthwise = [_before_layout(graph, f"{head}_{stride}") for head in _HEADS]
+    pointwise = [graph.maker(node.input[0]) for node in depthwise]
+    features = {node.input[0] for node in pointwise if node is not None}
+    if None in pointwise or len(features) != 1:
+        raise PackError(
+            "The detector is not the YuNet that is known: its heads do not read the same features."
+        )
+    merged = f"head_{stride}"
+    names = [f"{merged}/{part}" for part in ("expand", "expand_bias", "spread", "spread_bias")]
+    layers = [[node for node in pointwise if node is not None], depthwise]
+    weights = [[graph.constants[node.input[which]] for node in layer] for layer in layers for which in (1, 2)]
     model.graph.initializer.extend(
+        numpy_helper.from_array(np.concatenate(parts), name)
+        for name, parts in zip(names, weights, strict=True)
+    )
+    model.graph.node.extend(
         [
-            numpy_helper.from_array(np.array(shape, np.int64), f"to_{channels}")
-            for channels, shape in ((1, [0, -1, 1]), (4, [0, -1, 4]), (10, [0, -1, 10]))
-        ]
-        + [
-            numpy_helper.from_array(np.array([0, 0, 0, 0, 0, channels], np.int64), f"second_of_{channels}")
-            for channels in (1, 4, 10)
-        ]
-        + [
-            numpy_helper.from_array(np.float32(0.5), "half"),
-            numpy_helper.from_array(np.array([2, 2], np.int64), "two_and_two"),
+            helper.make_node(
+                "Conv", [features.pop(), *names[:2]], [f"{merged}/expanded"], names[0], kernel_shape=[1, 1]
+            ),
+            helper.make_node(
+                "Conv",
+                [f"{merged}/expanded", *names[2:]],
+                [merged],
+                merged,
+                kernel_shape=[3, 3],
+                pads=[1, 1, 1, 1],
+                group=sum(_CHANNELS),
+            ),
         ]
     )
-    outputs: dict[str, onnx.ValueInfoProto] = {}
-    for stride in STRIDES:
-        cls, obj, box, points = (heads[f"{head}_{stride}"] for head in _HEADS)
-        model.graph.node.extend(
-            _score_nodes(stride, cls, obj)
-            + _box_nodes(stride, box)
-            + _anchor_nodes(f"score_{stride}", f"both_{stride}", 1)
-            + _anchor_nodes(f"distance_{stride}", f"sides_{stride}", 4)
-            + _anchor_nodes(f"landmark_{stride}", points, 10)
+    return merged
+
+
+def _before_layout(graph: Graph, output: str) -> NodeProto:
+    """The convolution whose (batch, channels, height, width) becomes this output."""
+    node = graph.maker(output)
+    while node is not None and node.op_type in ("Sigmoid", "Reshape", "Transpose"):
+        node = graph.maker(node.input[0])
+    if node is None or node.op_type != "Conv":
+        raise PackError(
+            f"The detector is not the YuNet that is known: {output} does not come out of a convolution."
         )
-        for kind, channels in (("score", 1), ("distance", 4), ("landmark", 10)):
+    return node
+
+
+def _keep_only_what_is_read(model: ModelProto) -> None:
+    """Drop the nodes that no output needs any more."""
+    needed = {value.name for value in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    replace_nodes(model, kept[::-1])
+
+
+def _add_outputs(model: ModelProto, heads: dict[int, str]) -> None:
+    model.graph.initializer.extend(
+        [numpy_helper.from_array(np.array([0, -1, n], np.int64), f"to_{n}") for n in (1, 4, 10)]
+        + [
+            numpy_helper.from_array(np.asarray(0.5, np.float32), "half"),
+            numpy_helper.from_array(np.array([1, 1, 2, 2, 10], np.int64), "parts"),
+            numpy_helper.from_array(np.array([1, 0], np.float32).reshape(1, 2, 1, 1), "first_anchor_only"),
+        ]
+    )
+    del model.graph.output[:]
+    for stride, head in heads.items():
+        model.graph.node.extend(_head_nodes(stride, head))
+    for kind, channels in (("score", 1), ("distance", 4), ("landmark", 10)):
+        for stride in heads:
+            shape: list[str | int | None] = [BATCH, f"anchors_{stride}", channels]
             name = f"{kind}_{stride}"
-            shape = [BATCH, f"anchors_{stride}", channels]
-            outputs[name] = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-    for kind in ("score", "distance", "landmark"):
-        model.graph.output.extend(outputs[f"{kind}_{stride}"] for stride in STRIDES)
+            model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
-def _score_nodes(stride: int, cls: str, obj: str) -> list[NodeProto]:
-    """score = sqrt(sigmoid(cls) · sigmoid(obj))."""
+def _head_nodes(stride: int, head: str) -> list[NodeProto]:
+    """score = sqrt(sigmoid(class) · sigmoid(object)); left, top = exp(size)/2 - offset; right, bottom = … + offset.
+
+    Everything is doubled along the channels, where memory is contiguous, for the second anchor.
+    """
+
+    def node(operator: str, inputs: list[str], *outputs: str, axis: int | None = None) -> NodeProto:
+        made = [f"{name}_{stride}" for name in outputs]
+        return helper.make_node(operator, inputs, made, made[0], axis=axis)
+
     at = f"_{stride}"
     return [
-        helper.make_node("Sigmoid", [cls], [f"class{at}"], f"class{at}"),
-        helper.make_node("Sigmoid", [obj], [f"object{at}"], f"object{at}"),
-        helper.make_node("Mul", [f"class{at}", f"object{at}"], [f"product{at}"], f"product{at}"),
-        helper.make_node("Sqrt", [f"product{at}"], [f"both{at}"], f"both{at}"),
+        node("Split", [head, "parts"], "class", "object", "offset", "size", "points", axis=1),
+        node("Sigmoid", [f"class{at}"], "class_probability"),
+        node("Sigmoid", [f"object{at}"], "object_probability"),
+        node("Mul", [f"class_probability{at}", f"object_probability{at}"], "product"),
+        node("Sqrt", [f"product{at}"], "one_score"),
+        node("Mul", [f"one_score{at}", "first_anchor_only"], "scores"),
+        node("Exp", [f"size{at}"], "sides"),
+        node("Mul", [f"sides{at}", "half"], "radius"),
+        node("Sub", [f"radius{at}", f"offset{at}"], "left_top"),
+        node("Add", [f"radius{at}", f"offset{at}"], "right_bottom"),
+        node("Concat", [f"left_top{at}", f"right_bottom{at}"] * 2, "distances", axis=1),
+        node("Concat", [f"points{at}"] * 2, "landmarks", axis=1),
+        *_rows(f"scores{at}", f"score{at}", 1),
+        *_rows(f"distances{at}", f"distance{at}", 4),
+        *_rows(f"landmarks{at}", f"landmark{at}", 10),
     ]
 
 
-def _box_nodes(stride: int, box: str) -> list[NodeProto]:
-    """left, top = exp(size) / 2 - offset; right, bottom = exp(size) / 2 + offset."""
-    at = f"_{stride}"
+def _rows(tensor: str, output: str, channels: int) -> list[NodeProto]:
+    """(batch, 2·channels, height, width) to (batch, 2·height·width, channels)."""
+    last = f"{output}/last"
     return [
-        helper.make_node(
-            "Split", [box, "two_and_two"], [f"offset{at}", f"size{at}"], f"offset_size{at}", axis=1
-        ),
-        helper.make_node("Exp", [f"size{at}"], [f"exp{at}"], f"exp{at}"),
-        helper.make_node("Mul", [f"exp{at}", "half"], [f"radius{at}"], f"radius{at}"),
-        helper.make_node("Sub", [f"radius{at}", f"offset{at}"], [f"left_top{at}"], f"left_top{at}"),
-        helper.make_node("Add", [f"radius{at}", f"offset{at}"], [f"right_bottom{at}"], f"right_bottom{at}"),
-        helper.make_node(
-            "Concat", [f"left_top{at}", f"right_bottom{at}"], [f"sides{at}"], f"sides{at}", axis=1
-        ),
-    ]
-
-
-def _anchor_nodes(output: str, tensor: str, channels: int) -> list[NodeProto]:
-    """(batch, channels, height, width) to (batch, 2·height·width, channels), every second row zero."""
-    rows, pairs = f"{output}/rows", f"{output}/pairs"
-    return [
-        helper.make_node("Transpose", [tensor], [f"{output}/last"], f"{output}/last", perm=[0, 2, 3, 1]),
-        helper.make_node("Reshape", [f"{output}/last", f"to_{channels}"], [rows], rows),
-        helper.make_node("Pad", [rows, f"second_of_{channels}"], [pairs], pairs),
-        helper.make_node("Reshape", [pairs, f"to_{channels}"], [output], output),
+        helper.make_node("Transpose", [tensor], [last], last, perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", [last, f"to_{channels}"], [output], output),
     ]

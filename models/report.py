@@ -1,0 +1,73 @@
+"""How fast a pack is beside the files it was made of: interleaved in one run, one thread, medians."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from bentos.runner.pack_info import DETECTOR_FILE, RECOGNISER_FILE
+from models.conditioning import fix_weights, fold_constants
+from models.equivalence import faces_of_the_group, scrfd_input, session, square_photo
+from models.published import Published
+from models.yunet import is_yunet, without_single_blocks
+
+_ROUNDS = 60
+_WARM_UP = 5
+_SIDES = (640, 320)
+
+
+def report(published: Published, folder: Path) -> str:
+    """A table of milliseconds: one face for the recogniser, one image for the detector."""
+    face = faces_of_the_group(folder / DETECTOR_FILE)[:1]
+    before, after = _medians(
+        _runner(session(published.recogniser), face), _runner(session(folder / RECOGNISER_FILE), face)
+    )
+    lines = [
+        f"onnxruntime {ort.__version__}, CPU, one thread, median of {_ROUNDS} interleaved runs",
+        f"{'':24}{'published':>12}{'conditioned':>14}{'times':>8}",
+        f"{'recogniser, one face':24}{before:9.2f} ms{after:11.2f} ms{before / after:8.1f}",
+    ]
+    original = _runnable_detector(published.detector)
+    conditioned = session(folder / DETECTOR_FILE)
+    for side in _SIDES:
+        image = scrfd_input(square_photo(side))
+        fixed = [size for size in original.get_inputs()[0].shape[2:] if isinstance(size, int)]
+        label = f"detector, {side}×{side}"
+        if fixed and fixed != [side, side]:
+            (after,) = _medians(_runner(conditioned, image))
+            lines.append(f"{label:24}{'fixed size':>12}{after:11.2f} ms")
+        else:
+            before, after = _medians(_runner(original, image), _runner(conditioned, image))
+            lines.append(f"{label:24}{before:9.2f} ms{after:11.2f} ms{before / after:8.1f}")
+    return "\n".join(lines)
+
+
+def _runnable_detector(path: Path) -> ort.InferenceSession:
+    """The published detector; of a block-quantised YuNet, which ONNX Runtime refuses, the same with plain weights."""
+    model = onnx.load(str(path))
+    if is_yunet(model):
+        return session(fold_constants(fix_weights(without_single_blocks(model))).SerializeToString())
+    return session(path)
+
+
+def _runner(opened: ort.InferenceSession, image: np.ndarray) -> Callable[[], object]:
+    feed = {opened.get_inputs()[0].name: image}
+    return lambda: opened.run(None, feed)
+
+
+def _medians(*runs: Callable[[], object]) -> list[float]:
+    """Milliseconds of each, taken in turns so that what else the machine does meets all alike."""
+    times: list[list[float]] = [[] for _ in runs]
+    for turn in range(_WARM_UP + _ROUNDS):
+        for run, taken in zip(runs, times, strict=True):
+            start = time.perf_counter()
+            run()
+            if turn >= _WARM_UP:
+                taken.append(1000 * (time.perf_counter() - start))
+    return [statistics.median(taken) for taken in times]
