@@ -44,92 +44,97 @@ class Settings(BaseSettings):
 
     # The door
     api_key: SecretStr = Field(
-        default=SecretStr(""), description="Keys that open the API, separated by commas."
+        SecretStr(""), description="Keys that open the API, separated by commas; required."
     )
-    docs_enabled: bool = Field(default=False, description="Serve /docs and /openapi.json (with a key).")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    docs_enabled: bool = Field(False, description="Serve `/docs` and `/openapi.json`, with a key.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
     # What a caller may ask
-    search_max_image_mb: float = Field(default=5, gt=0, le=1024)
-    vectorize_max_image_mb: float = Field(default=20, gt=0, le=1024)
-    max_image_pixels: int = Field(default=50_000_000, ge=64 * 64)
-    top_k_default: int = Field(default=10, ge=1)
-    top_k_max: int = Field(default=50, ge=1, le=1000)
-    score_threshold: float = Field(default=0.5, ge=-1, le=1)
-    url_expires_s: int = Field(default=300, ge=1, le=7 * 24 * 3600)
+    search_max_image_mb: float = Field(5, gt=0, le=1024, description="Largest selfie, MiB.")
+    vectorize_max_image_mb: float = Field(20, gt=0, le=1024, description="Largest photo, MiB.")
+    max_image_pixels: int = Field(50_000_000, ge=64 * 64, description="Most pixels of any image.")
+    top_k_default: int = Field(10, ge=1, description="Photos a page when none is asked for.")
+    top_k_max: int = Field(50, ge=1, le=1000, description="Most photos a page.")
+    score_threshold: float = Field(
+        0.5, ge=-1, le=1, description="Lowest score of a match when none is asked for."
+    )
+    url_expires_s: int = Field(
+        300, ge=1, le=7 * 24 * 3600, description="How long a link to an image opens, s."
+    )
 
     # The face pack and the runner
-    face_pack: str = Field(default="yunet-mbf", min_length=1)
-    embedding_dim: int = Field(default=512, ge=1)
+    face_pack: str = Field("yunet-mbf", min_length=1, description="A pack in the BentoML model store.")
+    embedding_dim: int = Field(512, ge=1, description="Dimension of the pack's embeddings.")
     detection_size: int = Field(
-        default=640,
-        ge=32,
-        le=4096,
-        description="Side of the detector's square input, pixels; a multiple of 32.",
+        640, ge=32, le=4096, description="Side of the detector's input, px; 32 divides it."
     )
-    detection_threshold: float = Field(default=0.5, gt=0, lt=1)
+    detection_threshold: float = Field(0.5, gt=0, lt=1, description="Lowest confidence of a face.")
     min_face_size: float = Field(
-        default=0, ge=0, description="Smallest side of a face that counts, pixels; 0 counts all."
+        0, ge=0, description="Smallest side of a face that counts, px; 0: all count."
     )
-    onnx_providers: Annotated[tuple[str, ...], NoDecode] = ("CPUExecutionProvider",)
+    onnx_providers: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("CPUExecutionProvider",), description="ONNX Runtime's execution providers, separated by commas."
+    )
     runner_workers: int = Field(
-        default=0, ge=0, le=256, description="Runner processes; 0: one for each CPU of the container."
+        0, ge=0, le=256, description="Runner processes; 0: one for each CPU there is."
     )
-    runner_threads: int = Field(
-        default=1, ge=1, le=256, description="ONNX Runtime threads in each runner process."
-    )
-    runner_max_batch_size: int = Field(default=8, ge=1, le=1024)
+    runner_threads: int = Field(1, ge=1, le=256, description="ONNX Runtime threads of each runner process.")
+    runner_max_batch_size: int = Field(8, ge=1, le=1024, description="Most images in one batch.")
     runner_max_latency_ms: int = Field(
-        default=10_000, ge=1, description="Requests that would wait longer for a batch are refused."
+        10_000, ge=1, description="Longest wait for a batch, ms; then refused."
     )
-    runner_queue: int = Field(
-        default=64,
-        ge=1,
-        description="Images that one service process lets wait for the runner; more answer `overloaded`.",
-    )
-    runner_timeout_s: float = Field(default=15, gt=0)
+    runner_queue: int = Field(64, ge=1, description="Images under way at once; one more is `overloaded`.")
+    runner_timeout_s: float = Field(15, gt=0, description="Longest wait for the runner.")
 
     # Milvus
     milvus_uri: str = Field(
-        default="", description="http(s)://host:19530, or a file ending in .db for Milvus Lite."
+        "", description="`http(s)://host:19530`, or a file `*.db` for Milvus Lite; required."
     )
-    milvus_token: SecretStr = SecretStr("")
+    milvus_token: SecretStr = Field(
+        SecretStr(""), description="`user:password` or an API key, if there is one."
+    )
     milvus_collection: str = Field(
-        default="faces", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The alias of the collection."
+        "faces", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="Alias of the collection."
     )
-    milvus_index_type: Literal["HNSW", "IVF_FLAT", "FLAT", "AUTOINDEX"] = "HNSW"
-    milvus_hnsw_m: int = Field(default=16, ge=2, le=2048)
-    milvus_hnsw_ef_construction: int = Field(default=200, ge=8)
-    milvus_ivf_nlist: int = Field(default=128, ge=1, le=65536)
+    milvus_index_type: Literal["HNSW", "IVF_FLAT", "FLAT", "AUTOINDEX"] = Field(
+        "HNSW", description="Vector index."
+    )
+    milvus_hnsw_m: int = Field(16, ge=2, le=2048, description="HNSW: neighbours of a node.")
+    milvus_hnsw_ef_construction: int = Field(200, ge=8, description="HNSW: candidates when building.")
+    milvus_ivf_nlist: int = Field(128, ge=1, le=65536, description="IVF_FLAT: cells.")
     milvus_search_ef: int = Field(
-        default=128, ge=1, le=32768, description="HNSW: candidates looked at, at least."
+        128, ge=1, le=32768, description="HNSW: candidates when searching, at least."
     )
-    milvus_search_nprobe: int = Field(default=16, ge=1, le=65536, description="IVF_FLAT: cells looked at.")
-    milvus_consistency: Literal["Strong", "Bounded", "Session", "Eventually"] = "Strong"
-    milvus_timeout_s: float = Field(default=5, gt=0)
+    milvus_search_nprobe: int = Field(16, ge=1, le=65536, description="IVF_FLAT: cells searched.")
+    milvus_consistency: Literal["Strong", "Bounded", "Session", "Eventually"] = Field(
+        "Strong", description="How soon a search sees what another process wrote."
+    )
+    milvus_timeout_s: float = Field(5, gt=0, description="Longest wait for Milvus.")
 
     # Metadata
     postgrest_url: str = Field(
-        default="", description="http(s)://host:3000, or sqlite:///path for a local file."
+        "", description="`http(s)://host:3000`, or `sqlite:///path`; vectorizer: required."
     )
-    postgrest_token: SecretStr = SecretStr("")
-    postgrest_timeout_s: float = Field(default=5, gt=0)
+    postgrest_token: SecretStr = Field(SecretStr(""), description="JWT of the role `face_search`.")
+    postgrest_timeout_s: float = Field(5, gt=0, description="Longest wait for PostgREST.")
     lease_s: float = Field(
-        default=30, gt=0, le=600, description="How long a crashed writer keeps others off its photo."
+        15, gt=0, le=600, description="How long a crashed writer keeps others off its photo."
     )
 
     # Images
-    s3_endpoint_url: str = Field(
-        default="https://storage.yandexcloud.net", description="Or file:///folder for a local folder."
+    s3_endpoint_url: str = Field("https://storage.yandexcloud.net", description="Or `file:///folder`.")
+    s3_region: str = Field("ru-central1", description="Region of the bucket.")
+    s3_bucket: str = Field("", description="The bucket; required unless the images are in a folder.")
+    s3_prefix: str = Field(
+        "", pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$", description="Before the id of each photo."
     )
-    s3_region: str = "ru-central1"
-    s3_bucket: str = ""
-    s3_prefix: str = Field(default="", pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$")
-    s3_access_key_id: SecretStr = SecretStr("")
-    s3_secret_access_key: SecretStr = SecretStr("")
-    s3_addressing: Literal["auto", "path", "virtual"] = "auto"
-    s3_threads: int = Field(default=16, ge=1, le=256)
-    s3_timeout_s: float = Field(default=5, gt=0)
+    s3_access_key_id: SecretStr = Field(SecretStr(""), description="Required with a bucket.")
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Required with a bucket.")
+    s3_addressing: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="How the bucket is addressed."
+    )
+    s3_threads: int = Field(16, ge=1, le=256, description="Calls to the object store at once.")
+    s3_timeout_s: float = Field(5, gt=0, description="Longest wait for the object store.")
 
     @field_validator("onnx_providers", mode="before")
     @classmethod

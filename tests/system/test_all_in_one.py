@@ -1,0 +1,180 @@
+"""`bentoml serve` in the repository root: real processes, the real hop between service and runner."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from bentos.common.faces import BoundingBox
+from bentos.demo import photos
+from tests.system.conftest import KEY, Live
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).parents[2]
+SECONDS_OF_LOAD = float(os.environ.get("SECONDS_OF_LOAD", "60"))
+BENTOML_ROUTES = [
+    "/docs.json",
+    "/schema.json",
+    "/static_content/index.css",
+    "/assets/x.js",
+    "/detect",
+    "/",
+    "/docs",
+    "/openapi.json",
+]
+
+
+@pytest.fixture(scope="module")
+def selfie() -> bytes:
+    return photos.selfie_of(photos.astronaut(), BoundingBox(178.6, 63.4, 269.1, 173.9))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _indexed(live: Live) -> None:
+    with live.client() as client:
+        photo = client.post("/detect_faces/", files={"file": photos.astronaut().read_bytes()}).json()
+        added = client.put("/add_face/", data={"face_id": photo["faces"][0]["face_id"]})
+        assert added.status_code == 200, added.text
+
+
+@pytest.mark.parametrize("path", BENTOML_ROUTES)
+def test_no_route_of_bentoml_or_fastapi_answers_without_a_key(live: Live, path: str) -> None:
+    response = httpx.get(live.url + path)
+    assert (response.status_code, response.json()["error"]) == (401, "invalid_api_key")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/metrics"])
+def test_the_probes_answer_without_a_key(live: Live, path: str) -> None:
+    assert httpx.get(live.url + path).status_code == 200
+
+
+def test_openapi_describes_the_endpoints_and_their_errors(live: Live) -> None:
+    with live.client() as client:
+        document = client.get("/openapi.json").json()
+    paths = {
+        "/detect_faces/",
+        "/add_face/",
+        "/embed_status/",
+        "/remove/{photo_id}",
+        "/remove_all/",
+        "/search/",
+        "/ping",
+    }
+    assert set(document["paths"]) == paths
+    search = document["paths"]["/search/"]["post"]["responses"]
+    assert set(search) == {"200", "400", "401", "413", "422", "500", "503"}
+    examples = search["422"]["content"]["application/json"]["examples"]
+    assert set(examples) == {"no_faces_detected", "too_many_faces", "invalid_request"}
+
+
+def test_a_selfie_finds_its_photo_through_the_processes(live: Live, selfie: bytes) -> None:
+    with live.client() as client:
+        answer = client.post("/search/", files={"file": selfie}).json()
+    assert answer["results"][0]["score"] > 0.8
+
+
+def test_an_error_that_the_runner_finds_keeps_its_name(live: Live) -> None:
+    with live.client() as client:
+        broken = client.post("/search/", files={"file": b"no image"})
+        cut = client.post("/detect_faces/", files={"file": photos.group_photo().read_bytes()[:60_000]})
+    assert (broken.status_code, broken.json()["error"]) == (400, "invalid_image_format")
+    assert (cut.status_code, cut.json()["error"]) == (400, "invalid_image_format")
+
+
+def test_metrics_hold_no_id(live: Live) -> None:
+    with live.client() as client:
+        client.delete("/remove/a-photo-that-is-not-there")
+    text = httpx.get(live.url + "/metrics").text
+    assert "a-photo-that-is-not-there" not in text
+    assert 'route="/remove/{photo_id}"' in text
+
+
+def test_the_log_holds_ids_and_neither_keys_nor_images(live: Live, selfie: bytes) -> None:
+    with live.client() as client:
+        client.post("/search/", files={"file": selfie}, headers={"X-Request-Id": "find-me-in-the-log"})
+    time.sleep(0.5)
+    log = live.log.read_text()
+    assert "find-me-in-the-log" in log
+    assert KEY not in log
+
+
+@pytest.mark.slow
+def test_32_clients_at_once_meet_no_5xx(live: Live, selfie: bytes) -> None:
+    statuses = asyncio.run(_load(live.url, selfie, clients=32, seconds=SECONDS_OF_LOAD))
+    assert statuses.total() > 32
+    assert {status for status in statuses if status != 200} == set(), statuses
+
+
+async def _load(url: str, selfie: bytes, *, clients: int, seconds: float) -> Counter[int]:
+    statuses: Counter[int] = Counter()
+    until = time.monotonic() + seconds
+    limits = httpx.Limits(max_connections=clients)
+    async with httpx.AsyncClient(
+        base_url=url, headers={"X-Api-Key": KEY}, timeout=60, limits=limits
+    ) as client:
+
+        async def visit() -> None:
+            while time.monotonic() < until:
+                response = await client.post("/search/", files={"file": selfie})
+                statuses[response.status_code] += 1
+
+        await asyncio.gather(*(visit() for _ in range(clients)))
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"API_KEY": ""}, "API_KEY"),
+        ({"API_KEY": "change-me-change-me"}, "API_KEY"),
+        ({"TOP_K_DEFAULT": "99"}, "TOP_K_DEFAULT"),
+        ({"EMBEDDING_DIM": "128"}, "EMBEDDING_DIM"),
+        ({"FACE_PACK": "no-such-pack"}, "FACE_PACK"),
+        ({"MILVUS_URI": ""}, "MILVUS_URI"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_one_sentence(
+    environment: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    good = {
+        "API_KEY": KEY,
+        "MILVUS_URI": str(tmp_path / "v.db"),
+        "POSTGREST_URL": f"sqlite:///{tmp_path}/m.db",
+        "S3_ENDPOINT_URL": f"file://{tmp_path}/i",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "bentoml", "serve", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, **good, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert named in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_nothing_is_left_running_when_a_service_is_stopped(tmp_path: Path) -> None:
+    from bentos.demo.embedded import SERVICE, embedded_environment
+    from bentos.demo.process import serving
+
+    with serving(SERVICE, embedded_environment(tmp_path, KEY), log=tmp_path / "log") as service:
+        family = [
+            psutil.Process(service.process.pid),
+            *psutil.Process(service.process.pid).children(recursive=True),
+        ]
+        assert len(family) > 2
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
