@@ -18,6 +18,8 @@ from PIL import Image, ImageCms
 from tests.unit.runner import icc_profiles
 
 SIX_PEOPLE = Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"
+STRIP = 60
+"""Rows at the top of the photo, above all heads."""
 
 
 @cache
@@ -71,18 +73,11 @@ def in_linear_grey() -> Image.Image:
     return Image.fromarray(np.rint(linear * 255).astype(np.uint8))
 
 
-def on_transparency() -> Image.Image:
-    """The photo with a white border that is made of red under full transparency."""
-    image = photo().convert("RGBA")
-    canvas = Image.new("RGBA", (image.width + 200, image.height + 200), (255, 0, 0, 0))
-    canvas.paste(image, (100, 100))
-    return canvas
-
-
-def grey_on_transparency() -> Image.Image:
-    canvas = Image.new("LA", (photo().width + 200, photo().height + 200), (0, 0))
-    canvas.paste(photo().convert("LA"), (100, 100))
-    return canvas
+def with_a_clear_strip(image: Image.Image) -> Image.Image:
+    """The image with red under full transparency in its top rows."""
+    clear = image.convert("RGBA")
+    clear.paste((255, 0, 0, 0), (0, 0, image.width, STRIP))
+    return clear
 
 
 def deep(image: Image.Image) -> bytes:
@@ -91,12 +86,16 @@ def deep(image: Image.Image) -> bytes:
     return bytes(cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1])
 
 
+def in_palette(colours: int) -> Image.Image:
+    """The photo in so many colours, dithered."""
+    return photo().quantize(palette=photo().quantize(colours, kmeans=4))
+
+
 def palette_with_transparency() -> bytes:
-    image = photo().quantize(255)
-    canvas = Image.new("P", (image.width + 200, image.height + 200), 255)
-    canvas.putpalette((image.getpalette() or []) + [255, 0, 0])
-    canvas.paste(image, (100, 100))
-    return saved(canvas, "PNG", transparency=255)
+    image = in_palette(255)
+    image.putpalette([*(image.getpalette() or [])[: 255 * 3], 255, 0, 0])
+    image.paste(255, (0, 0, image.width, STRIP))
+    return saved(image, "PNG", transparency=255)
 
 
 def interlaced(image: Image.Image) -> bytes:
@@ -147,7 +146,8 @@ def two_pictures() -> bytes:
 
 GREY = "grey"
 COLOUR = "colour"
-BORDERED = "bordered"
+STRIPPED = "stripped"
+STRIPPED_GREY = "stripped grey"
 
 KINDS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "jpeg": (COLOUR, jpeg),
@@ -178,10 +178,13 @@ KINDS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "png 16 bits": (COLOUR, lambda: deep(photo())),
     "png grey": (GREY, lambda: saved(photo().convert("L"), "PNG")),
     "png grey 16 bits": (GREY, lambda: deep(photo().convert("L"))),
-    "png palette": (COLOUR, lambda: saved(photo().quantize(256), "PNG")),
-    "png palette, transparency": (BORDERED, palette_with_transparency),
-    "png rgba": (BORDERED, lambda: saved(on_transparency(), "PNG")),
-    "png grey + alpha": ("bordered grey", lambda: saved(grey_on_transparency(), "PNG")),
+    "png palette": (COLOUR, lambda: saved(in_palette(256), "PNG")),
+    "png palette, transparency": (STRIPPED, palette_with_transparency),
+    "png rgba": (STRIPPED, lambda: saved(with_a_clear_strip(photo()), "PNG")),
+    "png grey + alpha": (
+        STRIPPED_GREY,
+        lambda: saved(with_a_clear_strip(photo().convert("L")).convert("LA"), "PNG"),
+    ),
     "png interlaced": (COLOUR, lambda: interlaced(photo())),
     "png display p3": (
         COLOUR,
@@ -191,7 +194,7 @@ KINDS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "apng": (COLOUR, lambda: moving("PNG")),
     "webp": (COLOUR, lambda: saved(photo(), "WEBP", quality=95)),
     "webp lossless": (COLOUR, lambda: saved(photo(), "WEBP", lossless=True)),
-    "webp alpha": (BORDERED, lambda: saved(on_transparency(), "WEBP", lossless=True, exact=True)),
+    "webp alpha": (STRIPPED, lambda: saved(with_a_clear_strip(photo()), "WEBP", lossless=True, exact=True)),
     "webp animated": (COLOUR, lambda: moving("WEBP")),
     "webp display p3": (
         COLOUR,
@@ -200,14 +203,13 @@ KINDS: dict[str, tuple[str, Callable[[], bytes]]] = {
         ),
     ),
 }
-"""Name: what the picture shows (the photo, in grey, with a white border of 100 pixels), and how it is made."""
+"""Name: what the picture shows (the photo, in grey, with a white strip at its top), and how it is made."""
 
 
 def expected(shows: str) -> NDArray[np.uint8]:
     """The pixels that a decoder should make of it, (h, w, 3) BGR."""
     image = photo().convert("L").convert("RGB") if "grey" in shows else photo()
-    if "bordered" in shows:
-        canvas = Image.new("RGB", (image.width + 200, image.height + 200), "white")
-        canvas.paste(image, (100, 100))
-        image = canvas
+    if "stripped" in shows:
+        image = image.copy()
+        image.paste("white", (0, 0, image.width, STRIP))
     return np.asarray(image)[..., ::-1]
