@@ -86,13 +86,14 @@ def deep(image: Image.Image) -> bytes:
     return bytes(cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1])
 
 
+@cache
 def in_palette(colours: int) -> Image.Image:
     """The photo in so many colours, dithered."""
-    return photo().quantize(palette=photo().quantize(colours, kmeans=4))
+    return photo().quantize(palette=photo().quantize(colours, kmeans=2))
 
 
 def palette_with_transparency() -> bytes:
-    image = in_palette(255)
+    image = in_palette(255).copy()
     image.putpalette([*(image.getpalette() or [])[: 255 * 3], 255, 0, 0])
     image.paste(255, (0, 0, image.width, STRIP))
     return saved(image, "PNG", transparency=255)
