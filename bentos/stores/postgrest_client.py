@@ -61,6 +61,8 @@ class PostgrestClient:
         headers = {"Accept": "application/json", "Accept-Profile": SCHEMA, "Content-Profile": SCHEMA}
         if options.token:
             headers["Authorization"] = f"Bearer {options.token}"
+        # Waiting in line for a connection is cheap here, and costs httpx time that grows with the line.
+        self._slots = asyncio.Semaphore(options.connections)
         self._http = httpx.AsyncClient(
             headers=headers,
             timeout=options.timeout_s,
@@ -107,7 +109,8 @@ class PostgrestClient:
         url = f"{self._options.url.rstrip('/')}/{path}"
         headers = {"Content-Type": "application/json"} if method == "POST" else None
         try:
-            response = await self._http.request(method, url, headers=headers, **request)
+            async with self._slots:
+                response = await self._http.request(method, url, headers=headers, **request)
         except httpx.TimeoutException as error:
             raise TimeoutError from error
         except httpx.TransportError as error:

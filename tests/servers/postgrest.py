@@ -34,12 +34,20 @@ _READY_WITHIN_S = 30
 class PostgrestServer:
     """The stand-in's process: it can be stopped, frozen and started again on the same port."""
 
-    def __init__(self, dsn: str, *, jwt_secret: str = JWT_SECRET, pool: int = 10) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        jwt_secret: str = JWT_SECRET,
+        pool: int = 10,
+        pool_acquisition_timeout_s: float = 10,
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
         self._arguments = ["--dsn", dsn, "--port", str(self._port), "--jwt-secret", jwt_secret]
         self._arguments += ["--pool", str(pool)]
+        self._arguments += ["--pool-acquisition-timeout", str(pool_acquisition_timeout_s)]
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{self._port}"
 

@@ -178,12 +178,14 @@ class _Server:
             sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
             for name, value in settings.items()
         )
-        async with connection.transaction():
-            await connection.execute(
-                sql.SQL("set transaction {}").format(sql.SQL("read only" if read_only else "read write"))
-            )
-            await connection.execute(sql.SQL("select {}").format(calls))
+        mode = sql.SQL("read only" if read_only else "read write")
+        await connection.execute(sql.SQL("begin {}; select {}").format(mode, calls))
+        try:
             yield
+        except BaseException:
+            await connection.rollback()
+            raise
+        await connection.commit()
 
     async def _why_no_connection(self) -> Refused:
         try:

@@ -1,0 +1,229 @@
+"""How the PostgREST store meets outages, lost answers and wrong settings; no more than its timeout each time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from bentos.common.errors import DependencyUnavailable
+from bentos.stores.base import Lease, PhotoBusy
+from bentos.stores.postgrest import PostgrestMetadataStore, PostgrestOptions
+from tests.servers.postgres import authenticator_dsn, empty_database
+from tests.servers.postgrest import JWT_SECRET, TOKEN, PostgrestServer
+from tests.servers.postgrest_tokens import make_token
+
+SHA = "5f" * 32
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    url: str, *, token: str = TOKEN, timeout_s: float = 10
+) -> AsyncIterator[PostgrestMetadataStore]:
+    store = PostgrestMetadataStore(PostgrestOptions(url, token, timeout_s))
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def server(postgres_dsn: str) -> Iterator[PostgrestServer]:
+    """A stand-in of one's own, to stop and to freeze."""
+    server = PostgrestServer(authenticator_dsn(postgres_dsn), pool=2)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def empty(postgres_dsn: str) -> None:
+    with psycopg.connect(postgres_dsn) as connection:
+        connection.execute("set search_path = face_search")
+        connection.execute("truncate photos, faces, purged_photos, photo_counts")
+
+
+async def test_nobody_listens() -> None:
+    with pytest.raises(DependencyUnavailable, match="ConnectError") as refused:
+        async with opened("http://127.0.0.1:9"):
+            pass
+    assert refused.value.dependency == "postgrest"
+
+
+async def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(server: PostgrestServer) -> None:
+    async with opened(server.url, timeout_s=0.5) as store:
+        server.freeze()
+        started = time.monotonic()
+        with pytest.raises(DependencyUnavailable, match=r"no answer within 0\.5 s"):
+            await store.photo("p")
+        assert time.monotonic() - started < 5
+        server.thaw()
+        assert await store.photo("p") is None
+
+
+async def test_service_returns_by_itself_when_the_server_does(server: PostgrestServer) -> None:
+    async with opened(server.url) as store:
+        server.stop()
+        with pytest.raises(DependencyUnavailable):
+            await store.photo("p")
+        server.start()
+        assert await store.photo("p") is None
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ("", "wants a POSTGREST_TOKEN"),
+        ("nonsense", "refuses POSTGREST_TOKEN"),
+        (make_token("another-secret-that-is-long-enough-too"), "refuses POSTGREST_TOKEN"),
+        (make_token(JWT_SECRET, exp=1), "refuses the claims of POSTGREST_TOKEN"),
+        (make_token(JWT_SECRET, role="authenticator"), "lacks the rights"),
+    ],
+)
+async def test_a_token_that_does_not_open_says_so_when_the_store_opens(
+    postgrest_url: str, token: str, reason: str
+) -> None:
+    with pytest.raises(DependencyUnavailable, match=reason) as refused:
+        async with opened(postgrest_url, token=token):
+            pass
+    assert not token or token not in str(refused.value)
+
+
+async def test_a_database_without_the_schema_says_so_when_the_store_opens(postgres_dsn: str) -> None:
+    with empty_database(postgres_dsn, "bare") as dsn, psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("create schema face_search")
+        server = PostgrestServer(authenticator_dsn(dsn))
+        server.start()
+        try:
+            with pytest.raises(DependencyUnavailable, match=r"apply that"):
+                async with opened(server.url):
+                    pass
+        finally:
+            server.stop()
+
+
+async def test_the_token_is_not_in_what_is_printed() -> None:
+    assert TOKEN not in repr(PostgrestOptions("http://localhost:3000", TOKEN))
+
+
+async def test_an_exhausted_pool_is_unavailable_and_passes(
+    postgres_dsn: str, tmp_path: Path, empty: None
+) -> None:
+    server = PostgrestServer(authenticator_dsn(postgres_dsn), pool=1, pool_acquisition_timeout_s=0.2)
+    server.start()
+    try:
+        async with opened(server.url) as store:
+            with psycopg.connect(postgres_dsn) as connection:
+                connection.execute("lock table face_search.photos")
+                stuck = asyncio.create_task(store.photo("p"))
+                await asyncio.sleep(0.2)
+                with pytest.raises(DependencyUnavailable, match="PGRST003"):
+                    await store.photo("q")
+            assert await stuck is None
+            assert await store.photo("q") is None
+    finally:
+        server.stop()
+
+
+async def test_connections_that_postgresql_cuts_are_replaced_unseen(
+    postgres_dsn: str, postgrest_url: str, empty: None
+) -> None:
+    async with opened(postgrest_url) as store:
+        await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=Lease(30))
+        with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'"
+            )
+        photo = await store.photo("p")
+        assert photo is not None
+
+
+@contextlib.asynccontextmanager
+async def answers_lost(url: str, lose: Callable[[bytes], bool]) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A way to `url` that delivers every request, and cuts the line instead of the answers that `lose` names."""
+    target, lost = urlsplit(url), list[bytes]()
+    tasks = set[asyncio.Task[None]]()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert target.hostname is not None
+        inner_reader, inner_writer = await asyncio.open_connection(target.hostname, target.port)
+        to_lose: list[bytes] = []
+
+        async def requests() -> None:
+            while part := await reader.read(65536):
+                if lose(part) and not lost:
+                    to_lose.append(part)
+                inner_writer.write(part)
+
+        async def answers() -> None:
+            while (part := await inner_reader.read(65536)) and not to_lose:
+                writer.write(part)
+            lost.extend(to_lose)
+
+        both = [asyncio.create_task(requests()), asyncio.create_task(answers())]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for direction in both:
+                direction.cancel()
+            inner_writer.close()
+            writer.close()
+
+    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(carry(reader, writer))
+        tasks.add(task)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", lost
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+Step = Callable[[PostgrestMetadataStore, Lease], Awaitable[object]]
+
+STEPS: dict[str, Step] = {
+    "begin_detection": lambda s, lease: s.begin_detection(
+        "p", collection_id="c", image_sha256=SHA, lease=lease
+    ),
+    "finish_detection": lambda s, lease: s.finish_detection("p", width=9, height=9, faces=[], lease=lease),
+    "begin_indexing": lambda s, lease: s.begin_indexing("p", face_ids=[], collection_id=None, lease=lease),
+    "finish_indexing": lambda s, lease: s.finish_indexing("p", face_ids=[], lease=lease),
+    "begin_removal": lambda s, lease: s.begin_removal("p", lease=lease),
+    "finish_removals": lambda s, lease: s.finish_removals(["p"], purge=True, lease=lease),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_call_whose_answer_was_lost_is_repeated_and_succeeds(
+    postgrest_url: str, empty: None, step: str
+) -> None:
+    async with (
+        answers_lost(postgrest_url, lambda request: f"/rpc/{step} ".encode() in request) as (url, lost),
+        opened(url) as store,
+    ):
+        held = Lease(30)
+        for run in STEPS.values():
+            await run(store, held)
+        assert len(lost) == 1
+        assert await store.photo("p") is None
+
+
+async def test_a_lost_answer_does_not_let_a_second_writer_in(postgrest_url: str, empty: None) -> None:
+    async with (
+        answers_lost(postgrest_url, lambda request: b"/rpc/begin_detection " in request) as (url, _),
+        opened(url) as store,
+    ):
+        await STEPS["begin_detection"](store, Lease(30))
+        with pytest.raises(PhotoBusy):
+            await STEPS["begin_detection"](store, Lease(30))
