@@ -15,6 +15,7 @@ from bentos.common.startup import settings_or_exit
 from bentos.runner.images import sniff_content_type
 from bentos.stores.base import PhotoRecord, PhotoStatus
 from bentos.vectorizer.indexing import IndexedFace, Indexing
+from bentos.vectorizer.removal import Removal
 from bentos.vectorizer.schemas import (
     AddedFace,
     DetectedPhoto,
@@ -43,7 +44,15 @@ def listing(request: Request) -> Indexing:
     return logic
 
 
+def removal(request: Request) -> Removal:
+    """The logic of removing. Raises while a store is not there yet."""
+    request.app.state.opening.require()
+    logic: Removal = request.app.state.removal
+    return logic
+
+
 AllStores = Annotated[Indexing, Depends(indexing)]
+Removing = Annotated[Removal, Depends(removal)]
 MetadataAlone = Annotated[Indexing, Depends(listing)]
 
 
@@ -129,7 +138,7 @@ async def embed_status(
     responses=documented(errors.PhotoNotFound.code, errors.Overloaded.code),
 )
 async def remove(
-    photos: AllStores,
+    photos: Removing,
     photo_id: PhotoId,
     purge: Annotated[bool, Query(description="Remove the image and its record too.")] = False,
 ) -> RemovedPhoto:
@@ -141,7 +150,7 @@ async def remove(
     "/remove_all/", summary="Remove every face of every photo", responses=documented(errors.Overloaded.code)
 )
 async def remove_all(
-    photos: AllStores,
+    photos: Removing,
     collection_id: Annotated[CollectionId | None, Query(description="Of this one alone.")] = None,
 ) -> RemovedAll:
     """Of the whole base, or of one collection. Can be repeated."""

@@ -1,4 +1,4 @@
-"""The story of a photo: it is detected, its faces are indexed, and one day it is removed.
+"""The story of a photo: it is detected, and its faces are indexed. (`removal.py` tells the end.)
 
 Every step can be repeated. Work that needs no right to the photo (reading, detecting, embedding) is done before its
 lease is taken, so that a lease is held for a few short calls only.
@@ -6,19 +6,12 @@ lease is taken, so that a lease is held for a few short calls only.
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from bentos.common.errors import (
-    DependencyUnavailable,
     FaceNotFound,
     NoFacesDetected,
-    Overloaded,
     PhotoNotFound,
 )
 from bentos.common.faces import BoundingBox, Embedding, Face, FacesInImage
@@ -31,20 +24,15 @@ from bentos.stores.base import (
     Lease,
     LeaseLost,
     MetadataStore,
-    PhotoBusy,
     PhotoPage,
     PhotoRecord,
     PhotoStatus,
     VectorStore,
 )
-
-T = TypeVar("T")
+from bentos.vectorizer.leasing import PhotoLeases
 
 SAME_FACE_IOU = 0.5
 """Two boxes that overlap at least this much are one face."""
-
-_REMOVAL_BATCH = 200
-_RETRY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +42,6 @@ class IndexedFace:
     photo: PhotoRecord
     face: FaceRecord
     created: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RemovedPhotos:
-    """How many photos lost their faces, and how many faces that were."""
-
-    photos: int
-    faces: int
 
 
 class Indexing:
@@ -78,11 +58,11 @@ class Indexing:
         vectors: VectorStore,
         images: ImageStore,
         max_image_bytes: int,
-        lease_s: float,
+        leases: PhotoLeases,
     ) -> None:
         self._finder, self._metadata, self._vectors, self._images = finder, metadata, vectors, images
         self._max_image_bytes = max_image_bytes
-        self._lease_s = lease_s
+        self._leases = leases
 
     async def detect_uploaded(
         self, image: bytes, content_type: str, *, photo_id: str | None, collection_id: str | None
@@ -137,38 +117,35 @@ class Indexing:
             collection_id=collection_id, status=status, limit=limit, offset=offset
         )
 
-    async def remove_photo(self, photo_id: str, *, purge: bool) -> int:
-        """Remove every face of a photo, with `purge` the image and its record too. Returns how many faces.
+    async def finish_photo(self, photo_id: str, *, lost_face_ids: Sequence[str]) -> None:
+        """Finish what was left half done on a photo, and store the vectors of its indexed faces that were lost again.
 
-        Raises `PhotoNotFound` for an id never seen.
+        Raises `PhotoNotFound`, also when the image is gone and a face has to be embedded.
         """
 
-        async def begin(lease: Lease) -> bool:
-            return await self._metadata.begin_removal(photo_id, lease=lease)
+        async with self._leases.held(photo_id, self._nothing_new(photo_id)) as (lease, photo):
+            wanted = [
+                face
+                for face in photo.faces
+                if face.state == "pending" or (face.state == "indexed" and face.face_id in lost_face_ids)
+            ]
+            embeddings: dict[str, Embedding] = {}
+            if wanted:
+                image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
+                embeddings = await self._embed(image, wanted)
+            await self._save(photo, wanted, embeddings, lease)
+        if any(face.state == "removing" for face in photo.faces):
+            async with self._leases.held(photo_id, self._nothing_new(photo_id)) as (lease, photo):
+                await self._vectors.remove_faces([f.face_id for f in photo.faces if f.state == "removing"])
+                await self._metadata.finish_removals([photo_id], purge=False, lease=lease)
 
-        async with self._leased(photo_id, begin) as (lease, known):
-            return await self._finish_removal([photo_id], lease, purge=purge) if known else 0
+    def _nothing_new(self, photo_id: str) -> Callable[[Lease], Awaitable[PhotoRecord]]:
+        """Take the lease of a photo without asking for more of its faces to be indexed."""
 
-    async def remove_all(self, *, collection_id: str | None) -> RemovedPhotos:
-        """Remove every face that was there when the call came, of a collection or of the whole base."""
-        until = await self._metadata.now()
-        photos = faces = 0
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            lease = Lease(self._lease_s)
-            batch = await self._metadata.begin_removals(
-                collection_id=collection_id, until=until, lease=lease, limit=_REMOVAL_BATCH
-            )
-            if batch.photo_ids:
-                faces += await self._finish_removal(batch.photo_ids, lease, purge=False)
-                photos += len(batch.photo_ids)
-                deadline = time.monotonic() + self._patience_s
-            elif not batch.busy:
-                return RemovedPhotos(photos, faces)
-            elif time.monotonic() > deadline:
-                raise _busy()
-            else:
-                await _pause()
+        async def begin(lease: Lease) -> PhotoRecord:
+            return await self._metadata.begin_indexing(photo_id, face_ids=[], collection_id=None, lease=lease)
+
+        return begin
 
     async def _record(
         self,
@@ -183,7 +160,7 @@ class Indexing:
                 photo_id, collection_id=collection_id, image_sha256=digest, lease=lease
             )
 
-        async with self._leased(photo_id, begin) as (lease, before):
+        async with self._leases.held(photo_id, begin) as (lease, before):
             half_removed = [face.face_id for face in before.faces if face.state == "removing"]
             if half_removed:
                 await self._vectors.remove_faces(half_removed)
@@ -237,7 +214,7 @@ class Indexing:
                 photo.photo_id, face_ids=[face_id], collection_id=collection_id, lease=lease
             )
 
-        async with self._leased(photo.photo_id, begin) as (lease, begun):
+        async with self._leases.held(photo.photo_id, begin) as (lease, begun):
             pending = [face for face in begun.faces if face.state == "pending"]
             embeddings |= await self._embed(image, [face for face in pending if face.face_id != face_id])
             await self._save(begun, pending, embeddings, lease)
@@ -278,57 +255,6 @@ class Indexing:
         photo = await self._metadata.photo(photo_id)
         alive = {face.face_id for face in photo.faces if face.state != "removing"} if photo else set()
         await self._vectors.remove_faces([face_id for face_id in written if face_id not in alive])
-
-    async def _finish_removal(self, photo_ids: Sequence[str], lease: Lease, *, purge: bool) -> int:
-        await self._vectors.remove_photos(photo_ids)
-        if purge:
-            for photo_id in photo_ids:
-                await self._images.delete(photo_id)
-        return await self._metadata.finish_removals(photo_ids, purge=purge, lease=lease)
-
-    @property
-    def _patience_s(self) -> float:
-        """Long enough to outlive the lease of a writer that crashed."""
-        return self._lease_s + 1
-
-    @asynccontextmanager
-    async def _leased(
-        self, photo_id: str, begin: Callable[[Lease], Awaitable[T]]
-    ) -> AsyncIterator[tuple[Lease, T]]:
-        """Hold the photo's lease, from `begin` until whatever finishes it inside the block.
-
-        A failure gives the lease back, except where a store did not answer: its write may still land, and the lease,
-        until it expires, keeps others from being overtaken by it.
-        """
-        lease = Lease(self._lease_s)
-        begun = await self._begun(lease, begin)
-        try:
-            yield lease, begun
-        except DependencyUnavailable:
-            raise
-        except LeaseLost as error:
-            raise _busy() from error
-        except BaseException:
-            await self._metadata.release(photo_id, lease=lease)
-            raise
-
-    async def _begun(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return await begin(lease)
-            except PhotoBusy:
-                if time.monotonic() > deadline:
-                    raise _busy() from None
-                await _pause()
-
-
-async def _pause() -> None:
-    await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311 - spreads waiting writers, no secret
-
-
-def _busy() -> Overloaded:
-    return Overloaded("Another request is changing this photo; try again shortly.")
 
 
 def _named(face_id: str, photo: PhotoRecord) -> FaceRecord:

@@ -6,15 +6,26 @@ from starlette.datastructures import State
 
 from bentos.composition import Parts
 from bentos.vectorizer.indexing import Indexing
+from bentos.vectorizer.leasing import PhotoLeases
+from bentos.vectorizer.removal import Removal
 
 
-def attach_indexing(state: State, parts: Parts) -> None:
-    """Set `state.indexing`."""
-    state.indexing = Indexing(
+def indexing_of(parts: Parts) -> tuple[Indexing, Removal]:
+    """The logic over these parts."""
+    leases = PhotoLeases(parts.metadata, lease_s=parts.settings.lease_s)
+    indexing = Indexing(
         finder=parts.finder,
         metadata=parts.metadata,
         vectors=parts.vectors,
         images=parts.images,
         max_image_bytes=parts.settings.vectorize_max_image_bytes,
-        lease_s=parts.settings.lease_s,
+        leases=leases,
     )
+    return indexing, Removal(
+        metadata=parts.metadata, vectors=parts.vectors, images=parts.images, leases=leases
+    )
+
+
+def attach_indexing(state: State, parts: Parts) -> None:
+    """Set `state.indexing` and `state.removal`."""
+    state.indexing, state.removal = indexing_of(parts)

@@ -1,0 +1,126 @@
+"""`python -m bentos.audit [--fix]`: compare the three stores; with --fix, mend what disagrees."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from bentos.audit.ledger import Kind, Ledger
+from bentos.audit.repair import Repair, WrongBucket
+from bentos.common.errors import FaceSearchError
+from bentos.common.settings import Settings, SettingsError, load_settings
+from bentos.common.startup import face_pack_folder
+from bentos.composition import Parts
+from bentos.runner.local import LocalFaceFinder, extraction_of
+from bentos.runner.pack_info import PackInfo
+from bentos.vectorizer.wiring import indexing_of
+
+T = TypeVar("T")
+_EXAMPLES = 3
+
+
+def main() -> int:
+    """Run the command line. Returns 0 when the stores agree (or do, now), 1 when not, 2 when it could not look."""
+    parser = argparse.ArgumentParser(prog="python -m bentos.audit", description=__doc__)
+    parser.add_argument("--fix", action="store_true", help="mend what disagrees; the metadata are the truth")
+    parser.add_argument("--examples", type=int, default=_EXAMPLES, help="how many of each kind to show")
+    options = parser.parse_args()
+    try:
+        return asyncio.run(
+            _audit(load_settings("image-vectorizer"), fix=options.fix, examples=options.examples)
+        )
+    except (SettingsError, WrongBucket) as error:
+        _say(str(error))
+    except FaceSearchError as error:
+        _say(error.message)
+    except KeyboardInterrupt:
+        _say("stopped; nothing is left half done, run it again to go on")
+    return 2
+
+
+async def _audit(settings: Settings, *, fix: bool, examples: int) -> int:
+    folder = face_pack_folder(settings.face_pack)
+    finder = LocalFaceFinder(extraction_of(folder, settings))
+    parts = Parts(settings, finder, PackInfo.read(folder))
+    stores = (parts.metadata, parts.vectors, parts.images)
+    try:
+        for store in stores:
+            await store.open()
+        found = await _compare(parts, examples, fix=fix)
+        if found and fix:
+            _say("\nlooking again ...")
+            found = await _compare(parts, examples, fix=False)
+        return 1 if found else 0
+    finally:
+        for store in stores:
+            await store.close()
+
+
+async def _compare(parts: Parts, examples: int, *, fix: bool) -> int:
+    with tempfile.TemporaryDirectory(prefix="audit-") as folder, Ledger(Path(folder) / "ledger.db") as ledger:
+        # Vectors before metadata: a face that is added in between is then only missing here, not an orphan there.
+        await _read("vectors", parts.vectors.scan_faces(), ledger.add_vectors)
+        await _read("images", parts.images.scan_images(), ledger.add_images)
+        await _read("photos", parts.metadata.scan_photos(), ledger.add_photos)
+        found = _report(ledger, examples)
+        if found and fix:
+            await _mend(parts, ledger)
+        return found
+
+
+async def _read(name: str, batches: AsyncIterator[list[T]], add: Callable[[Sequence[T]], None]) -> None:
+    with tqdm(desc=f"reading {name}", unit="", disable=None, leave=False) as bar:
+        async for batch in batches:
+            add(batch)
+            bar.update(len(batch))
+
+
+def _report(ledger: Ledger, examples: int) -> int:
+    total = 0
+    for kind in Kind:
+        count = ledger.count(kind)
+        total += count
+        if count:
+            _say(f"{count:>8}  {kind.title}")
+            for finding in ledger.findings(kind, examples):
+                _say(
+                    f"          photo {finding.photo_id}"
+                    + (f", face {finding.face_id}" if finding.face_id else "")
+                )
+    if not total:
+        _say(f"the three stores agree on {ledger.photos} photos")
+    return total
+
+
+async def _mend(parts: Parts, ledger: Ledger) -> None:
+    indexing, removal = indexing_of(parts)
+    repair = Repair(
+        indexing=indexing,
+        removal=removal,
+        metadata=parts.metadata,
+        vectors=parts.vectors,
+        images=parts.images,
+    )
+    repair.refuse_wrong_bucket(ledger)
+    for kind in Kind:
+        with tqdm(desc=f"mending {kind.title}", total=ledger.count(kind), disable=None, leave=False) as bar:
+            for _, group in groupby(ledger.findings(kind), key=lambda finding: finding.photo_id):
+                findings = list(group)
+                await repair.mend(kind, findings)
+                bar.update(len(findings))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a program for people
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Everything that the three stores hold, side by side in a file, so that a base of any size can be compared.
+
+The lists are streamed into a temporary SQLite database: memory stays that of a batch, and SQL does the comparing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bentos.stores.base import PhotoRecord, StoredVector
+
+_SCHEMA = """
+CREATE TABLE photos (photo_id TEXT PRIMARY KEY, finished INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE faces (face_id TEXT PRIMARY KEY, photo_id TEXT NOT NULL, collection_id TEXT, state TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE vectors (face_id TEXT PRIMARY KEY, photo_id TEXT NOT NULL, collection_id TEXT) WITHOUT ROWID;
+CREATE TABLE images (photo_id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+class Kind(Enum):
+    """A way in which the stores can disagree: what it is called, and the rows (photo_id, face_id) that show it."""
+
+    VECTOR_WITHOUT_FACE = (
+        "vectors without a face",
+        (
+            "SELECT photo_id, face_id FROM vectors"
+            " WHERE face_id NOT IN (SELECT face_id FROM faces WHERE state != 'detected')"
+        ),
+    )
+    FACE_WITHOUT_VECTOR = (
+        "indexed faces without a vector",
+        "SELECT photo_id, face_id FROM faces WHERE state = 'indexed' AND face_id NOT IN (SELECT face_id FROM vectors)",
+    )
+    STALE_VECTOR = (
+        "vectors that name another photo or collection than their face",
+        (
+            "SELECT f.photo_id, f.face_id FROM faces f JOIN vectors v USING (face_id) WHERE f.state = 'indexed'"
+            " AND (f.photo_id IS NOT v.photo_id OR f.collection_id IS NOT v.collection_id)"
+        ),
+    )
+    HALF_INDEXED = (
+        "additions left half done",
+        "SELECT photo_id, face_id FROM faces WHERE state = 'pending'",
+    )
+    HALF_REMOVED = (
+        "removals left half done",
+        "SELECT photo_id, face_id FROM faces WHERE state = 'removing'",
+    )
+    HALF_DETECTED = (
+        "detections left half done",
+        "SELECT photo_id, '' FROM photos WHERE NOT finished AND photo_id IN (SELECT photo_id FROM images)",
+    )
+    PHOTO_WITHOUT_IMAGE = (
+        "photos without an image",
+        "SELECT photo_id, '' FROM photos WHERE photo_id NOT IN (SELECT photo_id FROM images)",
+    )
+
+    def __init__(self, title: str, query: str) -> None:
+        self.title, self.query = title, query
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement. `face_id` is empty where the whole photo is meant."""
+
+    kind: Kind
+    photo_id: str
+    face_id: str
+
+
+class Ledger:
+    """A context manager: the file at `path` is there while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def add_photos(self, photos: Sequence[PhotoRecord]) -> None:
+        """Photos and faces as the metadata tell of them."""
+        self._insert("photos VALUES (?, ?)", [(p.photo_id, p.width is not None) for p in photos])
+        faces = [(f.face_id, p.photo_id, p.collection_id, f.state) for p in photos for f in p.faces]
+        self._insert("faces VALUES (?, ?, ?, ?)", faces)
+
+    def add_vectors(self, vectors: Sequence[StoredVector]) -> None:
+        """Faces as the vector store tells of them."""
+        self._insert("vectors VALUES (?, ?, ?)", [(v.face_id, v.photo_id, v.collection_id) for v in vectors])
+
+    def add_images(self, photo_ids: Sequence[str]) -> None:
+        """Images as the object store tells of them."""
+        self._insert("images VALUES (?)", [(photo_id,) for photo_id in photo_ids])
+
+    def count(self, kind: Kind) -> int:
+        """How many findings there are of this kind."""
+        return self._number(f"SELECT count(*) FROM ({kind.query})")  # noqa: S608 - one of the constants above
+
+    def findings(self, kind: Kind, limit: int = -1) -> Iterator[Finding]:
+        """Those findings, ordered by photo; -1 is no limit."""
+        query = f"SELECT * FROM ({kind.query}) ORDER BY 1, 2 LIMIT ?"  # noqa: S608 - one of the constants above
+        for photo_id, face_id in self._database.execute(query, (limit,)):
+            yield Finding(kind, photo_id, face_id)
+
+    @property
+    def photos(self) -> int:
+        """How many photos the metadata hold."""
+        return self._number("SELECT count(*) FROM photos")
+
+    def _insert(self, into: str, rows: Sequence[tuple[object, ...]]) -> None:
+        self._database.execute("BEGIN")
+        self._database.executemany(f"INSERT OR REPLACE INTO {into}", rows)
+        self._database.execute("COMMIT")
+
+    def _number(self, query: str) -> int:
+        number: int = self._database.execute(query).fetchone()[0]
+        return number

@@ -1,0 +1,73 @@
+"""Holding a photo: no two writers work on one at once, and a writer that crashed keeps others off for a while only."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from bentos.common.errors import DependencyUnavailable, Overloaded
+from bentos.stores.base import Lease, LeaseLost, MetadataStore, PhotoBusy
+
+T = TypeVar("T")
+_RETRY_S = 0.05
+
+
+class PhotoLeases:
+    """Takes the leases of photos for the writers of one process."""
+
+    def __init__(self, metadata: MetadataStore, *, lease_s: float) -> None:
+        self._metadata, self._lease_s = metadata, lease_s
+
+    def lease(self) -> Lease:
+        """A new lease, not granted yet."""
+        return Lease(self._lease_s)
+
+    def deadline(self) -> float:
+        """On the monotonic clock: late enough to outlive the lease of a writer that crashed just now."""
+        return time.monotonic() + self._lease_s + 1
+
+    @asynccontextmanager
+    async def held(
+        self, photo_id: str, begin: Callable[[Lease], Awaitable[T]]
+    ) -> AsyncIterator[tuple[Lease, T]]:
+        """Hold the photo's lease from `begin`, which takes it, until whatever finishes it inside the block.
+
+        A failure gives the lease back, except where a store did not answer: its write may still land, and the lease,
+        until it expires, keeps others from being overtaken by it. Raises `Overloaded` when another writer keeps the
+        photo for too long, or took it over.
+        """
+        lease = self.lease()
+        begun = await self._begun(lease, begin)
+        try:
+            yield lease, begun
+        except DependencyUnavailable:
+            raise
+        except LeaseLost as error:
+            raise busy() from error
+        except BaseException:
+            await self._metadata.release(photo_id, lease=lease)
+            raise
+
+    async def _begun(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
+        deadline = self.deadline()
+        while True:
+            try:
+                return await begin(lease)
+            except PhotoBusy:
+                if time.monotonic() > deadline:
+                    raise busy() from None
+                await pause()
+
+
+async def pause() -> None:
+    """Wait a moment before asking again; not all waiting writers at the same time."""
+    await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+
+
+def busy() -> Overloaded:
+    """The error of a photo that another writer keeps."""
+    return Overloaded("Another request is changing this photo; try again shortly.")

@@ -1,0 +1,78 @@
+"""The end of a photo's story: its faces, and if asked for its image and its record, are gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bentos.stores.base import ImageStore, Lease, LeaseLost, MetadataStore, VectorStore
+from bentos.vectorizer.leasing import PhotoLeases, busy, pause
+
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedPhotos:
+    """How many photos lost their faces, and how many faces that were."""
+
+    photos: int
+    faces: int
+
+
+class Removal:
+    """Removes faces: from the metadata's view at once, then from the vectors, then for good.
+
+    Every method may raise `DependencyUnavailable`, and `Overloaded` when another writer keeps a photo for too long.
+    """
+
+    def __init__(
+        self, *, metadata: MetadataStore, vectors: VectorStore, images: ImageStore, leases: PhotoLeases
+    ) -> None:
+        self._metadata, self._vectors, self._images, self._leases = metadata, vectors, images, leases
+
+    async def remove_photo(self, photo_id: str, *, purge: bool) -> int:
+        """Remove every face of a photo, with `purge` the image and its record too. Returns how many faces.
+
+        Raises `PhotoNotFound` for an id never seen.
+        """
+
+        async def begin(lease: Lease) -> bool:
+            return await self._metadata.begin_removal(photo_id, lease=lease)
+
+        async with self._leases.held(photo_id, begin) as (lease, known):
+            return await self._finish([photo_id], lease, purge=purge) if known else 0
+
+    async def remove_all(self, *, collection_id: str | None) -> RemovedPhotos:
+        """Remove every face that was there when the call came, of a collection or of the whole base."""
+        until = await self._metadata.now()
+        photos = faces = 0
+        deadline = self._leases.deadline()
+        while True:
+            lease = self._leases.lease()
+            batch = await self._metadata.begin_removals(
+                collection_id=collection_id, until=until, lease=lease, limit=_BATCH
+            )
+            if batch.photo_ids:
+                faces += await self._finished(batch.photo_ids, lease)
+                photos += len(batch.photo_ids)
+                deadline = self._leases.deadline()
+            elif not batch.busy:
+                return RemovedPhotos(photos, faces)
+            elif time.monotonic() > deadline:
+                raise busy()
+            else:
+                await pause()
+
+    async def _finished(self, photo_ids: Sequence[str], lease: Lease) -> int:
+        try:
+            return await self._finish(photo_ids, lease, purge=False)
+        except LeaseLost as error:
+            raise busy() from error
+
+    async def _finish(self, photo_ids: Sequence[str], lease: Lease, *, purge: bool) -> int:
+        await self._vectors.remove_photos(photo_ids)
+        if purge:
+            for photo_id in photo_ids:
+                await self._images.delete(photo_id)
+        return await self._metadata.finish_removals(photo_ids, purge=purge, lease=lease)
