@@ -12,6 +12,7 @@ from bentos.common.api import EitherSlashRouter, api_key_header
 from bentos.common.fields import CollectionId, read_image
 from bentos.common.openapi import documented
 from bentos.common.settings import Role
+from bentos.common.stages import end_stage
 from bentos.common.startup import settings_or_exit
 from bentos.search.query import PhotoSearch, SearchPage
 from bentos.search.schemas import FoundPhoto, QueryFace, SearchAnswer
@@ -55,6 +56,7 @@ async def search(
     """Unique photos, the most similar face of each, the best first."""
     started = time.perf_counter()
     image = await read_image(file, max_bytes=_settings.search_max_image_bytes)
+    end_stage("form")
     found = await photos.similar_photos(
         image,
         collection_ids=collection_id or (),

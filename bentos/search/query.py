@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bentos.common.errors import InvalidRequest, NoFacesDetected, TooManyFaces
 from bentos.common.faces import Face
+from bentos.common.stages import end_stage
 from bentos.runner.client import FaceFinder
 from bentos.stores.base import ImageStore, Match, VectorStore
 
@@ -49,6 +50,7 @@ class PhotoSearch:
         results, but too many to be paged through so far; `Overloaded`; `DependencyUnavailable`.
         """
         face = await self._only_face(selfie)
+        end_stage("runner")
         assert face.embedding is not None  # noqa: S101 - the runner embeds every face that it finds
         first, last = (page - 1) * top_k, page * top_k
         found = await self._vectors.nearest(
@@ -57,6 +59,7 @@ class PhotoSearch:
             score_threshold=score_threshold,
             collection_ids=collection_ids,
         )
+        end_stage("milvus")
         if len(found) > _DEEPEST and last > _DEEPEST:
             reason = f"page x top_k may reach {_DEEPEST}; raise score_threshold to narrow the search"
             raise InvalidRequest("The page lies too far down.", {"page": reason})
