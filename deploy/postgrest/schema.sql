@@ -18,13 +18,26 @@ begin
     if not exists (select from pg_roles where rolname = 'face_search') then
         create role face_search nologin;
     end if;
-    if exists (select from pg_roles where rolname = 'authenticator') then
+    if exists (select from pg_roles where rolname = 'authenticator')
+        and not pg_has_role('authenticator', 'face_search', 'member')
+    then
         grant face_search to authenticator;
     end if;
+    -- Nothing here takes a second; what takes this long was abandoned by its client.
+    if not exists (
+        select from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
+        where r.rolname = 'face_search' and s.setdatabase = 0 and 'statement_timeout=15s' = any(s.setconfig)
+    ) then
+        alter role face_search set statement_timeout = '15s';
+    end if;
+exception when insufficient_privilege then
+    -- As where an administrator makes the roles: then these three are the administrator's to do.
+    if not exists (select from pg_roles where rolname = 'face_search') then
+        raise;
+    end if;
+    raise warning 'not allowed to set up role face_search; see README.md for what an administrator has to do';
 end
 $$;
--- Nothing here takes a second; what does has been abandoned by its client.
-alter role face_search set statement_timeout = '15s';
 
 create schema if not exists face_search;
 set local search_path = face_search;

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from psycopg import errors
+from psycopg.conninfo import make_conninfo
 
 from tests.servers.postgres import apply_schema, authenticator_dsn, dump_schema, empty_database
 
@@ -197,3 +198,17 @@ def test_the_counters_follow_whatever_is_written_by_hand(database: psycopg.Conne
     assert database.execute(totals).fetchall() == [("", "no_faces", 1)]
     database.execute("delete from photos")
     assert database.execute(totals).fetchall() == []
+
+
+def test_the_owner_of_the_database_can_apply_it_when_an_administrator_made_the_roles(
+    postgres_dsn: str,
+) -> None:
+    with empty_database(postgres_dsn, "owned") as dsn, psycopg.connect(dsn, autocommit=True) as superuser:
+        superuser.execute("create role owner_of_it login")
+        try:
+            superuser.execute("alter database owned owner to owner_of_it")
+            assert apply_schema(make_conninfo(dsn, user="owner_of_it")) == ""
+        finally:
+            superuser.execute("drop owned by owner_of_it")
+            superuser.execute("reassign owned by owner_of_it to postgres")
+            superuser.execute("drop role owner_of_it")
