@@ -19,7 +19,8 @@ _SOI = b"\xff\xd8"
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _SOS, _END = 0xDA, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-_HUFFMAN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+_PROGRESSIVE = 0xC2
+_HUFFMAN_FRAMES = frozenset({0xC0, 0xC1, _PROGRESSIVE})
 _KEPT = _FRAMES | {0xC4, 0xCC, 0xDB, 0xDD, _APP0, _APP14, _SOS}
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
@@ -66,7 +67,8 @@ def read_jpeg(file: bytes) -> ImageHeader:
         raise InvalidImageFormat(
             "Such a JPEG (arithmetic, lossless or above 8 bits) is not read; save it anew."
         )
-    kept.append(file[at : _end_of_image(file, at)])
+    end, one_scan = _end_of_image(file, at)
+    kept.append(file[at:end])
     return ImageHeader(
         content_type="image/jpeg",
         height=int.from_bytes(frame[1:3]),
@@ -74,11 +76,12 @@ def read_jpeg(file: bytes) -> ImageHeader:
         orientation=exif_orientation(exif),
         icc_profile=_joined(profile),
         essence=b"".join(kept),
-        plain_jpeg=_plain(components=frame[5], transform=transform),
+        plain_jpeg=_plain(frame[5], transform) if one_scan or frame_marker == _PROGRESSIVE else None,
     )
 
 
 def _plain(components: int, transform: int) -> GreyOrColour | None:
+    """What a picture of so many components becomes, if that is grey or RGB made of YCbCr."""
     if components == 1:
         return "L"
     return "RGB" if components == 3 and transform == _YCBCR else None  # noqa: PLR2004 Y, Cb, Cr
@@ -114,13 +117,18 @@ def _body(file: bytes, at: int) -> tuple[bytes, int]:
     return file[at + 2 : at + length], at + length
 
 
-def _end_of_image(file: bytes, at: int) -> int:
-    """Where the picture ends whose first scan's data begin at `at`."""
-    scans = 1
+def _end_of_image(file: bytes, at: int) -> tuple[int, bool]:
+    """Where the picture ends whose first scan's data begin at `at`, and whether nothing follows that scan.
+
+    Where something does, in a file that is not progressive, the data are damaged more often than not, and
+    OpenCV gives out what it has decoded up to there: such a file is not for the fast path.
+    """
+    scans, segments = 1, 0
     while True:
         marker, at = _next(_MARKER_AFTER_DATA, file, at)
         if marker == _END:
-            return at
+            return at, segments == 0
+        segments += 1
         if marker in _STANDALONE:
             continue
         scans += marker == _SOS
