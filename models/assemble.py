@@ -40,7 +40,7 @@ def _assemble(wanted: argparse.Namespace) -> None:
         _say(f"{choice.name} is assembled already: nothing to do (--force assembles it again).")
     if folder is None or wanted.report:
         with opened(choice) as published:
-            folder = folder or assembly.assemble(published, say=_say)
+            folder = folder or assembly.assemble(published, replace=wanted.force, say=_say)
             if wanted.report:
                 print(report(published, folder))
     print(folder)

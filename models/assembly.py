@@ -49,7 +49,7 @@ def ensure(pack_name: str) -> Path:
     if folder is not None:
         return folder
     with opened(pack) as published:
-        return assemble(published, say=lambda _: None)
+        return assemble(published, replace=False, say=lambda _: None)
 
 
 def find(choice: Choice) -> Path | None:
@@ -64,12 +64,15 @@ def find(choice: Choice) -> Path | None:
     return folder
 
 
-def assemble(published: Published, *, say: Say) -> Path:
-    """Make the pack and put it into the store; returns its folder there. Raises `PackError`."""
+def assemble(published: Published, *, replace: bool, say: Say) -> Path:
+    """Make the pack and put it into the store, with `replace` also where it is already; returns its folder there.
+
+    Raises `PackError`.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="face-pack-") as scratch:
             info = _make(published, Path(scratch), say)
-            saved = store.save(Path(scratch), info)
+            saved = store.save(Path(scratch), info, replace=replace)
     except PackError:
         raise
     except OSError as error:

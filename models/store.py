@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
@@ -49,10 +49,23 @@ def find(tag: str) -> Path | None:
     return None
 
 
-def save(assembled: Path, info: PackInfo) -> Path:
-    """Copy the pack in the folder `assembled` into the store, in place of what is there under its tag."""
+def save(assembled: Path, info: PackInfo, *, replace: bool) -> Path:
+    """Copy the pack in the folder `assembled` into the store and return its folder there.
+
+    One that is there and whole stays unless `replace`; what is there and not whole is removed. Processes that
+    do this at once take turns.
+    """
     tag = tag_of(info)
-    remove(tag)
+    with _alone():
+        there = None if replace else find(tag)
+        if there is None:
+            remove(tag)
+            _create(tag, assembled, info)
+        make_latest(tag)
+    return Path(bentoml.models.get(tag).path)
+
+
+def _create(tag: str, assembled: Path, info: PackInfo) -> None:
     try:
         with bentoml.models.create(
             tag,
@@ -76,7 +89,6 @@ def save(assembled: Path, info: PackInfo) -> Path:
     except BaseException:
         remove(tag)
         raise
-    return Path(bentoml.models.get(tag).path)
 
 
 def make_latest(tag: str) -> None:
@@ -93,6 +105,17 @@ def remove(tag: str) -> None:
     folder = _store_folder() / name / version
     if folder.exists():
         shutil.rmtree(folder)
+    with suppress(OSError):  # other versions, or the name was never there
+        folder.parent.rmdir()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the lock of the store; a process that ends gives it back."""
+    _store_folder().mkdir(parents=True, exist_ok=True)
+    with (_store_folder() / ".face-packs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _store_folder() -> Path:

@@ -88,4 +88,6 @@ def test_the_shipped_recogniser_has_weights_worth_flushing(published: Published)
     tiny = sum(int(((w != 0) & (np.abs(w) < 1e-20)).sum()) for w in weights.values() if w.dtype == np.float32)
     left = constants_of(condition_recogniser(onnx.load(str(published.recogniser))))
     assert tiny > 100_000
-    assert not [n for n, w in left.items() if w.dtype == np.float32 and ((w != 0) & (np.abs(w) < 1e-20)).any()]
+    assert not [
+        n for n, w in left.items() if w.dtype == np.float32 and ((w != 0) & (np.abs(w) < 1e-20)).any()
+    ]

@@ -59,7 +59,9 @@ def test_insightface_finds_the_boxes_that_opencv_finds_with_the_published_file(
     photo = group_photo()
     height = round(width * photo.shape[0] / photo.shape[1] / 32) * 32
     small = cv2.resize(photo, (width, height))
-    expected = cv2.FaceDetectorYN.create(str(published.detector), "", (width, height), 0.6, 0.4).detect(small)[1]
+    expected = cv2.FaceDetectorYN.create(str(published.detector), "", (width, height), 0.6, 0.4).detect(
+        small
+    )[1]
     scrfd = SCRFD(str(pack_folder / DETECTOR_FILE), session(pack_folder / DETECTOR_FILE))
     scrfd.prepare(0, input_size=(width, height), det_thresh=0.6)
     boxes, landmarks = scrfd.detect(small)
