@@ -1,0 +1,64 @@
+"""What the vector store over Milvus can be told, and the names that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+IndexType = Literal["HNSW", "IVF_FLAT", "FLAT", "AUTOINDEX"]
+Consistency = Literal["Strong", "Bounded", "Session", "Eventually"]
+
+_FINGERPRINT_CHARACTERS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MilvusOptions:
+    """The options, with their defaults.
+
+    `uri` is that of a server (http, https), or the path of a file that ends in `.db`: Milvus Lite, in this process.
+    `dim` is the number of dimensions of an embedding; `pack_name` and `fingerprint` name the face pack that makes them.
+    `hnsw_*` and `ivf_nlist` shape the index when the collection is created, and change nothing later. `search_ef` and
+    `search_nprobe` trade time for recall in each search. `timeout_s` bounds every call, in seconds; `load_timeout_s`
+    bounds how long the server may take to bring the collection into memory.
+
+    `consistency` is the level of a search. At `Strong` each search waits for the server's next time tick (0.2 s by
+    default), and a write returns at once. At any other level searches do not wait, and it is the write that returns
+    when its rows can be found. Either way a search that starts after a write has returned sees it. With more than one
+    replica of the collection in Milvus' memory only `Strong` promises that.
+    """
+
+    uri: str
+    token: str = ""
+    alias: str
+    dim: int
+    pack_name: str
+    fingerprint: str
+    index_type: IndexType = "HNSW"
+    hnsw_m: int = 16
+    hnsw_ef_construction: int = 200
+    ivf_nlist: int = 128
+    search_ef: int = 128
+    search_nprobe: int = 16
+    consistency: Consistency = "Bounded"
+    timeout_s: float = 5
+    load_timeout_s: float = 60
+
+    @property
+    def lite(self) -> bool:
+        """Whether this is Milvus Lite. It has one process, no time tick and no use for an index but FLAT."""
+        return self.uri.endswith(".db")
+
+    @property
+    def collection(self) -> str:
+        """The collection behind the alias: one for each face pack and dimension."""
+        return f"{self.alias}_{self.fingerprint[:_FINGERPRINT_CHARACTERS]}_{self.dim}"
+
+    @property
+    def waits_after_write(self) -> bool:
+        """Whether a write has to wait until it can be found, because a search will not."""
+        return not self.lite and self.consistency != "Strong"
+
+    @property
+    def pack(self) -> str:
+        """The face pack in words, as the collection's description keeps it."""
+        return f"face pack {self.pack_name!r} (fingerprint {self.fingerprint}, {self.dim} dimensions)"

@@ -1,0 +1,387 @@
+"""What every `VectorStore` promises, over each of them: a Milvus Lite file, and a real Milvus server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import uuid
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymilvus import MilvusClient
+
+from bentos.common.errors import NotReady
+from bentos.common.faces import BoundingBox, Embedding
+from bentos.stores.base import FaceVector, Match, VectorStore
+from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+
+DIM = 16
+BBOX = BoundingBox(463.0, 266.1, 576.2, 416.9)
+
+
+@pytest.fixture(params=["milvus-lite", "milvus-server"])
+def options(request: pytest.FixtureRequest, folder: Path) -> MilvusOptions:
+    """A file for each test; on the server one base, left empty by each test, because a new one takes five seconds."""
+    lite = request.param == "milvus-lite"
+    return MilvusOptions(
+        uri=str(folder / "new" / "vectors.db") if lite else request.getfixturevalue("milvus_uri"),
+        alias="faces_of_the_contract",
+        dim=DIM,
+        pack_name="test-pack",
+        fingerprint="0123456789abcdef",
+        timeout_s=20,
+    )
+
+
+@pytest.fixture
+async def store(options: MilvusOptions) -> AsyncIterator[VectorStore]:
+    store = MilvusVectorStore(options)
+    await store.open()
+    yield store
+    await store.remove_faces(await scanned(store))
+    await store.close()
+
+
+@pytest.fixture
+async def fresh(options: MilvusOptions) -> AsyncIterator[MilvusOptions]:
+    """Options of a base that does not exist yet."""
+    fresh = dataclasses.replace(options, alias=f"faces_{uuid.uuid4().hex[:8]}")
+    yield fresh
+    if not options.lite:
+        await asyncio.to_thread(drop, fresh)
+
+
+def drop(options: MilvusOptions) -> None:
+    with contextlib.closing(MilvusClient(options.uri, timeout=20)) as client:
+        client.drop_alias(options.alias)
+        client.drop_collection(options.collection)
+
+
+def unit(*leading: float) -> Embedding:
+    """A unit vector that begins with these numbers; the rest of its length is in the last place."""
+    vector = np.zeros(DIM, np.float32)
+    vector[: len(leading)] = leading
+    vector[-1] = np.sqrt(max(0.0, 1.0 - float(np.sum(np.square(leading)))))
+    return vector
+
+
+SELFIE = unit(1.0)
+
+
+def face(photo_id: str, score: float, *, number: int = 0, collection_id: str | None = None) -> FaceVector:
+    """A face whose score against `SELFIE` is `score`."""
+    face_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{photo_id}/{number}"))
+    return FaceVector(face_id, photo_id, collection_id, BBOX, unit(score))
+
+
+def random_faces(count: int, *, photos: int, seed: int = 7) -> list[FaceVector]:
+    vectors = np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return [
+        dataclasses.replace(face(f"photo-{i % photos}", 0.0, number=i), embedding=vector)
+        for i, vector in enumerate(vectors)
+    ]
+
+
+async def search(
+    store: VectorStore, photos: int = 10, threshold: float = -1.0, collections: Sequence[str] = ()
+) -> list[Match]:
+    return await store.nearest(SELFIE, photos=photos, score_threshold=threshold, collection_ids=collections)
+
+
+async def found(store: VectorStore, photos: int = 10, threshold: float = -1.0) -> list[str]:
+    return photo_ids(await search(store, photos, threshold))
+
+
+def photo_ids(matches: Iterable[Match]) -> list[str]:
+    return [match.photo_id for match in matches]
+
+
+async def scanned(store: VectorStore, batch_size: int = 1000) -> list[str]:
+    batches = [batch async for batch in store.scan_faces(batch_size)]
+    assert all(1 <= len(batch) <= batch_size for batch in batches)
+    return [stored.face_id for batch in batches for stored in batch]
+
+
+async def test_an_empty_base_finds_nothing(store: VectorStore) -> None:
+    assert await search(store) == []
+    assert await scanned(store) == []
+
+
+async def test_a_match_is_the_face_as_it_was_saved(store: VectorStore) -> None:
+    saved = face("photo.1-a_B", 0.75, collection_id="wedding")
+    await store.save_faces([saved])
+    (match,) = await search(store)
+    assert (match.photo_id, match.collection_id) == ("photo.1-a_B", "wedding")
+    assert (match.face_id, match.bbox) == (saved.face_id, BBOX)
+    assert match.score == pytest.approx(0.75, abs=1e-6)
+
+
+async def test_a_photo_without_a_collection_has_none_when_found(store: VectorStore) -> None:
+    await store.save_faces([face("photo", 0.9)])
+    (match,) = await search(store)
+    assert match.collection_id is None
+
+
+async def test_scores_descend_and_stay_within_one(store: VectorStore) -> None:
+    await store.save_faces([face(f"photo{i}", score) for i, score in enumerate((-1.0, 0.3, 1.0, -0.4, 0.7))])
+    matches = await search(store)
+    assert photo_ids(matches) == ["photo2", "photo4", "photo1", "photo3", "photo0"]
+    assert [match.score for match in matches] == pytest.approx([1.0, 0.7, 0.3, -0.4, -1.0], abs=1e-6)
+    assert all(-1.0 <= match.score <= 1.0 for match in matches)
+
+
+async def test_a_photo_with_sixty_faces_takes_one_place_and_hides_no_other(store: VectorStore) -> None:
+    crowd = [face("crowd", 0.99 - i / 1000, number=i) for i in range(60)]
+    await store.save_faces([*crowd, *(face(f"other{i}", 0.9 - i / 100) for i in range(5))])
+    matches = await search(store, photos=4)
+    assert photo_ids(matches) == ["crowd", "other0", "other1", "other2"]
+    assert matches[0].face_id == crowd[0].face_id
+    assert await found(store, photos=50) == ["crowd", *(f"other{i}" for i in range(5))]
+
+
+async def test_several_crowded_photos_hide_no_other(store: VectorStore) -> None:
+    crowds = [face(f"crowd{i % 5}", 0.99 - i / 10000, number=i) for i in range(500)]
+    await store.save_faces([*crowds, face("alone", 0.6)])
+    assert await found(store, photos=6) == [*(f"crowd{i}" for i in range(5)), "alone"]
+
+
+async def test_ties_are_ordered_by_photo_even_where_the_cut_goes_through_them(store: VectorStore) -> None:
+    ids = [f"photo{i:03}" for i in range(100)]
+    shuffled = np.random.default_rng(3).permutation(ids)
+    await store.save_faces([face(str(photo_id), 0.8) for photo_id in shuffled])
+    await store.save_faces([face("best", 0.9), face("worst", 0.1)])
+    for photos in (1, 2, 15, 16, 17, 64, 101, 102, 500):
+        assert await found(store, photos) == ["best", *ids, "worst"][:photos]
+
+
+async def test_pages_are_disjoint_and_together_the_whole(store: VectorStore) -> None:
+    await store.save_faces(random_faces(400, photos=150))
+    whole = await search(store, photos=1000)
+    assert len(whole) == 150
+    pages = [(await search(store, photos=page * 10 + 1))[page * 10 - 10 : page * 10] for page in range(1, 17)]
+    assert [match for page in pages for match in page] == whole
+
+
+async def test_the_best_face_of_each_photo_is_what_an_exact_search_finds(store: VectorStore) -> None:
+    faces = random_faces(400, photos=150)
+    await store.save_faces(faces)
+    best: dict[str, float] = {}
+    for each in faces:
+        best[each.photo_id] = max(best.get(each.photo_id, -1.0), float(each.embedding @ SELFIE))
+    matches = await search(store, photos=40)
+    assert photo_ids(matches) == sorted(best, key=lambda photo_id: -best[photo_id])[:40]
+    assert [match.score for match in matches] == pytest.approx([best[m.photo_id] for m in matches], abs=2e-6)
+
+
+async def test_the_threshold_is_inclusive(store: VectorStore) -> None:
+    await store.save_faces([face("above", 0.51), face("at", 0.5), face("below", 0.49)])
+    assert await found(store, threshold=0.5) == ["above", "at"]
+    assert await found(store, threshold=0.52) == []
+
+
+async def test_collections_narrow_the_search(store: VectorStore) -> None:
+    await store.save_faces(
+        [
+            face("a", 0.9, collection_id="one"),
+            face("b", 0.8, collection_id="two"),
+            face("c", 0.7, collection_id="three"),
+            face("d", 0.6),
+        ]
+    )
+    assert photo_ids(await search(store, collections=["two"])) == ["b"]
+    assert photo_ids(await search(store, collections=["three", "one", "one"])) == ["a", "c"]
+    assert photo_ids(await search(store, collections=["two", "unknown"])) == ["b"]
+    assert await search(store, collections=["unknown"]) == []
+    assert await found(store) == ["a", "b", "c", "d"]
+
+
+async def test_a_crowd_in_another_collection_hides_nothing(store: VectorStore) -> None:
+    await store.save_faces([face(f"far{i}", 0.99, collection_id="far") for i in range(200)])
+    await store.save_faces([face(f"near{i}", 0.6 - i / 100, collection_id="near") for i in range(3)])
+    assert photo_ids(await search(store, collections=["near"])) == ["near0", "near1", "near2"]
+
+
+async def test_saving_a_face_again_replaces_it(store: VectorStore) -> None:
+    await store.save_faces([face("photo", 0.9)])
+    await store.save_faces([face("photo", 0.4, collection_id="late")])
+    (match,) = await search(store)
+    assert match.score == pytest.approx(0.4, abs=1e-6)
+    assert match.collection_id == "late"
+    assert len(await scanned(store)) == 1
+
+
+async def test_a_face_that_comes_twice_in_one_call_is_stored_once(store: VectorStore) -> None:
+    await store.save_faces([face("photo", 0.9), face("photo", 0.4)])
+    assert len(await scanned(store)) == 1
+    (match,) = await search(store)
+    assert match.score == pytest.approx(0.4, abs=1e-6)
+
+
+async def test_a_removal_is_seen_by_the_next_search(store: VectorStore) -> None:
+    for repeat in range(5):
+        await store.save_faces([face("gone", 0.9, number=i) for i in range(3)] + [face("stays", 0.5)])
+        assert await found(store) == ["gone", "stays"], repeat
+        await store.remove_photos(["gone", "never-seen"])
+        assert await found(store) == ["stays"], repeat
+    assert len(await scanned(store)) == 1
+
+
+async def test_removing_what_is_not_there_does_nothing(store: VectorStore) -> None:
+    await store.remove_photos([])
+    await store.remove_faces([])
+    await store.remove_photos(["never-seen"])
+    await store.remove_faces([str(uuid.uuid4())])
+    await store.save_faces([])
+
+
+async def test_single_faces_can_be_removed(store: VectorStore) -> None:
+    faces = [face("photo", 0.9 - i / 10, number=i) for i in range(3)]
+    await store.save_faces(faces)
+    await store.remove_faces([faces[0].face_id, str(uuid.uuid4())])
+    (match,) = await search(store)
+    assert match.face_id == faces[1].face_id
+
+
+async def test_what_one_client_writes_another_finds_at_once(
+    store: VectorStore, options: MilvusOptions
+) -> None:
+    other = MilvusVectorStore(options)
+    await other.open()
+    try:
+        for i in range(10):
+            await store.save_faces([face(f"photo{i}", 0.9)])
+            assert await found(other) == [f"photo{i}"]
+            await store.remove_photos([f"photo{i}"])
+            assert await found(other) == []
+    finally:
+        await other.close()
+    assert await found(store) == []
+
+
+async def test_several_stores_may_open_at_once_and_share_one_base(fresh: MilvusOptions) -> None:
+    stores = [MilvusVectorStore(fresh) for _ in range(4)]
+    try:
+        await asyncio.gather(*(each.open() for each in stores))
+        await stores[0].save_faces([face("photo", 0.9)])
+        for each in stores:
+            assert await found(each) == ["photo"]
+    finally:
+        await asyncio.gather(*(each.close() for each in stores))
+
+
+async def test_a_store_that_is_closed_and_opened_again_still_has_its_faces(
+    store: VectorStore, options: MilvusOptions
+) -> None:
+    await store.save_faces([face("photo", 0.9)])
+    await store.close()
+    await store.close()
+    await store.open()
+    assert await found(store) == ["photo"]
+
+
+@pytest.mark.parametrize("changed", [{"fingerprint": "fedcba9876543210", "pack_name": "other"}, {"dim": 8}])
+async def test_a_base_of_another_face_pack_is_refused_and_left_alone(
+    store: VectorStore, options: MilvusOptions, changed: dict[str, object]
+) -> None:
+    await store.save_faces([face("photo", 0.9)])
+    other = dataclasses.replace(options, **changed)  # type: ignore[arg-type]
+    with pytest.raises(NotReady, match="was built with") as refused:
+        await MilvusVectorStore(other).open()
+    assert options.fingerprint[:12] in refused.value.message
+    assert other.pack in refused.value.message
+    assert await found(store) == ["photo"]
+
+
+async def test_the_same_pack_with_other_index_settings_is_no_other_pack(
+    store: VectorStore, options: MilvusOptions
+) -> None:
+    await store.save_faces([face("photo", 0.9)])
+    other = MilvusVectorStore(dataclasses.replace(options, index_type="FLAT", hnsw_m=32))
+    await other.open()
+    assert await found(other) == ["photo"]
+    await other.close()
+
+
+async def test_an_alias_that_is_taken_by_a_collection_is_refused(
+    store: VectorStore, options: MilvusOptions
+) -> None:
+    other = dataclasses.replace(options, alias=options.collection)
+    with pytest.raises(NotReady, match="MILVUS_COLLECTION"):
+        await MilvusVectorStore(other).open()
+
+
+@pytest.mark.parametrize("index_type", ["IVF_FLAT", "FLAT", "AUTOINDEX"])
+async def test_every_index_type_finds_what_was_saved(fresh: MilvusOptions, index_type: str) -> None:
+    store = MilvusVectorStore(dataclasses.replace(fresh, index_type=index_type))  # type: ignore[arg-type]
+    await store.open()
+    try:
+        await store.save_faces([face(f"photo{i}", 0.9 - i / 100) for i in range(30)])
+        assert await found(store, photos=20) == [f"photo{i}" for i in range(20)]
+    finally:
+        await store.close()
+
+
+async def test_a_scan_sees_every_face_once_in_batches(store: VectorStore) -> None:
+    faces = random_faces(250, photos=90)
+    await store.save_faces(faces)
+    for batch_size in (7, 100, 250, 1000):
+        assert await scanned(store, batch_size) == sorted(each.face_id for each in faces)
+
+
+async def test_a_scan_says_whose_each_face_is(store: VectorStore) -> None:
+    faces = [face("a", 0.9, collection_id="one"), face("b", 0.8)]
+    await store.save_faces(faces)
+    stored = {each.face_id: each async for batch in store.scan_faces() for each in batch}
+    assert [stored[each.face_id].photo_id for each in faces] == ["a", "b"]
+    assert [stored[each.face_id].collection_id for each in faces] == ["one", None]
+
+
+async def test_three_thousand_faces_come_and_go_in_one_call(store: VectorStore) -> None:
+    faces = random_faces(3000, photos=1500)
+    await store.save_faces(faces)
+    assert len(set(await scanned(store))) == 3000
+    assert len(await found(store, photos=2000)) == 1500
+    await store.remove_photos(sorted({each.photo_id for each in faces}))
+    assert await scanned(store) == []
+    assert await found(store) == []
+
+
+async def test_a_face_of_another_dimension_is_neither_saved_nor_searched(store: VectorStore) -> None:
+    wrong = np.ones(DIM + 1, np.float32)
+    with pytest.raises(ValueError, match="dimensions"):
+        await store.save_faces([dataclasses.replace(face("photo", 0.9), embedding=wrong)])
+    with pytest.raises(ValueError, match="dimensions"):
+        await store.nearest(wrong, photos=1, score_threshold=0)
+    assert await scanned(store) == []
+
+
+async def test_an_embedding_that_is_not_finite_is_neither_saved_nor_searched(store: VectorStore) -> None:
+    broken = np.full(DIM, np.nan, np.float32)
+    with pytest.raises(ValueError, match="finite"):
+        await store.save_faces([dataclasses.replace(face("photo", 0.9), embedding=broken)])
+    with pytest.raises(ValueError, match="finite"):
+        await store.nearest(broken, photos=1, score_threshold=0)
+
+
+@pytest.mark.parametrize("malformed", ['x"] or photo_id != "', "", "a b", "x\\"])
+async def test_what_is_no_id_never_reaches_a_filter(store: VectorStore, malformed: str) -> None:
+    await store.save_faces([face("photo", 0.9)])
+    with pytest.raises(ValueError, match="id"):
+        await search(store, collections=[malformed])
+    with pytest.raises(ValueError, match="id"):
+        await store.remove_photos([malformed])
+    with pytest.raises(ValueError, match="id"):
+        await store.remove_faces([malformed])
+    with pytest.raises(ValueError, match="id"):
+        await store.save_faces([dataclasses.replace(face("photo", 0.9), photo_id=malformed)])
+    assert await found(store) == ["photo"]
+
+
+async def test_reads_and_writes_run_side_by_side(store: VectorStore) -> None:
+    await asyncio.gather(*(store.save_faces([face(f"photo{i:02}", 0.9)]) for i in range(16)))
+    answers = await asyncio.gather(*(found(store, photos=20) for _ in range(16)))
+    assert answers == [[f"photo{i:02}" for i in range(16)]] * 16
