@@ -32,9 +32,9 @@ def report(published: Published, folder: Path) -> str:
     before, after = _medians(
         _runner(session(published.recogniser), face), _runner(session(folder / RECOGNISER_FILE), face)
     )
+    how = f"one thread, milliseconds of processor time, median of {_ROUNDS} runs in turns"
     lines = [
-        f"onnxruntime {ort.__version__}, one thread, milliseconds of processor time, "
-        f"median of {_ROUNDS} runs in turns",
+        f"onnxruntime {ort.__version__}, {how}",
         f"{'':24}{'published':>12}{'conditioned':>14}{'times':>8}",
         f"{'recogniser, one face':24}{before:9.2f} ms{after:11.2f} ms{before / after:8.1f}",
     ]
