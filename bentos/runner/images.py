@@ -38,6 +38,7 @@ _PILLOW: dict[ContentType, type[ImageFile.ImageFile]] = {
     "image/webp": WebPImageFile,
 }
 _JPEG_SCALES = (8, 4, 2)
+_THINNEST = 8
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -56,7 +57,8 @@ class DecodedImage:
     """An upright image in sRGB.
 
     `pixels`: (h, w, 3) uint8, BGR. `width`, `height`: of the upright image at full scale, in pixels.
-    `scale`: pixels.shape[1] / width; 1.0 unless the decoder scaled down.
+    `scale`: 1.0, or 1/2, 1/4, 1/8 where the decoder scaled down: x, y of the full image lie at x * scale,
+    y * scale of `pixels`, whose sides are rounded up.
     """
 
     pixels: NDArray[np.uint8]
@@ -103,15 +105,16 @@ def decode(image: bytes, *, max_pixels: int, shrink_to: int | None = None) -> De
     pixels = _upright(pixels, header.orientation)
     if header.orientation >= _FIRST_SIDEWAYS:
         width, height = height, width
-    return DecodedImage(pixels, width, height, pixels.shape[1] / width)
+    return DecodedImage(pixels, width, height, 1 / divisor)
 
 
 def _divisor(header: ImageHeader, shrink_to: int | None) -> int:
-    """By how much the JPEG decoder may scale down."""
+    """By how much the JPEG decoder may scale down. Strips thinner than eight pixels then are left as they are."""
     if shrink_to is None or header.content_type != "image/jpeg":
         return 1
-    longer = max(header.width, header.height)
-    return next((divisor for divisor in _JPEG_SCALES if longer >= divisor * shrink_to), 1)
+    shorter, longer = sorted((header.width, header.height))
+    fits = (d for d in _JPEG_SCALES if longer >= d * shrink_to and shorter >= d * _THINNEST)
+    return next(fits, 1)
 
 
 def _with_opencv(header: ImageHeader, divisor: int) -> NDArray[np.uint8] | None:

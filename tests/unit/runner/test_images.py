@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import subprocess
 import sys
@@ -243,19 +244,25 @@ def test_a_progressive_jpeg_of_very_many_scans_is_refused() -> None:
         read(with_scans(1000))
 
 
-@pytest.mark.parametrize("shrink_to", [1, 100, 221, 222, 443, 640, 1280, 5000])
+@pytest.mark.parametrize("shrink_to", [1, 80, 160, 161, 319, 320, 640, 641, 1280, 5000])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_large_jpeg_is_reduced_to_no_less_than_was_asked(shrink_to: int, mode: str) -> None:
     decoded = read(jpeg(photo().convert(mode)), shrink_to=shrink_to)
     height, width = decoded.pixels.shape[:2]
     assert (decoded.width, decoded.height) == photo().size
-    assert decoded.scale == width / decoded.width
+    assert (height, width) == (math.ceil(886 * decoded.scale), math.ceil(1280 * decoded.scale))
     assert max(height, width) >= min(shrink_to, 1280)
     assert max(height, width) < 2 * shrink_to or decoded.scale in {1.0, 0.125}
     smaller = np.asarray(
         Image.fromarray(expected("colour" if mode != "L" else "grey")).resize((width, height), 4)
     )
     assert np.abs(decoded.pixels.astype(np.int16) - smaller).mean() < 4
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_strip_too_thin_to_reduce_is_left_as_it_is(mode: str) -> None:
+    decoded = read(jpeg(Image.new(mode, (5, 16480))), shrink_to=640)
+    assert (decoded.pixels.shape, decoded.scale) == ((16480, 5, 3), 1.0)
 
 
 def test_a_reduced_jpeg_is_turned_too() -> None:
