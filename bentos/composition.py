@@ -17,6 +17,7 @@ from bentos.common.logs import configure_logging
 from bentos.common.opening import Opening, Store
 from bentos.common.settings import Settings
 from bentos.common.startup import face_pack_folder
+from bentos.common.stopping import Leave
 from bentos.runner.client import FaceFinder
 from bentos.runner.face_runner import NEVER, QUIET
 from bentos.runner.pack_info import PackInfo
@@ -79,6 +80,8 @@ def compose(
     Before it starts, `state.finder` has to be set: a factory of the `FaceFinder`.
     """
 
+    leave = Leave(settings.shutdown_delay_s)
+
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level)
@@ -88,16 +91,22 @@ def compose(
         api.state.opening = opening
         for put in attach:
             put(api.state, parts)
-        async with opening.opened():
+        async with opening.opened(), leave.possible():
             yield
 
-    return create_api(service, list(routers), lifespan=lifespan, docs=settings.docs_enabled)
+    api = create_api(service, list(routers), lifespan=lifespan, docs=settings.docs_enabled)
+    api.state.leave = leave
+    return api
 
 
 def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], DoorOptions]:
     """What the door of `service` has to know, read when the door is built."""
 
+    leave: Leave = api.state.leave
+
     def not_ready() -> str | None:
+        if leave.begun:
+            return "the service is stopping"
         opening: Opening | None = getattr(api.state, "opening", None)
         return "the service is starting" if opening is None else opening.not_ready()
 
@@ -109,4 +118,5 @@ def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], Door
             "/search": settings.search_max_image_bytes,
         },
         not_ready=not_ready,
+        leaving=lambda: leave.begun,
     )

@@ -47,12 +47,16 @@ _BANNERS = ("server", "x-bentoml-request-id", "x-bentoml-trace-id")
 
 @dataclass(frozen=True, slots=True)
 class DoorOptions:
-    """`keys` open the door; `max_image_bytes` by path, without a trailing slash; `not_ready` says why, or None."""
+    """`keys` open the door; `max_image_bytes` by path, without a trailing slash; `not_ready` says why, or None.
+
+    While the service is `leaving`, every answer asks its caller to close the connection.
+    """
 
     service: str
     keys: Sequence[str]
     max_image_bytes: Mapping[str, int] = field(default_factory=dict)
     not_ready: Callable[[], str | None] = lambda: None
+    leaving: Callable[[], bool] = lambda: False
 
 
 class Door:
@@ -154,6 +158,8 @@ class _Visit:
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers["X-Request-Id"] = self._request_id
+            if self._options.leaving():
+                headers["Connection"] = "close"
         await self._send(message)
 
     async def _fail(self, error: FaceSearchError, receive: Receive) -> None:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bentos.common.stopping import DELAY_S, TIMEOUT_S
+
 Role = Literal["image-vectorizer", "image-search", "face-search"]
 """Which service reads the settings; `face-search` is both in one."""
 
@@ -135,6 +137,17 @@ class Settings(BaseSettings):
     )
     s3_threads: int = Field(16, ge=1, le=256, description="Calls to the object store at once.")
     s3_timeout_s: float = Field(5, gt=0, description="Longest wait for the object store.")
+
+    # Stopping
+    shutdown_delay_s: float = Field(
+        DELAY_S,
+        ge=0,
+        le=600,
+        description="Told to stop: how long it serves on, not ready, until it closes its door.",
+    )
+    shutdown_timeout_s: float = Field(
+        TIMEOUT_S, gt=0, le=3600, description="Then: longest wait for the requests under way."
+    )
 
     @field_validator("onnx_providers", mode="before")
     @classmethod
