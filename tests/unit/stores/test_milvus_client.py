@@ -1,0 +1,105 @@
+"""The connection: what pymilvus does as it is imported, and one Milvus Lite file for several stores."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bentos.common.errors import DependencyUnavailable
+from bentos.common.faces import BoundingBox
+from bentos.stores.base import FaceVector
+from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+
+FACE = FaceVector(
+    "0b8f7c1e-55c1-5d0e-9b5e-3a7d2b1c4f60",
+    "photo",
+    None,
+    BoundingBox(1, 2, 3, 4),
+    np.full(8, 8**-0.5, np.float32),
+)
+REPOSITORY = Path(__file__).parents[3]
+
+
+def options(folder: Path) -> MilvusOptions:
+    uri = str(folder / "vectors.db")
+    return MilvusOptions(uri=uri, alias="faces", dim=8, pack_name="test-pack", fingerprint="0123456789abcdef")
+
+
+def python(code: str, folder: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_environment_may_name_a_file_as_MILVUS_URI_and_stays_as_it_is(folder: Path) -> None:  # noqa: N802
+    code = "import os, bentos.stores.milvus; print(os.environ['MILVUS_URI'], 'PYTHON_DOTENV_DISABLED' in os.environ)"
+    assert python(code, folder, MILVUS_URI="./vectors.db") == "./vectors.db False"
+
+
+def test_a_stray_env_file_does_not_become_part_of_the_settings(folder: Path) -> None:
+    (folder / ".env").write_text("FROM_A_STRAY_FILE=1\n")
+    code = "import os, bentos.stores.milvus; print('FROM_A_STRAY_FILE' in os.environ)"
+    assert python(code, folder) == "False"
+
+
+async def test_closing_one_store_leaves_the_file_open_for_the_other(folder: Path) -> None:
+    one, other = MilvusVectorStore(options(folder)), MilvusVectorStore(options(folder))
+    await one.open()
+    await other.open()
+    await one.save_faces([FACE])
+    await one.close()
+    assert len(await other.nearest(FACE.embedding, photos=1, score_threshold=0)) == 1
+    await other.close()
+
+
+async def test_a_file_that_is_open_in_another_process_is_said_so(folder: Path) -> None:
+    store = MilvusVectorStore(options(folder))
+    await store.open()
+    code = (
+        "import asyncio, sys\n"
+        "from bentos.common.errors import DependencyUnavailable\n"
+        "from bentos.stores.milvus import MilvusOptions, MilvusVectorStore\n"
+        f"options = MilvusOptions(uri={options(folder).uri!r}, alias='faces', dim=8, pack_name='p', fingerprint='f')\n"
+        "try: asyncio.run(MilvusVectorStore(options).open())\n"
+        "except DependencyUnavailable as error: print(error.message)\n"
+    )
+    assert "vectors.db is open in another process" in python(code, folder)
+    await store.close()
+
+
+async def test_a_closed_file_can_be_opened_by_another_process(folder: Path) -> None:
+    store = MilvusVectorStore(options(folder))
+    await store.open()
+    await store.save_faces([FACE])
+    await store.close()
+    code = (
+        "import asyncio\n"
+        "from bentos.stores.milvus import MilvusOptions, MilvusVectorStore\n"
+        f"store = MilvusVectorStore(MilvusOptions(uri={options(folder).uri!r}, alias='faces', dim=8,\n"
+        "    pack_name='p', fingerprint='0123456789abcdef'))\n"
+        "async def main():\n"
+        "    await store.open()\n"
+        "    print([face.photo_id async for batch in store.scan_faces() for face in batch])\n"
+        "    await store.close()\n"
+        "asyncio.run(main())\n"
+    )
+    assert python(code, folder) == "['photo']"
+
+
+async def test_a_folder_where_the_file_should_be_made_cannot_be_a_file(folder: Path) -> None:
+    (folder / "vectors.db").write_text("not a folder, which is what Milvus Lite keeps under such a name")
+    with pytest.raises(DependencyUnavailable, match=r"vectors\.db"):
+        await MilvusVectorStore(options(folder)).open()

@@ -1,0 +1,146 @@
+"""A Milvus server that is away, silent, or back again, as the store sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import numpy as np
+import pytest
+
+from bentos.common.errors import DependencyUnavailable
+from bentos.common.faces import BoundingBox
+from bentos.stores.base import FaceVector
+from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+from tests.servers.milvus import MilvusServer, milvus_server_process
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+DIM = 8
+TIMEOUT_S = 3.0
+MARGIN_S = 1.5
+"""Beyond the timeout, for a machine that is busy."""
+BACK_WITHIN_S = 120
+TOKEN = "root:a-secret-that-no-message-may-hold"
+FACE = FaceVector(
+    "0b8f7c1e-55c1-5d0e-9b5e-3a7d2b1c4f60",
+    "photo",
+    None,
+    BoundingBox(1, 2, 3, 4),
+    np.full(DIM, DIM**-0.5, np.float32),
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    with milvus_server_process(tmp_path_factory.mktemp("milvus")) as server:
+        yield server
+
+
+@pytest.fixture
+async def store(server: MilvusServer) -> AsyncIterator[MilvusVectorStore]:
+    store = MilvusVectorStore(options(server.uri))
+    await store.open()
+    await store.save_faces([FACE])
+    yield store
+    await store.close()
+
+
+def options(uri: str) -> MilvusOptions:
+    return MilvusOptions(
+        uri=uri,
+        token=TOKEN,
+        alias="faces",
+        dim=DIM,
+        pack_name="test-pack",
+        fingerprint="0123456789abcdef",
+        timeout_s=TIMEOUT_S,
+    )
+
+
+async def found(store: MilvusVectorStore) -> list[str]:
+    matches = await store.nearest(FACE.embedding, photos=5, score_threshold=0.5)
+    return [match.photo_id for match in matches]
+
+
+async def scan(store: MilvusVectorStore) -> None:
+    async for _ in store.scan_faces():
+        pass
+
+
+VERBS: list[Callable[[MilvusVectorStore], Awaitable[object]]] = [
+    found,
+    scan,
+    lambda store: store.save_faces([FACE]),
+    lambda store: store.remove_photos(["other"]),
+    lambda store: store.remove_faces([str(uuid.uuid4())]),
+]
+
+
+async def fails_in_time(call: Awaitable[object]) -> None:
+    started = time.monotonic()
+    with pytest.raises(DependencyUnavailable) as failed:
+        await call
+    assert time.monotonic() - started < TIMEOUT_S + MARGIN_S
+    assert failed.value.dependency == "milvus"
+    assert "127.0.0.1" not in failed.value.message
+    assert TOKEN.split(":")[1] not in failed.value.message
+
+
+async def finds_its_face_again(store: MilvusVectorStore) -> bool:
+    deadline = time.monotonic() + BACK_WITHIN_S
+    while time.monotonic() < deadline:
+        try:
+            return await found(store) == [FACE.photo_id]
+        except DependencyUnavailable:
+            await asyncio.sleep(0.2)
+    return False
+
+
+async def test_a_server_that_is_not_there_is_said_so_in_time() -> None:
+    await fails_in_time(MilvusVectorStore(options("http://127.0.0.1:1")).open())
+
+
+async def test_a_store_that_was_not_opened_says_so() -> None:
+    await fails_in_time(found(MilvusVectorStore(options("http://127.0.0.1:1"))))
+
+
+async def test_a_silent_server_fails_every_call_in_time_and_is_used_again_when_it_answers(
+    server: MilvusServer, store: MilvusVectorStore
+) -> None:
+    server.freeze()
+    try:
+        for verb in VERBS:
+            await fails_in_time(verb(store))
+        await asyncio.gather(*(fails_in_time(found(store)) for _ in range(8)))
+    finally:
+        server.thaw()
+    assert await finds_its_face_again(store)
+
+
+async def test_a_store_that_met_a_silent_server_opens_when_it_answers(server: MilvusServer) -> None:
+    store = MilvusVectorStore(options(server.uri))
+    server.freeze()
+    try:
+        await fails_in_time(store.open())
+    finally:
+        server.thaw()
+    await store.open()
+    await store.save_faces([FACE])
+    assert await finds_its_face_again(store)
+    await store.close()
+
+
+async def test_a_server_that_restarts_is_used_again_with_all_its_faces(
+    server: MilvusServer, store: MilvusVectorStore
+) -> None:
+    server.stop()
+    for verb in VERBS:
+        await fails_in_time(verb(store))
+    await asyncio.gather(*(fails_in_time(found(store)) for _ in range(8)))
+    server.start()
+    assert await finds_its_face_again(store)
+    await store.remove_photos([FACE.photo_id])
+    assert await found(store) == []
