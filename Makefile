@@ -43,6 +43,8 @@ lock: $(VENV)/dev ## pin the requirements anew, with hashes
 		requirements/runtime.in -o requirements/runtime.txt
 	$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		-c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		-c requirements/runtime.txt --overrides requirements/service-overrides.txt requirements/service.in -o requirements/service.txt
 
 clean: ## remove the virtual environment and the data of `make serve`
 	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache
@@ -57,3 +59,5 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/runtime
 	@echo "installing what the tests need ..."
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
 	@touch $@
+
+include deploy/targets.mk

@@ -10,12 +10,13 @@ from bentos.common.settings import Settings
 def rows() -> list[str]:
     """A Markdown row for each setting: its name, its default and what it means."""
     return [
-        f"| `{name.upper()}` | {_shown(field.default)} | {field.description} |"
+        f"| `{name.upper()}` | {shown(field.default)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A default as one writes it into the environment; secrets are empty."""
     if isinstance(value, SecretStr) or value == "":
         return ""
     if isinstance(value, tuple):

@@ -1,0 +1,41 @@
+# Bentos, containers, and the checks of a deployment. Included by the Makefile.
+
+TAG ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)# of bentos and images
+REGISTRY ?=# before the image's name, such as registry.example.com/face-search
+PLATFORM ?=# such as linux/amd64; empty: that of the engine
+CONTAINERIZE_OPTIONS ?=# more for `bentoml containerize`, such as --opt network=host
+
+BENTO_FILES := bentos/vectorizer/bentofile.yaml bentos/search/bentofile.yaml bentofile.yaml
+IMAGES := image-vectorizer image-search
+
+.PHONY: bentos containers container-test k8s-check roll-check
+
+bentos: pack ## build the three bentos, face pack inside; TAG is their version, by default the commit's
+	@for file in $(BENTO_FILES); do \
+		name=$$(sed -n 's/^name: //p' $$file); \
+		$(BIN)/bentoml delete --yes $$name:$(TAG) >/dev/null 2>&1 || true; \
+		$(BIN)/bentoml build --output tag --version $(TAG) -f $$file .; \
+	done
+
+# From /tmp, because BentoML looks for the template of the Dockerfile below the current directory alone, and unpacks it there.
+containers: bentos ## build the images of both services; TAG, REGISTRY, PLATFORM
+	@docker info >/dev/null 2>&1 || { echo "containers: no Docker engine answers (docker info)"; exit 1; }
+	@for name in $(IMAGES); do \
+		(cd /tmp && TMPDIR=/tmp $(CURDIR)/$(BIN)/bentoml containerize $$name:$(TAG) \
+			-t $(if $(REGISTRY),$(REGISTRY)/)$$name:$(TAG) $(if $(PLATFORM),--opt platform=$(PLATFORM)) $(CONTAINERIZE_OPTIONS)); \
+	done
+	@docker image ls --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep -E '(^|/)image-(search|vectorizer):$(TAG) '
+
+container-test: $(VENV)/dev ## build the images, run them as a strict cluster would, call every endpoint; skipped without an engine
+	@if docker info >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory containers && \
+		CONTAINER_TAG=$(TAG) CONTAINER_REGISTRY=$(REGISTRY) $(BIN)/python -m pytest -rs tests/containers; \
+	else \
+		echo "container-test: SKIPPED, no Docker engine answers (docker info)"; \
+	fi
+
+k8s-check: $(VENV)/dev ## the manifests against the schemas of Kubernetes 1.29, 1.33 and 1.37, and against the rules that matter
+	$(BIN)/python -m pytest tests/unit/deploy
+
+roll-check: $(VENV)/dev pack ## replace every replica of both services twice under load, behind HAProxy; no request may fail
+	$(BIN)/python -m tests.rollout

@@ -1,0 +1,55 @@
+"""The manifests of deploy/k8s, read as `kubectl apply -f` reads them: file by file in the order of the alphabet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parents[3] / "deploy" / "k8s"
+SERVICES = ("image-search", "image-vectorizer")
+
+Manifest = dict[str, Any]
+
+
+def files() -> list[Path]:
+    return sorted(FOLDER.iterdir())
+
+
+def documents(path: Path) -> list[Manifest]:
+    return [document for document in yaml.safe_load_all(path.read_text()) if document is not None]
+
+
+def manifests() -> list[Manifest]:
+    return [document for path in files() for document in documents(path)]
+
+
+def of_kind(kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests() if manifest["kind"] == kind]
+
+
+def the(kind: str, name: str | None = None) -> Manifest:
+    """The only manifest of the kind, or the one of that name."""
+    found = [m for m in of_kind(kind) if name is None or m["metadata"]["name"] == name]
+    assert len(found) == 1, f"{len(found)} of {kind} {name or ''}"
+    return found[0]
+
+
+def name_of(manifest: Manifest) -> str:
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+def pod_of(service: str) -> Manifest:
+    """The pod's spec."""
+    return the("Deployment", service)["spec"]["template"]["spec"]
+
+
+def container_of(service: str) -> Manifest:
+    containers = pod_of(service)["containers"]
+    assert len(containers) == 1
+    return containers[0]
+
+
+def labels_of_pods(service: str) -> dict[str, str]:
+    return the("Deployment", service)["spec"]["template"]["metadata"]["labels"]

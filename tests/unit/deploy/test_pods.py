@@ -1,0 +1,156 @@
+"""The Deployments: how they roll out, how they are watched, and what they may do."""
+
+from __future__ import annotations
+
+import pytest
+
+from bentos.common.settings import Settings
+from bentos.common.stopping import SETTLE_S
+from tests.unit.deploy.manifests import SERVICES, container_of, labels_of_pods, of_kind, pod_of, the
+
+pytestmark = pytest.mark.parametrize("service", SERVICES)
+
+
+def test_a_rollout_never_takes_a_pod_away_before_its_successor_is_ready(service: str) -> None:
+    assert the("Deployment", service)["spec"]["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+    }
+
+
+def test_the_autoscaler_alone_decides_on_replicas(service: str) -> None:
+    assert "replicas" not in the("Deployment", service)["spec"]
+
+
+def test_selectors_match_the_labels_of_their_pods_and_of_no_others(service: str) -> None:
+    pods = {name: labels_of_pods(name).items() for name in SERVICES}
+    selectors = [
+        the("Deployment", service)["spec"]["selector"]["matchLabels"],
+        the("Service", service)["spec"]["selector"],
+        the("PodDisruptionBudget", service)["spec"]["selector"]["matchLabels"],
+        *(each["labelSelector"]["matchLabels"] for each in pod_of(service)["topologySpreadConstraints"]),
+        *(
+            each["podAffinityTerm"]["labelSelector"]["matchLabels"]
+            for each in pod_of(service)["affinity"]["podAntiAffinity"][
+                "preferredDuringSchedulingIgnoredDuringExecution"
+            ]
+        ),
+    ]
+    for selector in selectors:
+        assert [name for name, labels in pods.items() if selector.items() <= labels] == [service]
+
+
+def test_readiness_asks_whether_it_can_serve_and_liveness_only_whether_it_answers(service: str) -> None:
+    container = container_of(service)
+    paths = {probe: container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
+    assert paths == {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+    for probe in paths:
+        assert container[probe]["httpGet"]["port"] == "http"
+
+
+def test_a_pod_has_a_minute_to_start_and_is_given_up_within_a_minute(service: str) -> None:
+    container = container_of(service)
+    startup, liveness, readiness = (container[f"{p}Probe"] for p in ("startup", "liveness", "readiness"))
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
+    assert 20 <= liveness["periodSeconds"] * liveness["failureThreshold"] <= 60
+    assert readiness["periodSeconds"] * readiness["failureThreshold"] <= 5
+
+
+def test_the_grace_is_longer_than_everything_that_stopping_takes(service: str) -> None:
+    command = container_of(service)["lifecycle"]["preStop"]["exec"]["command"]
+    assert command[0] == "sleep"
+    settings = Settings()
+    stopping = int(command[1]) + settings.shutdown_delay_s + SETTLE_S + settings.shutdown_timeout_s
+    assert int(command[1]) >= 5
+    assert pod_of(service)["terminationGracePeriodSeconds"] > stopping + 5
+
+
+def test_the_pod_is_as_restricted_as_pod_security_asks(service: str) -> None:
+    pod = pod_of(service)["securityContext"]
+    container = container_of(service)["securityContext"]
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    for context in (pod, container):
+        assert context["runAsNonRoot"] is True
+        assert (context["runAsUser"], context["runAsGroup"]) == (1034, 1034)
+    assert container["allowPrivilegeEscalation"] is False
+    assert container["readOnlyRootFilesystem"] is True
+    assert container["capabilities"] == {"drop": ["ALL"]}
+    assert "privileged" not in container
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod_of(service).keys()
+    assert the("Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_only_tmp_is_writable_and_it_is_bounded(service: str) -> None:
+    assert [mount["mountPath"] for mount in container_of(service)["volumeMounts"]] == ["/tmp"]
+    (volume,) = pod_of(service)["volumes"]
+    assert volume["emptyDir"]["sizeLimit"]
+
+
+def test_the_pod_has_no_token_of_the_cluster(service: str) -> None:
+    assert pod_of(service)["automountServiceAccountToken"] is False
+    account = the("ServiceAccount", pod_of(service)["serviceAccountName"])
+    assert account["automountServiceAccountToken"] is False
+    assert pod_of(service)["enableServiceLinks"] is False
+
+
+def test_cpu_and_memory_are_asked_for_and_bounded(service: str) -> None:
+    resources = container_of(service)["resources"]
+    for amounts in (resources["requests"], resources["limits"]):
+        assert 1 <= int(amounts["cpu"]) <= 2
+        assert amounts["memory"].endswith("Gi")
+
+
+def test_pods_spread_over_zones_and_nodes_without_blocking_a_rollout(service: str) -> None:
+    spread = {
+        each["topologyKey"]: each["whenUnsatisfiable"]
+        for each in pod_of(service)["topologySpreadConstraints"]
+    }
+    assert spread == {
+        "topology.kubernetes.io/zone": "ScheduleAnyway",
+        "kubernetes.io/hostname": "ScheduleAnyway",
+    }
+    anti = pod_of(service)["affinity"]["podAntiAffinity"]
+    assert list(anti) == ["preferredDuringSchedulingIgnoredDuringExecution"]
+
+
+def test_the_autoscaler_has_a_target_that_exists_and_two_replicas_at_least(service: str) -> None:
+    spec = the("HorizontalPodAutoscaler", service)["spec"]
+    target = the(spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"])
+    assert target["apiVersion"] == spec["scaleTargetRef"]["apiVersion"]
+    assert 2 <= spec["minReplicas"] < spec["maxReplicas"]
+    assert [metric["resource"]["name"] for metric in spec["metrics"]] == ["cpu", "memory"]
+    requested = container_of(service)["resources"]["requests"]
+    assert {"cpu", "memory"} <= requested.keys()  # a share of nothing is never reached
+
+
+def test_it_scales_up_at_once_and_down_slowly(service: str) -> None:
+    behavior = the("HorizontalPodAutoscaler", service)["spec"]["behavior"]
+    up, down = behavior["scaleUp"], behavior["scaleDown"]
+    assert up["stabilizationWindowSeconds"] == 0
+    assert up["selectPolicy"] == "Max"
+    assert max(policy["periodSeconds"] for policy in up["policies"]) <= 15
+    assert down["stabilizationWindowSeconds"] >= 300
+    assert down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
+
+
+def test_a_disruption_leaves_a_pod_of_the_smallest_fleet(service: str) -> None:
+    budget = the("PodDisruptionBudget", service)["spec"]
+    assert budget["maxUnavailable"] < the("HorizontalPodAutoscaler", service)["spec"]["minReplicas"]
+
+
+def test_the_service_points_at_the_port_of_the_pod(service: str) -> None:
+    (port,) = the("Service", service)["spec"]["ports"]
+    (container_port,) = container_of(service)["ports"]
+    assert port["targetPort"] == container_port["name"] == "http"
+    assert container_port["containerPort"] == 3000
+
+
+def test_the_image_has_a_tag_and_its_place_is_marked(service: str) -> None:
+    image = container_of(service)["image"]
+    assert image.rpartition(":")[2] not in {"", "latest"}
+    assert image.rpartition(":")[0].endswith(f"/{service}")
+
+
+def test_there_is_one_of_each_kind_for_the_service(service: str) -> None:
+    for kind in ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"):
+        assert sorted(m["metadata"]["name"] for m in of_kind(kind)) == list(SERVICES)
