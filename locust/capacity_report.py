@@ -58,9 +58,8 @@ def text_of(capacity: Capacity) -> str:
     each = ", ".join(f"{rps:.1f}" for rps in capacity.ceilings)
     lines = [
         "",
-        f"ceiling   {ceiling.rps:7.1f} images/s in {ceiling.processes} processes (before and after: {each}),"
-        f" {ceiling.cpu_ms:.1f} ms CPU an image",
-        "          " + _milliseconds(ceiling.stage_ms),
+        f"ceiling   {ceiling.rps:7.1f} images/s in {ceiling.processes} processes (before and after: {each})",
+        f"          {ceiling.cpu_ms:.1f} ms CPU an image: {_milliseconds(ceiling.stage_ms)}",
         f"capacity  {best.row.rps:7.1f} searches/s at {best.clients} clients",
         f"ratio     {capacity.ratio:7.2f}",
         "",
@@ -107,9 +106,9 @@ def write_plot(capacity: Capacity, path: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415 - a second to import, for one picture at the end
 
     mpl.use("Agg")
-    from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib import pyplot as plt  # noqa: PLC0415
 
-    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     rates = [level.row.rps for level in capacity.levels]
     for name in ("p50", "p95", "p99"):
         axes.plot(rates, [getattr(level.row, name) for level in capacity.levels], marker="o", label=name)
@@ -128,7 +127,7 @@ def write_plot(capacity: Capacity, path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=140)
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def _milliseconds(stages: Mapping[str, float]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 MEGABYTE = 1024 * 1024
+GENERATOR = "load generator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ def role_of(command: list[str]) -> str:
     names = [Path(part).name for part in command[:2]]
     for name, role in {
         "milvus": "milvus",
-        "closed_loop.py": "load generator",
-        "locust": "load generator",
+        "closed_loop.py": GENERATOR,
+        "locust": GENERATOR,
     }.items():
         if name in names:
             return role

@@ -23,7 +23,7 @@ from vector_base import face_embeddings, fill, neighbours, strangers
 
 SERVICE = "bentos.search.service:ImageSearch"
 COLLECTIONS = ("made-a", "made-b")
-_EMBEDDED_IMAGES = 200
+_EMBEDDED_IMAGES = 100
 _NEIGHBOURS_AT_MOST = 10_000
 
 
