@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,12 @@ def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_dsn() -> Iterator[str]:
     """A real PostgreSQL server with the project's schema: a superuser's connection string."""
     from tests.servers.postgres import postgres_server
 
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as dsn:
+    # Not below pytest's folder: each run of pytest closes that to others, and run by root PostgreSQL is another user.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder, postgres_server(Path(folder)) as dsn:
         yield dsn
 
 

@@ -117,6 +117,8 @@ class _Server:
             code = error.sqlstate
             if code is None or code.startswith("08") or isinstance(error, psycopg.errors.AdminShutdown):
                 self._cache = None
+                # As PostgREST does when a connection fails: the others of the pool are tried before they are used.
+                await self._pool.check()
                 return _json(_lost(str(error)).body, 503)
             status = next((status for prefix, status in _STATUS if code.startswith(prefix)), 400)
             said = error.diag

@@ -58,23 +58,23 @@ async def test_nobody_listens() -> None:
 
 
 async def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(server: PostgrestServer) -> None:
-    async with opened(server.url, timeout_s=0.5) as store:
+    async with opened(server.url, timeout_s=2) as store:
         server.freeze()
         started = time.monotonic()
-        with pytest.raises(DependencyUnavailable, match=r"no answer within 0\.5 s"):
+        with pytest.raises(DependencyUnavailable, match=r"no answer within 2 s"):
             await store.photo("p")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         server.thaw()
-        assert await store.photo("p") is None
+        assert await store.photo("nobody") is None
 
 
 async def test_service_returns_by_itself_when_the_server_does(server: PostgrestServer) -> None:
     async with opened(server.url) as store:
         server.stop()
         with pytest.raises(DependencyUnavailable):
-            await store.photo("p")
+            await store.photo("nobody")
         server.start()
-        assert await store.photo("p") is None
+        assert await store.photo("nobody") is None
 
 
 @pytest.mark.parametrize(
