@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo serve test lint types unit contract http system lock pack clean
+.PHONY: help demo serve test lint types unit contract http system lock pack clean seed bench load
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
@@ -36,6 +36,15 @@ unit contract http system: $(VENV)/dev pack ## one level of the tests
 
 pack: $(VENV)/runtime ## assemble the default face pack into the model store
 	@$(BIN)/python -m models.assemble
+
+seed: $(VENV)/runtime pack ## fill the stores of the environment with two collections; ARGS="--photos 100", ARGS=--help
+	@PYTHONPATH=. $(BIN)/python locust/seed.py $(ARGS)
+
+bench: $(VENV)/dev pack ## capacity of this machine and how far from its ceiling; ARGS=--help
+	@PYTHONPATH=. $(BIN)/python locust/capacity.py $(ARGS)
+
+load: $(VENV)/dev pack ## RPS=100 DURATION=5m searches, on this machine or against HOST=https://... with API_KEY
+	@PYTHONPATH=. $(BIN)/python locust/load.py --host "$(HOST)" --rps $(or $(RPS),100) --duration $(or $(DURATION),5m) $(ARGS)
 
 lock: $(VENV)/dev ## pin the requirements anew, with hashes
 	$(BIN)/python -m pip install -q uv

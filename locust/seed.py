@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import os
 import signal
 import sys
 import time
@@ -89,8 +88,7 @@ class _Crew:
 
     def run(self) -> bool:
         """Let them work to the end. Returns whether they were stopped before."""
-        for worker in self._workers:
-            worker.start()
+        self._start()
         interrupted = False
         with tqdm(total=self._total, unit="photo") as progress:
             while True:
@@ -102,6 +100,13 @@ class _Crew:
                         progress.write("finishing the photos that were begun ...", file=sys.stderr)
                     interrupted = True
                     self._stop.set()
+
+    def _start(self) -> None:
+        """With Ctrl-C ignored, which they inherit: it reaches every process of the terminal, and is for this one."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for worker in self._workers:
+            worker.start()
+        signal.signal(signal.SIGINT, before)
 
     def _took_one(self, progress: tqdm[Any]) -> bool:
         """Take in one result; False when there is none left and nobody to send one."""
@@ -200,5 +205,4 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.exit(main())

@@ -1,0 +1,92 @@
+"""`make load`: the load test, headless, with a table, HTML and CSV reports; exit status 1 when a threshold is missed.
+
+With --host it goes to a service that runs already (API_KEY holds its key). Without, a real Milvus server with two
+collections and image-search are started for it, and the memory of every process is watched too. Every option that is
+not listed here is one of Locust's or of the locustfile (--p95-ms, --p99-ms, --max-errors, --min-answered, --arrivals,
+--collections, --top-ks, --selfies).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bentos.common.settings import SettingsError
+from bentos.demo.process import DidNotStart
+from memory_watch import Growth, MemoryWatch, growths
+from processes import costs
+from rig import rig
+
+_HERE = Path(__file__).parent
+
+
+def main() -> int:
+    """Run the command line. Returns the exit status."""
+    options, others = _parser().parse_known_args()
+    options.reports.mkdir(parents=True, exist_ok=True)
+    if options.host:
+        return _locust(options.host, options, others, {})
+    try:
+        return _on_this_machine(options, others)
+    except (DidNotStart, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _on_this_machine(options: argparse.Namespace, others: Sequence[str]) -> int:
+    print("... starting Milvus and image-search", file=sys.stderr, flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="face-search-load-") as folder,
+        rig(Path(folder), photos=options.photos, indexed=options.full, settings={}) as running,
+    ):
+        try:
+            with MemoryWatch(costs) as watch:
+                status = _locust(running.url, options, others, running.environment)
+        finally:
+            shutil.copy(Path(folder) / "service.log", options.reports / "load-service.log")
+    print(_memory_table(growths(watch.samples)))
+    return status
+
+
+def _locust(
+    host: str, options: argparse.Namespace, others: Sequence[str], environment: Mapping[str, str]
+) -> int:
+    prefix = options.reports / "load"
+    # The program, not `-m locust`: in the project's root that would be this folder.
+    program = str(Path(sys.executable).with_name("locust"))
+    command = [program, "-f", str(_HERE / "locustfile.py"), "--headless", "-u", "1", "--only-summary"]
+    command += ["--host", host, "-t", options.duration, "--rps", str(options.rps)]
+    command += ["--html", f"{prefix}.html", "--csv", str(prefix), *others]
+    return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+
+
+def _memory_table(found: Sequence[Growth]) -> str:
+    lines = [f"\n{'process':<22}{'settled MB':>12}{'at the end':>12}{'growth':>9}"]
+    lines += [
+        f"{each.role:<22}{each.settled_mb:>12.0f}{each.last_mb:>12.0f}{each.share:>9.1%}" for each in found
+    ]
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--host", default="", help="https://..., where a service answers (default: one is started here)")
+    add("--rps", type=float, default=100.0, help="requests a second (100)")
+    add("--duration", default="5m", help="as Locust writes it: 30s, 5m (5m)")
+    add("--photos", type=int, default=5000, help="without --host: in each of the two collections (5000)")
+    add("--full", action="store_true", help="without --host: index the photos really; takes long")
+    add("--reports", type=Path, default=Path("reports"), help="where the reports go (reports)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
