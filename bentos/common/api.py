@@ -50,6 +50,7 @@ def create_api(
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
     )
+    api.state.endpoints = [route for router in routers for route in router.routes]
     for router in routers:
         api.include_router(router)
     api.exception_handler(FaceSearchError)(_known)
@@ -62,7 +63,7 @@ def create_api(
 async def _elsewhere(request: Request) -> Response:
     allowed = {
         method
-        for route in request.app.routes
+        for route in request.app.state.endpoints
         if route.matches(request.scope)[0] is Match.PARTIAL
         for method in route.methods
     }

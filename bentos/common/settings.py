@@ -70,7 +70,14 @@ class Settings(BaseSettings):
     detection_size: int = Field(
         640, ge=32, le=4096, description="Side of the detector's input, px; 32 divides it."
     )
+    selfie_detection_size: int = Field(
+        320,
+        ge=32,
+        le=4096,
+        description="The same for a selfie, where the face is large; without a face, DETECTION_SIZE.",
+    )
     detection_threshold: float = Field(0.5, gt=0, lt=1, description="Lowest confidence of a face.")
+    landmark_looks: int = Field(3, ge=0, le=8, description="Further looks at each face for better landmarks.")
     min_face_size: float = Field(
         0, ge=0, description="Smallest side of a face that counts, px; 0: all count."
     )
@@ -158,8 +165,9 @@ class Settings(BaseSettings):
     def _no_contradictions(self) -> Self:
         if self.top_k_default > self.top_k_max:
             raise ValueError(f"TOP_K_DEFAULT ({self.top_k_default}) is above TOP_K_MAX ({self.top_k_max})")
-        if self.detection_size % 32:
-            raise ValueError(f"DETECTION_SIZE ({self.detection_size}) is not a multiple of 32")
+        for name in ("detection_size", "selfie_detection_size"):
+            if getattr(self, name) % 32:
+                raise ValueError(f"{name.upper()} ({getattr(self, name)}) is not a multiple of 32")
         if not self.onnx_providers:
             raise ValueError("ONNX_PROVIDERS is empty; CPUExecutionProvider always works")
         if self.lease_s <= self.milvus_timeout_s:

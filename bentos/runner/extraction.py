@@ -21,18 +21,22 @@ class Extraction:
     an image that fails leaves its error in its place.
     """
 
-    def __init__(self, pack: FacePack, *, max_pixels: int) -> None:
+    def __init__(self, pack: FacePack, *, max_pixels: int, selfie_detection_size: int | None = None) -> None:
         self._pack = pack
         self._max_pixels = max_pixels
+        self._selfie_size = min(selfie_detection_size or pack.detection_size, pack.detection_size)
 
     def detect(self, images: Sequence[bytes]) -> list[FacesInImage | FaceSearchError]:
         """The faces of each image, without embeddings."""
         return [self._found(self._decode(image)) for image in images]
 
     def detect_and_embed(self, images: Sequence[bytes]) -> list[FacesInImage | FaceSearchError]:
-        """The faces of each image, each with its embedding; the recogniser runs once over all of them."""
+        """The faces of each image, each with its embedding; the recogniser runs once over all of them.
+
+        Made for selfies: where a large face is found at their smaller detection size, that is enough.
+        """
         decoded = [self._decode(image) for image in images]
-        return self._embedded(decoded, [self._found(image) for image in decoded])
+        return self._embedded(decoded, [self._found_in_selfie(image) for image in decoded])
 
     def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> FacesInImage | FaceSearchError:
         """The embeddings of faces that were found before, in their order. Boxes of the answer are empty."""
@@ -69,11 +73,25 @@ class Extraction:
         except FaceSearchError as error:
             return error
 
-    def _found(self, image: DecodedImage | FaceSearchError) -> FacesInImage | FaceSearchError:
+    def _found(
+        self, image: DecodedImage | FaceSearchError, size: int | None = None
+    ) -> FacesInImage | FaceSearchError:
         if isinstance(image, FaceSearchError):
             return image
-        faces = self._pack.detect(image.pixels, scale=image.scale, width=image.width, height=image.height)
+        faces = self._pack.detect(
+            image.pixels, scale=image.scale, width=image.width, height=image.height, size=size
+        )
         return FacesInImage(image.width, image.height, tuple(faces))
+
+    def _found_in_selfie(self, image: DecodedImage | FaceSearchError) -> FacesInImage | FaceSearchError:
+        found = self._found(image, self._selfie_size)
+        if (
+            isinstance(found, FacesInImage)
+            and not found.faces
+            and self._selfie_size != self._pack.detection_size
+        ):
+            return self._found(image)
+        return found
 
     def _embedded(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bentos.common.faces import BoundingBox, Embedding, Face, Landmarks
 from bentos.runner.alignment import align, similarity
+from bentos.runner.landmarks import look_again
 from bentos.runner.pack_info import PackInfo
 
 
@@ -28,6 +30,7 @@ class FacePack:
         detection_size: int,
         detection_threshold: float,
         min_face_size: float = 0.0,
+        landmark_looks: int = 3,
         providers: Sequence[str] = ("CPUExecutionProvider",),
         threads: int = 1,
     ) -> None:
@@ -37,6 +40,7 @@ class FacePack:
         self.info = PackInfo.read(folder)
         self.detection_size = detection_size
         self._min_face_size = min_face_size
+        self._landmark_looks = landmark_looks
         analysis = FaceAnalysis(
             name=str(folder),
             allowed_modules=["detection", "recognition"],
@@ -50,27 +54,33 @@ class FacePack:
         self._recogniser = analysis.models["recognition"]
         self._crop_size = int(self._recogniser.input_size[0])
 
-    def detect(self, pixels: NDArray[np.uint8], *, scale: float, width: int, height: int) -> list[Face]:
+    def detect(
+        self, pixels: NDArray[np.uint8], *, scale: float, width: int, height: int, size: int | None = None
+    ) -> list[Face]:
         """Find the faces in `pixels` ((h, w, 3) uint8 BGR), best score first.
 
         `pixels` may be a reduction of the image by `scale`; boxes and landmarks are those of the full image of
-        `width` × `height`. A face whose landmarks cannot be aligned, whose box is empty inside the image or
-        whose box is smaller than the smallest that counts is left out.
+        `width` × `height`. A face whose landmarks cannot be aligned, that a second look does not find again, or whose
+        box is empty inside the image or smaller than the smallest that counts is left out. `size`: side of the
+        detector's input, pixels.
         """
-        if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * self.detection_size:
+        size = size or self.detection_size
+        if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * size:
             return []  # scaled to the detector's input, the short side would be less than a pixel
-        boxes, landmarks = self._detector.detect(pixels)
-        faces = [
-            Face(
-                bbox=BoundingBox.clipped(box[:4] / scale, width, height),
-                score=float(min(max(box[4], 0.0), 1.0)),
-                landmarks=tuple((float(x), float(y)) for x, y in points / scale),
-            )
-            for box, points in zip(boxes, landmarks, strict=True)
-            if np.isfinite(box).all()
-        ]
-        kept = [face for face in faces if self._counts(face)]
-        return sorted(kept, key=lambda face: (-face.score, face.bbox.as_list()))
+        boxes, landmarks = self._detector.detect(pixels, input_size=(size, size))
+        faces = []
+        for box, first in zip(boxes, landmarks, strict=True):
+            if np.isfinite(box).all():
+                bbox = BoundingBox.clipped(box[:4] / scale, width, height)
+                score = float(min(max(box[4], 0.0), 1.0))
+                face = Face(bbox, score, tuple((float(x), float(y)) for x, y in first))
+                points = self._look_again(face, pixels) if self._counts(face) else None
+                if points is not None:
+                    faces.append(replace(face, landmarks=tuple((x / scale, y / scale) for x, y in points)))
+        return sorted(faces, key=lambda face: (-face.score, face.bbox.as_list()))
+
+    def _look_again(self, face: Face, pixels: NDArray[np.uint8]) -> Landmarks | None:
+        return look_again(self._detector, pixels, face.landmarks, looks=self._landmark_looks)
 
     def _counts(self, face: Face) -> bool:
         side = min(face.bbox.x2 - face.bbox.x1, face.bbox.y2 - face.bbox.y1)

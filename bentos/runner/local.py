@@ -21,10 +21,13 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         detection_size=settings.detection_size,
         detection_threshold=settings.detection_threshold,
         min_face_size=settings.min_face_size,
+        landmark_looks=settings.landmark_looks,
         providers=settings.onnx_providers,
         threads=settings.runner_threads,
     )
-    return Extraction(pack, max_pixels=settings.max_image_pixels)
+    return Extraction(
+        pack, max_pixels=settings.max_image_pixels, selfie_detection_size=settings.selfie_detection_size
+    )
 
 
 class LocalFaceFinder:
