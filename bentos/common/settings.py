@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         description="The same for a selfie, where the face is large; without a face, DETECTION_SIZE.",
     )
     detection_threshold: float = Field(0.5, gt=0, lt=1, description="Lowest confidence of a face.")
-    landmark_looks: int = Field(3, ge=0, le=8, description="Further looks at each face for better landmarks.")
+    landmark_looks: int = Field(4, ge=0, le=8, description="Further looks at each face for better landmarks.")
     min_face_size: float = Field(
         0, ge=0, description="Smallest side of a face that counts, px; 0: all count."
     )

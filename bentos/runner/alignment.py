@@ -38,6 +38,12 @@ def similarity(landmarks: Landmarks, size: int = _TEMPLATE_SIZE) -> NDArray[np.f
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
+def magnification(landmarks: Landmarks) -> float:
+    """How many pixels of the 112 × 112 crop a pixel of the image becomes; 0 where the landmarks say nothing."""
+    transform = similarity(landmarks)
+    return 0.0 if transform is None else float(np.hypot(transform[0, 0], transform[1, 0]))
+
+
 def align(
     pixels: NDArray[np.uint8], landmarks: Landmarks, size: int = _TEMPLATE_SIZE
 ) -> NDArray[np.uint8] | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bentos.common.faces import BoundingBox, Embedding, Face, Landmarks
 from bentos.runner.alignment import align, similarity
-from bentos.runner.landmarks import look_again
+from bentos.runner.landmarks import CloserLook
 from bentos.runner.pack_info import PackInfo
 
 
@@ -30,7 +30,7 @@ class FacePack:
         detection_size: int,
         detection_threshold: float,
         min_face_size: float = 0.0,
-        landmark_looks: int = 3,
+        landmark_looks: int = 4,
         providers: Sequence[str] = ("CPUExecutionProvider",),
         threads: int = 1,
     ) -> None:
@@ -40,7 +40,6 @@ class FacePack:
         self.info = PackInfo.read(folder)
         self.detection_size = detection_size
         self._min_face_size = min_face_size
-        self._landmark_looks = landmark_looks
         analysis = FaceAnalysis(
             name=str(folder),
             allowed_modules=["detection", "recognition"],
@@ -52,6 +51,7 @@ class FacePack:
         analysis.prepare(ctx_id=0, det_thresh=detection_threshold, det_size=size)
         self._detector = analysis.models["detection"]
         self._recogniser = analysis.models["recognition"]
+        self._closer = CloserLook(self._detector, threshold=detection_threshold, looks=landmark_looks)
         self._crop_size = int(self._recogniser.input_size[0])
 
     def detect(
@@ -74,13 +74,10 @@ class FacePack:
                 bbox = BoundingBox.clipped(box[:4] / scale, width, height)
                 score = float(min(max(box[4], 0.0), 1.0))
                 face = Face(bbox, score, tuple((float(x), float(y)) for x, y in first))
-                points = self._look_again(face, pixels) if self._counts(face) else None
+                points = self._closer.again(pixels, face.landmarks) if self._counts(face) else None
                 if points is not None:
                     faces.append(replace(face, landmarks=tuple((x / scale, y / scale) for x, y in points)))
         return sorted(faces, key=lambda face: (-face.score, face.bbox.as_list()))
-
-    def _look_again(self, face: Face, pixels: NDArray[np.uint8]) -> Landmarks | None:
-        return look_again(self._detector, pixels, face.landmarks, looks=self._landmark_looks)
 
     def _counts(self, face: Face) -> bool:
         side = min(face.bbox.x2 - face.bbox.x1, face.bbox.y2 - face.bbox.y1)
