@@ -45,6 +45,7 @@ class MilvusVectorStore:
         self._connection = MilvusConnection(options)
         self._opening = asyncio.Lock()
         self._search_params: dict[str, Any] = {}
+        self._steady_width = 0
         self._unflushed = 0
 
     async def open(self) -> None:
@@ -57,7 +58,9 @@ class MilvusVectorStore:
             try:
                 schema = MilvusSchema(self._connection, self._options)
                 await schema.ensure()
-                self._search_params = _search_params(await schema.index_type(), self._options)
+                index_type = await schema.index_type()
+                self._search_params = _search_params(index_type, self._options)
+                self._steady_width = _steady_width(index_type, self._options)
                 await self._flush_lite()
             except BaseException:
                 await self._connection.close()
@@ -79,7 +82,7 @@ class MilvusVectorStore:
                 )
             )
         if rows and self._options.waits_after_write:
-            # Answered at the first time tick after the write: from then on every search finds it.
+            # Answered at a time tick that lies after the write: from then on every search finds it.
             await self._query(_is_in(FACE_ID, [rows[-1][FACE_ID]]), limit=1)
         self._unflushed += len(rows)
         if self._unflushed >= _ROWS_IN_LITE_MEMORY:
@@ -104,7 +107,9 @@ class MilvusVectorStore:
             outside = f"not ({_is_in(PHOTO_ID, without)})" if without else ""
             return await self._search(query, width, " and ".join(filter(None, (scope, outside))))
 
-        search = nearest_photos(fetch, photos=photos, score_threshold=score_threshold)
+        search = nearest_photos(
+            fetch, photos=photos, score_threshold=score_threshold, steady_width=self._steady_width
+        )
         try:
             return await asyncio.wait_for(search, self._options.timeout_s)
         except TimeoutError as error:
@@ -143,7 +148,8 @@ class MilvusVectorStore:
     async def _remove(self, condition: str) -> None:
         """Remove until none is left: the client does not say when a server refuses a deletion.
 
-        Every look waits for the time tick, so that the last one proves that no later search finds a row.
+        Every look is Strong, so that the last one proves that no later search finds a row. Session is not enough:
+        2.3.5 gives deletions a time that lies before they can be seen.
         """
         before: list[str] = []
         while face_ids := await self._query(condition, limit=_ROWS_IN_A_REMOVAL):
@@ -222,6 +228,11 @@ def _search_params(index_type: str, options: MilvusOptions) -> dict[str, Any]:
     return {"HNSW": {"ef": options.search_ef}, "IVF_FLAT": {"nprobe": options.search_nprobe}}.get(
         index_type, {}
     )
+
+
+def _steady_width(index_type: str, options: MilvusOptions) -> int:
+    """Up to how many rows the index looks equally hard: HNSW until `ef` has to grow, an unknown type never."""
+    return {"HNSW": options.search_ef, "IVF_FLAT": WIDEST, "FLAT": WIDEST}.get(index_type, 0)
 
 
 def _match(face_id: str, score: float, hit: dict[str, Any]) -> Match:

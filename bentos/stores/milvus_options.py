@@ -21,10 +21,10 @@ class MilvusOptions:
     `search_nprobe` trade time for recall in each search. `timeout_s` bounds every call, in seconds; `load_timeout_s`
     bounds how long the server may take to bring the collection into memory.
 
-    `consistency` is the level of a search. At `Strong` each search waits for the server's next time tick (0.2 s by
-    default), and a write returns at once. At any other level searches do not wait, and it is the write that returns
-    when its rows can be found. Either way a search that starts after a write has returned sees it. With more than one
-    replica of the collection in Milvus' memory only `Strong` promises that.
+    `consistency` is the level of a search. At `Strong` each search waits for the server's next time ticks (0.2 to
+    0.4 s), and saving returns at once. At any other level searches do not wait (2 to 5 ms), and saving returns when
+    its rows can be found. A removal waits at every level. Either way a search that starts after a write has returned
+    sees it. With more than one replica of the collection in Milvus' memory only `Strong` promises that.
     """
 
     uri: str
@@ -39,7 +39,7 @@ class MilvusOptions:
     ivf_nlist: int = 128
     search_ef: int = 128
     search_nprobe: int = 16
-    consistency: Consistency = "Bounded"
+    consistency: Consistency = "Strong"
     timeout_s: float = 5
     load_timeout_s: float = 60
 

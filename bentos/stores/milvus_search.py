@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from bentos.stores.base import Match
@@ -15,32 +16,42 @@ Fetch = Callable[[int, Collection[str]], Awaitable[Sequence[Match]]]
 """The best rows, at most so many, without those of the photos given: a `Match` for each face, in any order."""
 
 
-def width_for(photos: int) -> int:
-    """How many rows to ask for at first. In steps, so that pages of one search mostly ask the same question."""
-    return next((width for width in _WIDTHS if width > photos), WIDEST)
-
-
-async def nearest_photos(fetch: Fetch, *, photos: int, score_threshold: float) -> list[Match]:
+async def nearest_photos(
+    fetch: Fetch, *, photos: int, score_threshold: float, steady_width: int
+) -> list[Match]:
     """The `photos` best photos with `score >= score_threshold`, score descending, ties by `photo_id`.
 
     A photo is certain when its best row scores above the last row fetched: what was not fetched cannot score more.
-    Until enough are, more rows are asked for; at the widest, the photos already seen are left out of the next
-    question, since the best row of each was among those fetched.
+    Until enough are, more rows are asked for; at the widest, all photos seen are left out of the next question.
+
+    The answer for fewer photos is always the beginning of the answer for more, so that pages are disjoint. An
+    approximate index looks harder when asked for more rows, and then finds what it missed before: what it adds above
+    the photos that are certain already comes too late, and is left out. Up to `steady_width` rows the index looks
+    equally hard.
     """
-    width = width_for(photos)
-    settled: dict[str, Match] = {}
+    width = _first_width(photos, steady_width)
+    settled: list[Match] = []
+    ceiling = math.inf
+    seen: dict[str, Match] = {}
+    left_out: set[str] = set()
     while photos > 0:
-        rows = sorted(await fetch(width, settled.keys()), key=_best_first)
-        seen = settled | best_of_each_photo(rows)
+        rows = sorted(await fetch(width, left_out), key=_best_first)
         last = rows[-1].score if rows else score_threshold
-        if len(rows) < width or last < score_threshold:
-            return _cut(seen, photos, score_threshold)
-        if sum(match.score > last for match in seen.values()) >= photos:
-            return _cut(seen, photos, score_threshold)
-        if width < WIDEST:
-            width = min(4 * width, WIDEST)
-        else:
-            settled = seen
+        taken = {match.photo_id for match in settled}
+        fitting = [row for row in rows if row.score <= ceiling and row.photo_id not in taken]
+        seen |= best_of_each_photo(fitting)
+        complete = len(rows) < width or last < score_threshold
+        certain = sorted((m for m in seen.values() if complete or m.score > last), key=_best_first)
+        if complete or len(settled) + len(certain) >= photos:
+            return [match for match in [*settled, *certain] if match.score >= score_threshold][:photos]
+        if width == WIDEST:
+            left_out |= {row.photo_id for row in rows}
+            continue
+        width = min(4 * width, WIDEST)
+        seen = {}
+        if width > steady_width:
+            settled += certain
+            ceiling = min(ceiling, last)
     return []
 
 
@@ -52,9 +63,10 @@ def best_of_each_photo(rows: Sequence[Match]) -> dict[str, Match]:
     return best
 
 
-def _cut(seen: dict[str, Match], photos: int, score_threshold: float) -> list[Match]:
-    matches = [match for match in seen.values() if match.score >= score_threshold]
-    return sorted(matches, key=_best_first)[:photos]
+def _first_width(photos: int, steady_width: int) -> int:
+    """More rows than photos, in steps, but no more than the index looks equally hard for."""
+    steady = [width for width in _WIDTHS if width <= steady_width] or [_WIDTHS[0]]
+    return next((width for width in steady if width > photos), steady[-1])
 
 
 def _best_first(match: Match) -> tuple[float, str, str]:

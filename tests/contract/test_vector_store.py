@@ -32,6 +32,7 @@ def options(request: pytest.FixtureRequest, folder: Path) -> MilvusOptions:
         dim=DIM,
         pack_name="test-pack",
         fingerprint="0123456789abcdef",
+        consistency="Bounded",
         timeout_s=20,
     )
 
@@ -246,20 +247,22 @@ async def test_single_faces_can_be_removed(store: VectorStore) -> None:
     assert match.face_id == faces[1].face_id
 
 
-async def test_what_one_client_writes_another_finds_at_once(
-    store: VectorStore, options: MilvusOptions
-) -> None:
-    other = MilvusVectorStore(options)
-    await other.open()
+@pytest.mark.parametrize("consistency", ["Strong", "Session", "Bounded", "Eventually"])
+async def test_what_one_client_writes_another_finds_at_once(options: MilvusOptions, consistency: str) -> None:
+    options = dataclasses.replace(options, consistency=consistency)  # type: ignore[arg-type]
+    one, other = MilvusVectorStore(options), MilvusVectorStore(options)
+    await asyncio.gather(one.open(), other.open())
     try:
-        for i in range(10):
-            await store.save_faces([face(f"photo{i}", 0.9)])
+        for i in range(5):
+            await one.save_faces([face(f"photo{i}", 0.9)])
             assert await found(other) == [f"photo{i}"]
-            await store.remove_photos([f"photo{i}"])
+            await one.save_faces([face(f"photo{i}", 0.3)])
+            assert await found(other, threshold=0.5) == []
+            await one.remove_photos([f"photo{i}"])
             assert await found(other) == []
     finally:
-        await other.close()
-    assert await found(store) == []
+        await one.remove_faces(await scanned(one))
+        await asyncio.gather(one.close(), other.close())
 
 
 async def test_several_stores_may_open_at_once_and_share_one_base(fresh: MilvusOptions) -> None:

@@ -56,6 +56,7 @@ def options(uri: str) -> MilvusOptions:
         dim=DIM,
         pack_name="test-pack",
         fingerprint="0123456789abcdef",
+        consistency="Bounded",
         timeout_s=TIMEOUT_S,
     )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bentos.common.faces import BoundingBox
 from bentos.stores import milvus_search
 from bentos.stores.base import Match
-from bentos.stores.milvus_search import nearest_photos, width_for
+from bentos.stores.milvus_search import WIDEST, nearest_photos
 
 BBOX = BoundingBox(0, 0, 1, 1)
 
@@ -23,13 +24,40 @@ def row(photo_id: str, score: float, face_id: str = "0") -> Match:
 class Base:
     """Rows in memory. Like Milvus, it gives the best `width` rows, and of equal ones whichever it likes."""
 
-    def __init__(self, rows: list[Match]) -> None:
+    def __init__(self, rows: list[Match], steady_width: int = WIDEST) -> None:
         self._rows = sorted(rows, key=lambda row: -row.score)
+        self._steady_width = steady_width
         self.widths: list[int] = []
 
     async def fetch(self, width: int, without: Collection[str]) -> list[Match]:
         self.widths.append(width)
         return [row for row in self._rows if row.photo_id not in without][:width]
+
+    async def nearest(self, photos: int, threshold: float) -> list[Match]:
+        return await nearest_photos(
+            self.fetch, photos=photos, score_threshold=threshold, steady_width=self._steady_width
+        )
+
+
+class ApproximateBase(Base):
+    """An index that misses rows until it is asked for many: `effort[i]` is the width from which row i is found."""
+
+    def __init__(self, rows: list[Match], effort: list[int], steady_width: int) -> None:
+        super().__init__(rows, steady_width)
+        self._effort = dict(zip(map(id, rows), effort, strict=True))
+
+    async def fetch(self, width: int, without: Collection[str]) -> list[Match]:
+        effort = max(width, self._steady_width)
+        return [row for row in self._rows if row.photo_id not in without and self._effort[id(row)] <= effort][
+            :width
+        ]
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that gives at most eight rows, so that the photos seen have to be left out of the next question."""
+    monkeypatch.setattr(milvus_search, "_WIDTHS", (2, 8))
+    monkeypatch.setattr(milvus_search, "WIDEST", 8)
 
 
 def expected(rows: list[Match], photos: int, threshold: float) -> list[tuple[str, float]]:
@@ -40,51 +68,70 @@ def expected(rows: list[Match], photos: int, threshold: float) -> list[tuple[str
     return sorted(above, key=lambda match: (-match[1], match[0]))[:photos]
 
 
-@given(
-    rows=st.lists(
-        st.builds(
-            row,
-            st.sampled_from([f"photo{i}" for i in range(12)]),
-            st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5]),
-            st.uuids().map(str),
-        ),
-        max_size=60,
+ROWS = st.lists(
+    st.builds(
+        row,
+        st.sampled_from([f"photo{i}" for i in range(12)]),
+        st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5]),
+        st.uuids().map(str),
     ),
-    photos=st.integers(0, 14),
-    threshold=st.sampled_from([-1.0, 0.2, 0.45, 0.9]),
+    max_size=60,
 )
+THRESHOLDS = st.sampled_from([-1.0, 0.2, 0.45, 0.9])
+SAME_FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@SAME_FIXTURE
+@given(rows=ROWS, photos=st.integers(0, 14), threshold=THRESHOLDS, steady_width=st.sampled_from([0, 2, 8]))
 async def test_the_answer_is_that_of_a_search_without_any_limit(
-    rows: list[Match], photos: int, threshold: float
+    narrow: None, rows: list[Match], photos: int, threshold: float, steady_width: int
 ) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        # A server that gives at most eight rows, so that the photos seen have to be left out of the next question.
-        patched.setattr(milvus_search, "_WIDTHS", (2, 8))
-        patched.setattr(milvus_search, "WIDEST", 8)
-        matches = await nearest_photos(Base(rows).fetch, photos=photos, score_threshold=threshold)
+    matches = await Base(rows, steady_width).nearest(photos, threshold)
     assert [(match.photo_id, match.score) for match in matches] == expected(rows, photos, threshold)
+
+
+@SAME_FIXTURE
+@given(rows=ROWS, threshold=THRESHOLDS, steady_width=st.sampled_from([0, 2]), data=st.data())
+async def test_the_answer_for_fewer_photos_begins_the_answer_for_more_though_the_index_misses_rows(
+    narrow: None, rows: list[Match], threshold: float, steady_width: int, data: st.DataObject
+) -> None:
+    effort = data.draw(st.lists(st.sampled_from([2, 8]), min_size=len(rows), max_size=len(rows)))
+    base = ApproximateBase(rows, effort, steady_width)
+    answers = [await base.nearest(photos, threshold) for photos in range(14)]
+    for fewer, more in pairwise(answers):
+        assert more[: len(fewer)] == fewer
+    ranks = [(-match.score, match.photo_id) for match in answers[-1]]
+    assert ranks == sorted(ranks)
+    assert len({match.photo_id for match in answers[-1]}) == len(ranks)
 
 
 async def test_one_question_is_enough_when_photos_have_one_face_each() -> None:
     base = Base([row(f"photo{i:02}", 0.9 - i / 100) for i in range(50)])
-    assert len(await nearest_photos(base.fetch, photos=11, score_threshold=0.0)) == 11
+    assert len(await base.nearest(11, 0.0)) == 11
     assert base.widths == [16]
 
 
 async def test_one_question_is_enough_when_the_rest_is_below_the_threshold() -> None:
     crowd = [row("crowd", 0.9, str(i)) for i in range(10)]
     base = Base([*crowd, *(row(f"photo{i}", 0.1) for i in range(500))])
-    assert [m.photo_id for m in await nearest_photos(base.fetch, photos=11, score_threshold=0.5)] == ["crowd"]
+    assert [m.photo_id for m in await base.nearest(11, 0.5)] == ["crowd"]
     assert base.widths == [16]
 
 
 async def test_a_photo_with_more_faces_than_one_answer_holds_hides_no_other() -> None:
     crowd = [row("crowd", 0.9, str(i)) for i in range(milvus_search.WIDEST + 100)]
     base = Base([*crowd, row("other", 0.8)])
-    found = await nearest_photos(base.fetch, photos=2, score_threshold=0.0)
+    found = await base.nearest(2, 0.0)
     assert [match.photo_id for match in found] == ["crowd", "other"]
 
 
-def test_the_first_question_asks_for_more_rows_than_photos() -> None:
-    assert [width_for(photos) for photos in (1, 15, 16, 51, 64, 10_001, 16_384, 50_000)] == [
-        *(16, 16, 64, 64, 256, 16384, 16384, 16384)
-    ]
+@pytest.mark.parametrize(
+    ("photos", "steady_width", "first"),
+    [(11, 128, 16), (16, 128, 64), (500, 128, 64), (500, WIDEST, 1024), (500, 0, 16)],
+)
+async def test_the_first_question_is_no_wider_than_the_index_looks_equally_hard(
+    photos: int, steady_width: int, first: int
+) -> None:
+    base = Base([row(f"photo{i}", 0.5) for i in range(10)], steady_width)
+    await base.nearest(photos, 0.0)
+    assert base.widths == [first]
