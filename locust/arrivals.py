@@ -29,18 +29,19 @@ def due_times(rps: float, kind: Arrivals, seed: int = 0) -> Iterator[float]:
 
 
 class Metronome:
-    """Says how long to wait for the next arrival, and how late the caller came to each."""
+    """Says how long it is until the next arrival, and how late the caller came to each."""
 
     def __init__(self, due: Iterator[float], clock: Callable[[], float]) -> None:
         self._due, self._clock = due, clock
         self._started = clock()
+        self._next = self._started + next(due)
         self.lateness_s: list[float] = []
 
-    def next_in(self) -> float:
+    def left_s(self) -> float:
         """Seconds until the next request is due; 0 when it is overdue."""
-        self._next = self._started + next(self._due)
         return max(0.0, self._next - self._clock())
 
     def arrived(self) -> None:
-        """Note that the request goes out now."""
+        """Note that the request goes out now, and turn to the one after."""
         self.lateness_s.append(max(0.0, self._clock() - self._next))
+        self._next = self._started + next(self._due)

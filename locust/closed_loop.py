@@ -131,13 +131,16 @@ async def _client(url: str, requests: Requests, tally: Tally) -> None:
         lost = asyncio.Event()
         client = Client(requests, tally, lost)
         try:
-            await asyncio.get_running_loop().create_connection(
+            transport, _ = await asyncio.get_running_loop().create_connection(
                 lambda client=client: client,
                 address.hostname or "",
                 port,
                 ssl=secure or None,
             )
-            await lost.wait()
+            try:
+                await lost.wait()
+            finally:
+                transport.abort()
         except OSError as error:
             tally.wrong(f"no connection ({type(error).__name__})")
         await asyncio.sleep(_RECONNECT_S)
@@ -158,6 +161,8 @@ async def measure(
     elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
     for each in tasks:
         each.cancel()
+    await asyncio.wait(tasks)
+    await asyncio.sleep(0)  # connections that were aborted are let go of in the next turn of the loop
     return {
         "clients": clients,
         "seconds": elapsed,

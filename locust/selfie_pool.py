@@ -50,7 +50,7 @@ def selfie_pool(
         extraction = extraction_of(face_pack_folder(settings.face_pack), settings)
         made = selfies_with_one_face(extraction, count, size=size)
         for path, jpeg in tqdm(
-            zip(paths, made, strict=True), total=count, desc="selfies", file=sys.stderr, leave=False
+            zip(paths, made, strict=True), total=count, desc="selfies", leave=False, disable=None
         ):
             path.write_bytes(jpeg)
     return [path.read_bytes() for path in paths]

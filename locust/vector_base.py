@@ -31,7 +31,7 @@ _NOISE = 0.6
 def face_embeddings(extraction: Extraction, images: int) -> Vectors:
     """The embeddings of every face found in so many made images."""
     embeddings = []
-    for index in tqdm(range(images), desc="embedding made images", leave=False):
+    for index in tqdm(range(images), desc="embedding made images", leave=False, disable=None):
         found = extraction.detect_and_embed([photo(index, seed=1).jpeg])[0]
         if isinstance(found, FacesInImage):
             embeddings += [face.embedding for face in found.faces if face.embedding is not None]
@@ -60,7 +60,7 @@ async def fill(
 
     The same vectors again replace themselves.
     """
-    progress = tqdm(total=count, desc="vectors", unit="face")
+    progress = tqdm(total=count, desc="vectors", unit="face", disable=None)
     gate = asyncio.Semaphore(_BATCHES_AT_ONCE)
 
     async def save(faces: list[FaceVector]) -> None:
