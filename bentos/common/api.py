@@ -14,7 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from bentos.common.envelope import error_response
-from bentos.common.errors import FaceSearchError, InvalidRequest, MethodNotAllowed, RouteNotFound
+from bentos.common.errors import (
+    FaceSearchError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    RouteNotFound,
+)
 from bentos.common.version import VERSION
 
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -56,6 +62,7 @@ def create_api(
     api.exception_handler(FaceSearchError)(_known)
     api.exception_handler(RequestValidationError)(_invalid)
     api.exception_handler(HTTPException)(_from_framework)
+    api.exception_handler(Exception)(_unexpected)
     api.add_api_route("/{path:path}", _elsewhere, methods=ALL_METHODS, include_in_schema=False)
     return api
 
@@ -72,6 +79,10 @@ async def _elsewhere(request: Request) -> Response:
 
 async def _known(_: Request, error: FaceSearchError) -> Response:
     return error_response(error)
+
+
+async def _unexpected(_: Request, __: Exception) -> Response:
+    return error_response(InternalError())  # the door logs it: Starlette raises it again
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:

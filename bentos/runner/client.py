@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import aiohttp
 import httpx
 from bentoml.exceptions import BentoMLException, ServiceUnavailable
 
 from bentos.common.errors import DependencyUnavailable, Overloaded
 from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.runner.wire import decode_faces
+
+_TRIES = 4
 
 
 class FaceFinder(Protocol):
@@ -72,15 +75,31 @@ class RunnerClient:
         self._in_flight += 1
         try:
             async with asyncio.timeout(self._timeout_s):
-                payloads = await call(**batch)
+                payloads = await _insisting(call, batch)
         except ServiceUnavailable as error:
             raise Overloaded(
                 "The runner has more images than it can look at in time; try again shortly."
             ) from error
         except TimeoutError as error:
             raise DependencyUnavailable("runner", "it did not answer in time") from error
-        except (BentoMLException, httpx.HTTPError, OSError) as error:
+        except (BentoMLException, httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable("runner", f"the call failed ({type(error).__name__})") from error
         finally:
             self._in_flight -= 1
         return decode_faces(payloads[0])
+
+
+async def _insisting(
+    call: Callable[..., Awaitable[list[bytes]]], batch: Mapping[str, list[Any]]
+) -> list[bytes]:
+    """Ask again when the connection breaks: looking at an image twice changes nothing.
+
+    The runner closes connections after 5 idle seconds while BentoML's client keeps them for 15, so a call now and
+    then takes one that is just being closed. A runner process that dies takes its calls with it, and another answers.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return await call(**batch)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            continue
+    return await call(**batch)

@@ -1,0 +1,39 @@
+"""A bug: the caller gets the envelope and nothing of the traceback."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx
+from fastapi import FastAPI
+
+from bentos.common.api import EitherSlashRouter, create_api
+from bentos.common.door import Door, DoorOptions
+
+KEY = "0123456789abcdef-key-of-the-tests"
+
+
+@contextlib.asynccontextmanager
+async def nothing(_: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+async def test_a_bug_answers_500_in_the_shape_of_every_error() -> None:
+    router = EitherSlashRouter()
+
+    @router.get("/search")
+    async def search() -> None:
+        raise ZeroDivisionError("secret")
+
+    api = create_api("image-search", [router], lifespan=nothing, docs=False)
+    door = Door(api, lambda: DoorOptions(service="image-search", keys=[KEY]))
+    transport = httpx.ASGITransport(app=door)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://test", headers={"X-Api-Key": KEY}
+    ) as client:
+        response = await client.get("/search")
+    assert response.status_code == 500
+    assert response.json()["error"] == "internal_error"
+    assert response.json()["request_id"] == response.headers["X-Request-Id"]
+    assert "secret" not in response.text

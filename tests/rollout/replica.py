@@ -1,0 +1,84 @@
+"""One replica of a service: the process that a container would run, started, told to stop, or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import psutil
+
+from bentos.demo.process import free_port
+
+TARGETS = {
+    "image-search": "bentos.search.service:ImageSearch",
+    "image-vectorizer": "bentos.vectorizer.service:ImageVectorizer",
+}
+_numbers = itertools.count(1)
+
+
+class ReplicaFailed(Exception):
+    """A replica did not start, or did not end."""
+
+
+@dataclass
+class Replica:
+    """A running replica and where it answers."""
+
+    service: str
+    log: Path
+    process: subprocess.Popen[bytes]
+    port: int
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def start(cls, service: str, folder: Path, environment: dict[str, str]) -> Replica:
+        port = free_port()
+        log = folder / f"{service}-{next(_numbers)}.log"
+        command = [sys.executable, "-m", "bentos.container", TARGETS[service]]
+        command += ["--host", "127.0.0.1", "--port", str(port)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        return cls(service, log, process, port)
+
+    async def ready(self, within_s: float = 240) -> float:
+        """Wait until /readyz says so; returns the seconds since the start."""
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() - self.started < within_s:
+                if self.process.poll() is not None:
+                    raise ReplicaFailed(f"{self.log} ends with\n{self.log.read_text()[-2000:]}")
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    url = f"http://127.0.0.1:{self.port}/readyz"
+                    async with session.get(url, timeout=aiohttp.ClientTimeout(5)) as answer:
+                        if answer.status == 200:
+                            return time.monotonic() - self.started
+                await asyncio.sleep(0.1)
+        raise ReplicaFailed(f"not ready: {self.log}")
+
+    async def stop(self) -> tuple[int, float]:
+        """Tell it to stop, as `docker stop` and a kubelet do; returns its exit status and how long it took, s."""
+        told = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        status = await asyncio.to_thread(self.process.wait, 60)
+        return status, time.monotonic() - told
+
+    def kill(self) -> None:
+        """End every process of it at once, as a node that loses power does."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = [
+                *psutil.Process(self.process.pid).children(recursive=True),
+                psutil.Process(self.process.pid),
+            ]
+            for each in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+        self.process.wait(10)
