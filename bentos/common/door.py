@@ -27,6 +27,7 @@ from bentos.common.errors import (
 )
 from bentos.common.metrics import request_seconds, requests_total
 from bentos.common.request_ids import begin_request
+from bentos.common.stages import begin_stages
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class _Visit:
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
         started = time.perf_counter()
+        stages = begin_stages(self._options.service)
         try:
             answer = self._answer_at_the_door()
             if answer is None:
@@ -102,6 +104,7 @@ class _Visit:
             logger.exception("unhandled error")
             await self._fail(InternalError(), receive)
         finally:
+            stages.close()
             self._note(time.perf_counter() - started)
 
     def _answer_at_the_door(self) -> Response | None:
