@@ -19,7 +19,7 @@ from bentos.common.settings import Settings
 from bentos.common.startup import face_pack_folder
 from bentos.common.stopping import Leave
 from bentos.runner.client import FaceFinder
-from bentos.runner.face_runner import NEVER, QUIET
+from bentos.runner.face_runner import QUIET
 from bentos.runner.pack_info import PackInfo
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
@@ -30,7 +30,6 @@ Attach = Callable[[State, "Parts"], None]
 SERVICE_CONFIG: dict[str, Any] = {
     "workers": 1,
     "traffic": {"timeout": 60},
-    "runner_connection": {"max_requests": NEVER, "max_age": float(NEVER)},
     **QUIET,
 }
 """How BentoML runs the process that talks to the network: one, because it only waits for others."""

@@ -116,7 +116,8 @@ class Settings(BaseSettings):
     )
     milvus_search_nprobe: int = Field(16, ge=1, le=65536, description="IVF_FLAT: cells searched.")
     milvus_consistency: Literal["Strong", "Bounded", "Session", "Eventually"] = Field(
-        "Strong", description="How soon a search sees what another process wrote."
+        "Bounded",
+        description="How soon a search sees what another process wrote; saving waits until it does.",
     )
     milvus_timeout_s: float = Field(5, gt=0, description="Longest wait for Milvus.")
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import aiohttp
-import httpx
 from bentoml.exceptions import BentoMLException, ServiceUnavailable
 
 from bentos.common.errors import DependencyUnavailable, Overloaded
@@ -82,7 +81,7 @@ class RunnerClient:
             ) from error
         except TimeoutError as error:
             raise DependencyUnavailable("runner", "it did not answer in time") from error
-        except (BentoMLException, httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except (BentoMLException, aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable("runner", f"the call failed ({type(error).__name__})") from error
         finally:
             self._in_flight -= 1

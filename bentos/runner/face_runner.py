@@ -17,8 +17,9 @@ from bentos.runner.wire import encode_error, encode_faces
 
 _settings = settings_or_exit()
 
-NEVER = 10**9
-"""For `runner_connection`: BentoML's client else replaces its session every 100 calls, under those in flight."""
+# BentoML's client else replaces its session after 100 calls, under those that are in flight. It reads this from the
+# configuration of the service that is called, not of the one that calls.
+_KEEP_CONNECTIONS = {"max_requests": 10**9, "max_age": 1e9}
 
 QUIET = {
     "metrics": {"enabled": False},
@@ -54,6 +55,7 @@ _batched = bentoml.api(
     workers=_settings.runner_workers or available_cpus(),
     threads=1,
     traffic={"timeout": _settings.runner_timeout_s},
+    runner_connection=_KEEP_CONNECTIONS,
     **QUIET,
 )
 class FaceRunner:
