@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from stage_times import mean_ms, read_stages
 
 def main() -> int:
     """Run the command line. Returns the exit status: 1 when a search failed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     options = _parser().parse_args()
     environment = {"DETECTION_SIZE": str(options.detection_size)} if options.detection_size else {}
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ _HERE = Path(__file__).parent
 
 def main() -> int:
     """Run the command line. Returns the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     options, others = _parser().parse_known_args()
     options.reports.mkdir(parents=True, exist_ok=True)
     if options.host:
