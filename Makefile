@@ -9,13 +9,16 @@ BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo serve test lint types unit contract http system lock pack clean seed bench load
+.PHONY: help demo demo-real serve test lint types unit contract http system lock pack clean seed bench load
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 demo: pack ## index real photos and find them by selfies, on embedded parts
 	@$(BIN)/python -m bentos.demo
+
+demo-real: $(VENV)/dev pack ## the same demo through two services over real Milvus, PostgreSQL and S3 servers
+	@$(BIN)/python -m bentos.demo --real
 
 serve: pack ## the same service, staying up; prints its address, a key and a curl line
 	@$(BIN)/python -m bentos.demo --serve

@@ -1,4 +1,4 @@
-"""`python -m bentos.demo`: the main job on embedded parts, on real photos; `--serve` stays up instead."""
+"""`python -m bentos.demo`: the main job, on real photos and embedded parts; `--serve` stays up, `--real` takes servers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bentos.demo.client import FaceSearchClient
 from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.photos import astronaut
 from bentos.demo.process import DidNotStart, RunningService, serving
+from bentos.demo.real import tell_on_real_servers
 from bentos.demo.story import Story
 
 
@@ -24,10 +25,17 @@ def main() -> int:
     parser.add_argument(
         "--data", type=Path, default=Path(".data"), help="with --serve: where it keeps its data"
     )
+    parser.add_argument(
+        "--real",
+        action="store_true",
+        help="two services over Milvus, PostgreSQL and S3 servers (from a checkout)",
+    )
     parser.add_argument("--port", type=int, help="default: a free one")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if options.real:
+            return tell_on_real_servers(_say)
         return _serve(options.data, options.port) if options.serve else _demo(options.port)
     except DidNotStart as error:
         _say(str(error))

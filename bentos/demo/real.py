@@ -1,0 +1,79 @@
+"""`make demo-real`: the same story, told through two services over real servers, all on this machine."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bentos.demo.client import FaceSearchClient
+from bentos.demo.process import DidNotStart, RunningService, serving
+from bentos.demo.story import Story
+
+if TYPE_CHECKING:
+    from tests.servers.real import RealServers
+
+VECTORIZER = "bentos.vectorizer.service:ImageVectorizer"
+SEARCH = "bentos.search.service:ImageSearch"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RealStack:
+    """The servers and both services, all of which answer."""
+
+    servers: RealServers
+    vectorizer: RunningService
+    search: RunningService
+    api_key: str
+
+
+@contextmanager
+def real_stack(folder: Path, say: Say) -> Iterator[RealStack]:
+    """Start everything with its data below `folder`; nothing is left running behind the block.
+
+    Raises `DidNotStart`.
+    """
+    try:
+        # The servers come with the tests: they are no part of the product.
+        from tests.servers.real import real_servers  # noqa: PLC0415
+    except ImportError as error:
+        raise DidNotStart(f"This demo needs a checkout and requirements/dev.txt ({error}).") from error
+    key = secrets.token_hex(24)
+    say(f"data and logs below {folder}")
+    say("starting PostgreSQL, PostgREST's protocol in front of it, S3 and Milvus ...")
+    with real_servers(folder) as servers:
+        say(
+            f"  PostgREST {servers.postgrest.url}\n  S3        {servers.s3.url}\n  Milvus    {servers.milvus.uri}"
+        )
+        environment = {"API_KEY": key, **servers.environment()}
+        say("starting image-vectorizer and image-search ...")
+        with (
+            serving(VECTORIZER, environment, log=folder / "image-vectorizer.log") as vectorizer,
+            serving(SEARCH, environment, log=folder / "image-search.log") as search,
+        ):
+            for name, service in (("image-vectorizer", vectorizer), ("image-search", search)):
+                say(f"  {name:<17} {service.url}, log in {service.log}")
+            yield RealStack(servers, vectorizer, search, key)
+
+
+def tell_on_real_servers(say: Say) -> int:
+    """Start, tell the story, clean up. Returns the exit status."""
+    with (
+        tempfile.TemporaryDirectory(prefix="face-search-real-") as folder,
+        real_stack(Path(folder), say) as stack,
+    ):
+        say("")
+        client = FaceSearchClient(stack.vectorizer.url, stack.search.url, stack.api_key)
+        right = Story(client, say).tell()
+        client.close()
+        if not right:
+            for service in (stack.vectorizer, stack.search):
+                say(f"\nthe end of {service.log.name}:\n{service.log.read_text()[-3000:]}")
+    say("\nall as it should be" if right else "\nNOT as it should be")
+    return 0 if right else 1
