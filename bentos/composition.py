@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.datastructures import State
 
 from bentos.common.api import create_api
+from bentos.common.connections import bound_connections
 from bentos.common.door import DoorOptions
 from bentos.common.errors import Dependency
 from bentos.common.logs import configure_logging
@@ -84,6 +85,7 @@ def compose(
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level)
+        bound_connections(settings.receive_timeout_s)
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
         parts = Parts(settings, api.state.finder(), pack)
         opening = Opening({name: parts.store(name) for name in opens})
@@ -116,6 +118,7 @@ def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], Door
             "/detect_faces": settings.vectorize_max_image_bytes,
             "/search": settings.search_max_image_bytes,
         },
+        receive_timeout_s=settings.receive_timeout_s,
         not_ready=not_ready,
         leaving=lambda: leave.begun,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -13,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
+from bentos.common.docs_page import docs_page
 from bentos.common.envelope import error_response
 from bentos.common.errors import (
     FaceSearchError,
@@ -21,6 +23,7 @@ from bentos.common.errors import (
     MethodNotAllowed,
     RouteNotFound,
 )
+from bentos.common.openapi import tighten
 from bentos.common.version import VERSION
 
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -39,6 +42,15 @@ class EitherSlashRouter(APIRouter):
         super().add_api_route(sibling, endpoint, **{**kwargs, "include_in_schema": False})
 
 
+class _Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        made = self.openapi_schema is not None
+        document = super().openapi()
+        if not made:
+            tighten(document)
+        return document
+
+
 def create_api(
     title: str,
     routers: list[APIRouter],
@@ -47,18 +59,20 @@ def create_api(
     docs: bool,
 ) -> FastAPI:
     """A FastAPI app that serves `routers` and answers everything else with the error envelope."""
-    api = FastAPI(
+    api = _Api(
         title=title,
         version=VERSION,
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url="/docs" if docs else None,
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
     )
     api.state.endpoints = [route for router in routers for route in router.routes]
     for router in routers:
         api.include_router(router)
+    if docs:
+        api.add_api_route("/docs", _docs, include_in_schema=False)
     api.exception_handler(FaceSearchError)(_known)
     api.exception_handler(RequestValidationError)(_invalid)
     api.exception_handler(HTTPException)(_from_framework)
@@ -67,14 +81,22 @@ def create_api(
     return api
 
 
+async def _docs(request: Request) -> Response:
+    return docs_page(request.app.title, request.app.openapi())
+
+
 async def _elsewhere(request: Request) -> Response:
+    return error_response(_no_endpoint(request))
+
+
+def _no_endpoint(request: Request) -> FaceSearchError:
     allowed = {
         method
         for route in request.app.state.endpoints
         if route.matches(request.scope)[0] is Match.PARTIAL
         for method in route.methods
     }
-    raise MethodNotAllowed(", ".join(sorted(allowed))) if allowed else RouteNotFound
+    return MethodNotAllowed(", ".join(sorted(allowed))) if allowed else RouteNotFound()
 
 
 async def _known(_: Request, error: FaceSearchError) -> Response:
@@ -104,8 +126,10 @@ def _sentence(problem: dict[str, Any]) -> str:
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
-async def _from_framework(_: Request, error: HTTPException) -> Response:
+async def _from_framework(request: Request, error: HTTPException) -> Response:
     """Starlette's and FastAPI's own refusals, a body that cannot be parsed above all."""
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a method that has no name here
+        return error_response(_no_endpoint(request))
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, FaceSearchError):

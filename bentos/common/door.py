@@ -6,6 +6,7 @@ FastAPI app would not cover those.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import time
@@ -23,6 +24,7 @@ from bentos.common.errors import (
     ImageTooLarge,
     InternalError,
     InvalidApiKey,
+    InvalidRequest,
     MethodNotAllowed,
 )
 from bentos.common.metrics import request_seconds, requests_total
@@ -50,12 +52,14 @@ _BANNERS = ("server", "x-bentoml-request-id", "x-bentoml-trace-id")
 class DoorOptions:
     """`keys` open the door; `max_image_bytes` by path, without a trailing slash; `not_ready` says why, or None.
 
-    While the service is `leaving`, every answer asks its caller to close the connection.
+    The body of a request has `receive_timeout_s` to arrive. While the service is `leaving`, every answer asks its
+    caller to close the connection.
     """
 
     service: str
     keys: Sequence[str]
     max_image_bytes: Mapping[str, int] = field(default_factory=dict)
+    receive_timeout_s: float = 30
     not_ready: Callable[[], str | None] = lambda: None
     leaving: Callable[[], bool] = lambda: False
 
@@ -88,6 +92,7 @@ class _Visit:
         self._request_id = begin_request(self._headers.get("x-request-id"))
         self._status = 0
         self._received = 0
+        self._too_slow = False
 
     async def serve(self, app: ASGIApp, receive: Receive) -> None:
         started = time.perf_counter()
@@ -141,10 +146,24 @@ class _Visit:
             return ImageTooLarge("This request takes no image.", {"max_bytes": 0})
         return ImageTooLarge(f"The image may have at most {self._limit} bytes.", {"max_bytes": self._limit})
 
+    def _slow(self) -> InvalidRequest:
+        self._too_slow = True
+        reason = f"did not arrive within {self._options.receive_timeout_s:g} s"
+        return InvalidRequest(f"The body {reason}.", {"body": reason})
+
     def _bounded(self, receive: Receive) -> Receive:
+        deadline: float | None = asyncio.get_running_loop().time() + self._options.receive_timeout_s
+
         async def bounded() -> Message:
-            message = await receive()
+            nonlocal deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise self._slow() from None
             if message["type"] == "http.request":
+                if not message.get("more_body", False):
+                    deadline = None
                 self._received += len(message.get("body", b""))
                 if self._received > self._limit + _FORM_OVERHEAD:
                     raise self._too_large()
@@ -161,7 +180,7 @@ class _Visit:
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             headers["X-Request-Id"] = self._request_id
-            if self._options.leaving():
+            if self._too_slow or self._options.leaving():
                 headers["Connection"] = "close"
         await self._send(message)
 

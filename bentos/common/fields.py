@@ -72,7 +72,15 @@ FaceId = Annotated[str, AfterValidator(_valid_face_id), WithJsonSchema({"type": 
 BoxText = Annotated[
     str,
     AfterValidator(_valid_box),
-    WithJsonSchema({"type": "string", "pattern": _BOX_PATTERN, "examples": ["[463.0, 266.1, 576.2, 416.0]"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "bounding-box",
+            "pattern": _BOX_PATTERN,
+            "description": "As JSON, [x1, y1, x2, y2] with x1 < x2 and y1 < y2.",
+            "examples": ["[463.0, 266.1, 576.2, 416.0]"],
+        }
+    ),
 ]
 
 

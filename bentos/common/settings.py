@@ -49,6 +49,9 @@ class Settings(BaseSettings):
         SecretStr(""), description="Keys that open the API, separated by commas; required."
     )
     docs_enabled: bool = Field(False, description="Serve `/docs` and `/openapi.json`, with a key.")
+    receive_timeout_s: float = Field(
+        30, gt=0, le=600, description="Longest wait for the head of a request, then for its body."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
     # What a caller may ask

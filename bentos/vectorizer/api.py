@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, File, Form, Query, Request, UploadFile
 
 from bentos.common import errors
 from bentos.common.api import EitherSlashRouter, api_key_header, invalid_fields
 from bentos.common.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
-from bentos.common.openapi import documented
+from bentos.common.openapi import documented, one_of_forms
 from bentos.common.settings import Role
 from bentos.common.startup import settings_or_exit
 from bentos.runner.images import sniff_content_type
@@ -51,6 +51,11 @@ def removal(request: Request) -> Removal:
     return logic
 
 
+def _form(description: str) -> Any:
+    """A field of a form without a file: multipart all the same."""
+    return Form(media_type="multipart/form-data", description=description)
+
+
 AllStores = Annotated[Indexing, Depends(indexing)]
 Removing = Annotated[Removal, Depends(removal)]
 MetadataAlone = Annotated[Indexing, Depends(listing)]
@@ -59,6 +64,7 @@ MetadataAlone = Annotated[Indexing, Depends(listing)]
 @router.post(
     "/detect_faces/",
     summary="Store a photo and find its faces",
+    openapi_extra=one_of_forms({"file"}, {"photo_id"}),
     responses=documented(
         errors.InvalidImageFormat.code,
         errors.PhotoNotFound.code,
@@ -92,6 +98,7 @@ async def detect_faces(
 @router.put(
     "/add_face/",
     summary="Make a face searchable",
+    openapi_extra=one_of_forms({"face_id"}, {"photo_id", "bbox"}, exclusive=True),
     responses=documented(
         errors.InvalidImageFormat.code,
         errors.PhotoNotFound.code,
@@ -103,12 +110,10 @@ async def detect_faces(
 )
 async def add_face(
     photos: AllStores,
-    face_id: Annotated[FaceId | None, Form(description="A face of /detect_faces/.")] = None,
-    photo_id: Annotated[PhotoId | None, Form(description="With bbox: a photo.")] = None,
-    bbox: Annotated[BoxText | None, Form(description="With photo_id: where its face is.")] = None,
-    collection_id: Annotated[
-        CollectionId | None, Form(description="Becomes the photo's if it has none.")
-    ] = None,
+    face_id: Annotated[FaceId | None, _form("A face of /detect_faces/.")] = None,
+    photo_id: Annotated[PhotoId | None, _form("With bbox: a photo.")] = None,
+    bbox: Annotated[BoxText | None, _form("With photo_id: where its face is.")] = None,
+    collection_id: Annotated[CollectionId | None, _form("Becomes the photo's if it has none.")] = None,
 ) -> AddedFace:
     """Send `face_id`, or `photo_id` and `bbox`. Can be repeated."""
     if face_id is not None and photo_id is None and bbox is None:
