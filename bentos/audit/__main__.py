@@ -6,15 +6,14 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 from tqdm import tqdm
 
 from bentos.audit.ledger import Kind, Ledger
-from bentos.audit.repair import Repair, WrongBucket
+from bentos.audit.reading import read_stores
+from bentos.audit.repair import Repair, WrongStores
 from bentos.common.errors import FaceSearchError
 from bentos.common.settings import Settings, SettingsError, load_settings
 from bentos.common.startup import face_pack_folder
@@ -23,7 +22,6 @@ from bentos.runner.local import LocalFaceFinder, extraction_of
 from bentos.runner.pack_info import PackInfo
 from bentos.vectorizer.wiring import indexing_of
 
-T = TypeVar("T")
 _EXAMPLES = 3
 
 
@@ -37,7 +35,7 @@ def main() -> int:
         return asyncio.run(
             _audit(load_settings("image-vectorizer"), fix=options.fix, examples=options.examples)
         )
-    except (SettingsError, WrongBucket) as error:
+    except (SettingsError, WrongStores) as error:
         _say(str(error))
     except FaceSearchError as error:
         _say(error.message)
@@ -66,21 +64,11 @@ async def _audit(settings: Settings, *, fix: bool, examples: int) -> int:
 
 async def _compare(parts: Parts, examples: int, *, fix: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="audit-") as folder, Ledger(Path(folder) / "ledger.db") as ledger:
-        # Vectors before metadata: a face that is added in between is then only missing here, not an orphan there.
-        await _read("vectors", parts.vectors.scan_faces(), ledger.add_vectors)
-        await _read("images", parts.images.scan_images(), ledger.add_images)
-        await _read("photos", parts.metadata.scan_photos(), ledger.add_photos)
+        await read_stores(parts, ledger)
         found = _report(ledger, examples)
         if found and fix:
             await _mend(parts, ledger)
         return found
-
-
-async def _read(name: str, batches: AsyncIterator[list[T]], add: Callable[[Sequence[T]], None]) -> None:
-    with tqdm(desc=f"reading {name}", unit="", disable=None, leave=False) as bar:
-        async for batch in batches:
-            add(batch)
-            bar.update(len(batch))
 
 
 def _report(ledger: Ledger, examples: int) -> int:
@@ -107,9 +95,8 @@ async def _mend(parts: Parts, ledger: Ledger) -> None:
         removal=removal,
         metadata=parts.metadata,
         vectors=parts.vectors,
-        images=parts.images,
     )
-    repair.refuse_wrong_bucket(ledger)
+    repair.refuse_wrong_stores(ledger)
     for kind in Kind:
         with tqdm(desc=f"mending {kind.title}", total=ledger.count(kind), disable=None, leave=False) as bar:
             for _, group in groupby(ledger.findings(kind), key=lambda finding: finding.photo_id):

@@ -1,4 +1,4 @@
-"""`python -m bentos.demo`: the main job, on real photos and embedded parts; `--serve` stays up, `--real` takes servers."""
+"""`python -m bentos.demo`: the main job on real photos and embedded parts; `--serve` stays up, `--real` has servers."""
 
 from __future__ import annotations
 

@@ -41,12 +41,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(
+def launched(
     target: str, environment: Mapping[str, str], *, log: Path, port: int | None = None
 ) -> Iterator[RunningService]:
-    """Run `bentoml serve target` on `port` until the block ends; nothing is left running behind it.
+    """Run `bentoml serve target` on `port` until the block ends; it may not answer yet. Nothing is left running.
 
-    `environment` is added to this process's own. Raises `DidNotStart`.
+    `environment` is added to this process's own.
     """
     port = port or free_port()
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
@@ -59,12 +59,20 @@ def serving(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    service = RunningService(f"http://127.0.0.1:{port}", log, process)
     try:
-        _wait_until_ready(service)
-        yield service
+        yield RunningService(f"http://127.0.0.1:{port}", log, process)
     finally:
         stop(process)
+
+
+@contextmanager
+def serving(
+    target: str, environment: Mapping[str, str], *, log: Path, port: int | None = None
+) -> Iterator[RunningService]:
+    """The same, once it is ready. Raises `DidNotStart`."""
+    with launched(target, environment, log=log, port=port) as service:
+        _wait_until_ready(service)
+        yield service
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -43,6 +43,22 @@ class Removal:
         async with self._leases.held(photo_id, begin) as (lease, known):
             return await self._finish([photo_id], lease, purge=purge) if known else 0
 
+    async def forget_without_image(self, photo_id: str) -> int:
+        """Purge a photo whose image is gone; nothing is done when there is one. Returns how many faces.
+
+        The look is taken while the photo is held, so that no upload is overtaken. Raises `PhotoNotFound`.
+        """
+
+        async def begin(lease: Lease) -> None:
+            await self._metadata.begin_indexing(photo_id, face_ids=[], collection_id=None, lease=lease)
+
+        async with self._leases.held(photo_id, begin) as (lease, _):
+            if await self._images.exists(photo_id):
+                await self._metadata.release(photo_id, lease=lease)
+                return 0
+            await self._metadata.begin_removal(photo_id, lease=lease)
+            return await self._finish([photo_id], lease, purge=True)
+
     async def remove_all(self, *, collection_id: str | None) -> RemovedPhotos:
         """Remove every face that was there when the call came, of a collection or of the whole base."""
         until = await self._metadata.now()

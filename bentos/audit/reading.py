@@ -1,0 +1,31 @@
+"""Reads the three stores into the ledger, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from bentos.audit.ledger import Ledger
+from bentos.composition import Parts
+
+T = TypeVar("T")
+
+
+async def read_stores(parts: Parts, ledger: Ledger) -> None:
+    """Fill the ledger; a progress bar says how far it is, on a terminal only. Raises `DependencyUnavailable`.
+
+    What the services do meanwhile may look like a disagreement: who mends looks at each finding again.
+    """
+    await _read("vectors", parts.vectors.scan_faces(), ledger.add_vectors)
+    await _read("photos", parts.metadata.scan_photos(), ledger.add_photos)
+    # Images last: one that is uploaded in between is then only more than the photos need.
+    await _read("images", parts.images.scan_images(), ledger.add_images)
+
+
+async def _read(name: str, batches: AsyncIterator[list[T]], add: Callable[[Sequence[T]], None]) -> None:
+    with tqdm(desc=f"reading {name}", unit="", disable=None, leave=False) as bar:
+        async for batch in batches:
+            add(batch)
+            bar.update(len(batch))

@@ -1,0 +1,155 @@
+"""The whole product on real servers: both services as processes, and what a test wants to do with them."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bentos.audit.ledger import Kind, Ledger
+from bentos.audit.reading import read_stores
+from bentos.common.settings import Settings
+from bentos.common.startup import face_pack_folder
+from bentos.composition import Parts
+from bentos.demo.process import RunningService, serving
+from bentos.demo.real import SEARCH, VECTORIZER
+from bentos.runner.client import FaceFinder
+from bentos.runner.pack_info import PackInfo
+from tests.servers.real import RealServers, real_servers
+
+KEY = "0123456789abcdef-key-of-the-tests"
+TIMEOUT_S = 2
+LEASE_S = 3
+PATIENCE_S = 90
+
+
+@dataclass
+class Stack:
+    """Servers and services that answer, and the settings of the services."""
+
+    servers: RealServers
+    vectorizer: RunningService
+    search: RunningService
+    environment: dict[str, str]
+    folder: Path
+
+    def api(self) -> Api:
+        return Api(self.vectorizer.url, self.search.url)
+
+    @contextlib.asynccontextmanager
+    async def parts(self, finder: FaceFinder) -> AsyncIterator[Parts]:
+        """The stores as this process sees them, open."""
+        parts = parts_of(self.environment, finder)
+        stores = (parts.metadata, parts.vectors, parts.images)
+        for store in stores:
+            await store.open()
+        yield parts
+        for store in stores:
+            await store.close()
+
+
+@dataclass
+class Api:
+    """The endpoints of both services; answers are bare responses. Safe to share by threads."""
+
+    vectorizer_url: str
+    search_url: str
+    vectorizer: httpx.Client = field(init=False)
+    searcher: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = httpx.Limits(max_connections=64)
+        headers = {"X-Api-Key": KEY}
+        self.vectorizer = httpx.Client(
+            base_url=self.vectorizer_url, headers=headers, timeout=60, limits=limits
+        )
+        self.searcher = httpx.Client(base_url=self.search_url, headers=headers, timeout=60, limits=limits)
+
+    def close(self) -> None:
+        self.vectorizer.close()
+        self.searcher.close()
+
+    def detect(self, image: bytes, **fields: str) -> httpx.Response:
+        return self.vectorizer.post("/detect_faces/", files={"file": image}, data=fields)
+
+    def add(self, face_id: str) -> httpx.Response:
+        return self.vectorizer.put("/add_face/", data={"face_id": face_id})
+
+    def remove(self, photo_id: str, *, purge: bool = False) -> httpx.Response:
+        return self.vectorizer.delete(f"/remove/{photo_id}", params={"purge": purge})
+
+    def remove_all(self, **query: str) -> httpx.Response:
+        return self.vectorizer.delete("/remove_all/", params=query)
+
+    def status(self, **query: Any) -> httpx.Response:
+        return self.vectorizer.get("/embed_status/", params=query)
+
+    def search(self, selfie: bytes, **fields: Any) -> httpx.Response:
+        return self.searcher.post("/search/", files={"file": selfie}, data=fields)
+
+    def detected(self, image: bytes, **fields: str) -> dict[str, Any]:
+        """The photo with its faces; fails unless it is answered 200."""
+        answer = self.detect(image, **fields)
+        assert answer.status_code == 200, answer.text
+        photo: dict[str, Any] = answer.json()
+        return photo
+
+    def indexed(self, image: bytes, **fields: str) -> dict[str, Any]:
+        """The same, with every face added."""
+        photo = self.detected(image, **fields)
+        for face in photo["faces"]:
+            added = self.add(face["face_id"])
+            assert added.status_code == 200, added.text
+        return photo
+
+    def found(self, selfie: bytes, **fields: Any) -> list[str]:
+        """The photo_ids that a search finds; fails unless it is answered 200."""
+        answer = self.search(selfie, **fields)
+        assert answer.status_code == 200, answer.text
+        return [match["photo_id"] for match in answer.json()["results"]]
+
+
+@contextlib.contextmanager
+def running_stack(folder: Path) -> Iterator[Stack]:
+    """Everything with short timeouts, data below `folder`; nothing is left running behind the block."""
+    with real_servers(folder) as servers:
+        environment = {
+            "API_KEY": KEY,
+            **servers.environment(),
+            **{f"{name}_TIMEOUT_S": str(TIMEOUT_S) for name in ("MILVUS", "POSTGREST", "S3")},
+            "LEASE_S": str(LEASE_S),
+            "SHUTDOWN_DELAY_S": "0",
+        }
+        with (
+            serving(VECTORIZER, environment, log=folder / "image-vectorizer.log") as vectorizer,
+            serving(SEARCH, environment, log=folder / "image-search.log") as search,
+        ):
+            yield Stack(servers, vectorizer, search, environment, folder)
+
+
+def parts_of(environment: dict[str, str], finder: FaceFinder) -> Parts:
+    """Stores that are not open yet, by the settings of the services."""
+    settings = Settings(**{name.lower(): value for name, value in environment.items()})
+    return Parts(settings, finder, PackInfo.read(face_pack_folder(settings.face_pack)))
+
+
+async def disagreements(parts: Parts) -> dict[str, list[tuple[str, str]]]:
+    """What the audit finds, by kind: photo_id and face_id of each finding. Empty when the stores agree."""
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.db") as ledger:
+        await read_stores(parts, ledger)
+        found = {kind.title: [(f.photo_id, f.face_id) for f in ledger.findings(kind)] for kind in Kind}
+    return {title: findings for title, findings in found.items() if findings}
+
+
+def eventually(true: Callable[[], bool], what: str) -> None:
+    """Wait until it is true; fails after a while."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, f"still not: {what}"
+        time.sleep(0.2)
