@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     )
     detection_threshold: float = Field(0.5, gt=0, lt=1, description="Lowest confidence of a face.")
     landmark_looks: int = Field(4, ge=0, le=8, description="Further looks at each face for better landmarks.")
+    confirmation_threshold: float = Field(
+        0.75, ge=0, lt=1, description="Lowest confidence of the first further look; below, there is no face."
+    )
     min_face_size: float = Field(
         0, ge=0, description="Smallest side of a face that counts, px; 0: all count."
     )

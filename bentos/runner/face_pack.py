@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bentos.common.faces import BoundingBox, Embedding, Face, Landmarks
 from bentos.runner.alignment import align, similarity
+from bentos.runner.detector import Detector
 from bentos.runner.landmarks import CloserLook
 from bentos.runner.pack_info import PackInfo
 
@@ -31,6 +32,7 @@ class FacePack:
         detection_threshold: float,
         min_face_size: float = 0.0,
         landmark_looks: int = 4,
+        confirmation_threshold: float = 0.75,
         providers: Sequence[str] = ("CPUExecutionProvider",),
         threads: int = 1,
     ) -> None:
@@ -49,9 +51,11 @@ class FacePack:
         # One size: InsightFace's default runs the detector twice, at 128 and at 640.
         size = (detection_size, detection_size)
         analysis.prepare(ctx_id=0, det_thresh=detection_threshold, det_size=size)
-        self._detector = analysis.models["detection"]
+        self._detector = Detector(analysis.models["detection"], threshold=detection_threshold)
         self._recogniser = analysis.models["recognition"]
-        self._closer = CloserLook(self._detector, threshold=detection_threshold, looks=landmark_looks)
+        self._closer = CloserLook(
+            self._detector, looks=landmark_looks, confirmation_threshold=confirmation_threshold
+        )
         self._crop_size = int(self._recogniser.input_size[0])
 
     def detect(
@@ -67,13 +71,12 @@ class FacePack:
         size = size or self.detection_size
         if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * size:
             return []  # scaled to the detector's input, the short side would be less than a pixel
-        boxes, landmarks = self._detector.detect(pixels, input_size=(size, size))
+        found = self._detector.detect(pixels, size)
         faces = []
-        for box, first in zip(boxes, landmarks, strict=True):
+        for box, score, first in zip(found.boxes, found.scores, found.points, strict=True):
             if np.isfinite(box).all():
-                bbox = BoundingBox.clipped(box[:4] / scale, width, height)
-                score = float(min(max(box[4], 0.0), 1.0))
-                face = Face(bbox, score, tuple((float(x), float(y)) for x, y in first))
+                bbox = BoundingBox.clipped(box / scale, width, height)
+                face = Face(bbox, min(float(score), 1.0), tuple((float(x), float(y)) for x, y in first))
                 points = self._closer.again(pixels, face.landmarks) if self._counts(face) else None
                 if points is not None:
                     faces.append(replace(face, landmarks=tuple((x / scale, y / scale) for x, y in points)))

@@ -22,6 +22,7 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         detection_threshold=settings.detection_threshold,
         min_face_size=settings.min_face_size,
         landmark_looks=settings.landmark_looks,
+        confirmation_threshold=settings.confirmation_threshold,
         providers=settings.onnx_providers,
         threads=settings.runner_threads,
     )

@@ -22,7 +22,7 @@ _settings = settings_or_exit()
 router = EitherSlashRouter(dependencies=[Depends(api_key_header)], tags=[SERVICE])
 
 
-def photo_search(request: Request) -> PhotoSearch:
+async def photo_search(request: Request) -> PhotoSearch:
     """The logic behind the routes. Raises while Milvus is not there yet."""
     request.app.state.opening.require("milvus")
     search: PhotoSearch = request.app.state.photo_search

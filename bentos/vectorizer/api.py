@@ -31,20 +31,20 @@ _settings = settings_or_exit()
 router = EitherSlashRouter(dependencies=[Depends(api_key_header)], tags=[SERVICE])
 
 
-def indexing(request: Request) -> Indexing:
+async def indexing(request: Request) -> Indexing:
     """The logic behind the routes. Raises while a store is not there yet."""
     request.app.state.opening.require()
-    return listing(request)
+    return await listing(request)
 
 
-def listing(request: Request) -> Indexing:
+async def listing(request: Request) -> Indexing:
     """The same, for what needs the metadata alone."""
     request.app.state.opening.require("postgrest")
     logic: Indexing = request.app.state.indexing
     return logic
 
 
-def removal(request: Request) -> Removal:
+async def removal(request: Request) -> Removal:
     """The logic of removing. Raises while a store is not there yet."""
     request.app.state.opening.require()
     logic: Removal = request.app.state.removal

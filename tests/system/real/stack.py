@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -28,6 +28,8 @@ TIMEOUT_S = 2
 LEASE_S = 3
 PATIENCE_S = 90
 
+AnyParts = TypeVar("AnyParts", bound=Parts)
+
 
 @dataclass
 class Stack:
@@ -43,9 +45,9 @@ class Stack:
         return Api(self.vectorizer.url, self.search.url)
 
     @contextlib.asynccontextmanager
-    async def parts(self, finder: FaceFinder) -> AsyncIterator[Parts]:
+    async def parts(self, finder: FaceFinder, kind: type[AnyParts] = Parts) -> AsyncIterator[AnyParts]:
         """The stores as this process sees them, open."""
-        parts = parts_of(self.environment, finder)
+        parts = parts_of(self.environment, finder, kind)
         stores = (parts.metadata, parts.vectors, parts.images)
         for store in stores:
             await store.open()
@@ -133,10 +135,10 @@ def running_stack(folder: Path) -> Iterator[Stack]:
             yield Stack(servers, vectorizer, search, environment, folder)
 
 
-def parts_of(environment: dict[str, str], finder: FaceFinder) -> Parts:
+def parts_of(environment: dict[str, str], finder: FaceFinder, kind: type[AnyParts] = Parts) -> AnyParts:
     """Stores that are not open yet, by the settings of the services."""
     settings = Settings(**{name.lower(): value for name, value in environment.items()})
-    return Parts(settings, finder, PackInfo.read(face_pack_folder(settings.face_pack)))
+    return kind(settings, finder, PackInfo.read(face_pack_folder(settings.face_pack)))
 
 
 async def disagreements(parts: Parts) -> dict[str, list[tuple[str, str]]]:

@@ -1,0 +1,155 @@
+"""A vectorizer that dies by SIGKILL right after a chosen step: stores that count what is done to them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from bentos.common.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
+from bentos.common.ids import image_digest
+from bentos.composition import Parts
+from bentos.vectorizer.wiring import indexing_of
+from tests.system.real.stack import parts_of
+
+WRITES = {
+    "begin_detection",
+    "finish_detection",
+    "begin_indexing",
+    "finish_indexing",
+    "begin_removal",
+    "begin_removals",
+    "finish_removals",
+    "save_faces",
+    "remove_photos",
+    "remove_faces",
+    "put",
+    "delete",
+}
+Deed = Literal["detect", "add", "remove", "purge", "remove_all"]
+
+
+@dataclass
+class Steps:
+    """The writes that were made, in order. `ended` is asked after each, and may not return."""
+
+    ended: Callable[[list[str]], None]
+    made: list[str] = field(default_factory=list)
+
+    def make(self, name: str) -> None:
+        self.made.append(name)
+        self.ended(self.made)
+
+
+class Counted:
+    """A store whose writes are steps."""
+
+    def __init__(self, store: Any, steps: Steps) -> None:
+        self._store, self._steps = store, steps
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._store, name)
+        if name not in WRITES:
+            return verb
+
+        async def counted(*arguments: Any, **named: Any) -> Any:
+            answer = await verb(*arguments, **named)
+            self._steps.make(name)
+            return answer
+
+        return counted
+
+
+class CountedParts(Parts):
+    """Parts whose stores count their writes in `steps`."""
+
+    steps: Steps
+
+    @cached_property
+    def vectors(self) -> Any:
+        return Counted(super().vectors, self.steps)
+
+    @cached_property
+    def metadata(self) -> Any:
+        return Counted(super().metadata, self.steps)
+
+    @cached_property
+    def images(self) -> Any:
+        return Counted(super().images, self.steps)
+
+
+class TwoFaces:
+    """A `FaceFinder` that finds two faces in any bytes, always the same in the same: no model is the subject here."""
+
+    _boxes = (BoundingBox(10, 10, 40, 40), BoundingBox(50, 10, 80, 40))
+
+    async def detect(self, _image: bytes) -> FacesInImage:
+        marks = [tuple((box.x1 + n, box.y1 + n) for n in range(5)) for box in self._boxes]
+        faces = [Face(box, 0.9, mark) for box, mark in zip(self._boxes, marks, strict=True)]
+        return FacesInImage(100, 50, tuple(faces))
+
+    detect_and_embed = detect
+
+    async def detect_in_region(self, _image: bytes, _region: BoundingBox) -> FacesInImage:
+        return FacesInImage(100, 50, ())
+
+    async def embed(self, image: bytes, landmarks: list[Landmarks]) -> list[Embedding | None]:
+        return [embedding_of(image, mark) for mark in landmarks]
+
+
+def embedding_of(image: bytes, landmarks: Landmarks) -> Embedding:
+    """What `TwoFaces` makes of one face, a unit vector."""
+    seed = int(image_digest(image)[:8], 16) + int(landmarks[0][0])
+    vector = np.random.default_rng(seed).normal(size=512).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The photo that something is done to, all alone in its collection."""
+
+    photo_id: str
+    image: bytes
+    face_ids: tuple[str, ...] = ()
+
+    @property
+    def collection_id(self) -> str:
+        return f"of-{self.photo_id}"
+
+
+async def do(deed: Deed, subject: Subject, parts: Parts) -> None:
+    """One call of the API, without HTTP."""
+    indexing, removal = indexing_of(parts)
+    if deed == "detect":
+        await indexing.detect_uploaded(
+            subject.image, "image/jpeg", photo_id=subject.photo_id, collection_id=subject.collection_id
+        )
+    elif deed == "add":
+        await indexing.index_face(subject.face_ids[0], collection_id=None)
+    elif deed == "remove_all":
+        await removal.remove_all(collection_id=subject.collection_id)
+    else:
+        await removal.remove_photo(subject.photo_id, purge=deed == "purge")
+
+
+def do_and_die(environment: dict[str, str], deed: Deed, subject: Subject, after: int) -> None:
+    """The same in a process of its own, which kills itself after that many steps."""
+
+    def end(made: list[str]) -> None:
+        if len(made) == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def live() -> None:
+        parts = parts_of(environment, TwoFaces(), CountedParts)
+        parts.steps = Steps(end)
+        for store in (parts.metadata, parts.vectors, parts.images):
+            await store.open()
+        await do(deed, subject, parts)
+
+    asyncio.run(live())

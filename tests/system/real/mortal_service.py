@@ -1,0 +1,27 @@
+"""image-vectorizer that dies, with every process of it, right after the first write named by DIES_AFTER."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+
+from bentos import composition
+from tests.system.real.mortal import CountedParts, Steps
+
+
+def _die(made: list[str]) -> None:
+    if made[-1] != os.environ["DIES_AFTER"]:
+        return
+    me = psutil.Process()
+    supervisor = psutil.Process(os.getppid())
+    for each in [supervisor, *(child for child in supervisor.children(recursive=True) if child != me), me]:
+        each.kill()
+
+
+CountedParts.steps = Steps(_die)
+composition.Parts = CountedParts
+
+from bentos.vectorizer.service import ImageVectorizer  # noqa: E402 - built of the parts above
+
+__all__ = ["ImageVectorizer"]

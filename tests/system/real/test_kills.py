@@ -1,0 +1,139 @@
+"""A vectorizer that is killed anywhere loses nothing: the same call again finishes what was begun."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+import uuid
+
+import httpx
+import pytest
+
+from bentos.common.ids import derive_face_id
+from bentos.composition import Parts
+from bentos.demo.process import serving
+from tests.system.real.mortal import (
+    CountedParts,
+    Deed,
+    Steps,
+    Subject,
+    TwoFaces,
+    do,
+    do_and_die,
+    embedding_of,
+)
+from tests.system.real.stack import Api, Stack, disagreements
+
+pytestmark = pytest.mark.system
+
+EXPECTED: dict[Deed, list[str]] = {
+    "detect": ["begin_detection", "put", "finish_detection"],
+    "add": ["begin_indexing", "save_faces", "finish_indexing"],
+    "remove": ["begin_removal", "remove_photos", "finish_removals"],
+    "purge": ["begin_removal", "remove_photos", "delete", "finish_removals"],
+    "remove_all": ["begin_removals", "remove_photos", "finish_removals", "begin_removals"],
+}
+FACES_INDEXED: dict[Deed, int | None] = {"detect": 0, "add": 1, "remove": 0, "purge": None, "remove_all": 0}
+"""How many faces of the photo are indexed in the end; None: there is no such photo."""
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.system.real.mortal"])
+
+
+@pytest.mark.parametrize("deed", EXPECTED)
+async def test_a_vectorizer_killed_between_any_two_steps_is_finished_by_the_same_call_again(
+    stack: Stack, deed: Deed
+) -> None:
+    async with stack.parts(TwoFaces(), CountedParts) as parts:
+        parts.steps = Steps(lambda _made: None)
+        whole = await _prepared(deed, parts)
+        parts.steps.made.clear()
+        await do(deed, whole, parts)
+        assert parts.steps.made == EXPECTED[deed]
+
+        subjects = [await _prepared(deed, parts) for _ in EXPECTED[deed]]
+        await asyncio.gather(*[_killed(stack, deed, s, after) for after, s in enumerate(subjects, start=1)])
+        await asyncio.gather(*[do(deed, subject, parts) for subject in subjects])
+        for subject in [whole, *subjects]:
+            await _is_as_it_should_be(deed, subject, parts)
+        assert await disagreements(parts) == {}
+
+
+async def test_whatever_a_killed_vectorizer_left_is_said_by_the_audit(stack: Stack) -> None:
+    async with stack.parts(TwoFaces()) as parts:
+        half_added, half_removed = await _prepared("add", parts), await _prepared("remove", parts)
+        await _killed(stack, "add", half_added, after=2)
+        await _killed(stack, "remove", half_removed, after=2)
+        found = await disagreements(parts)
+        assert found["additions left half done"] == [(half_added.photo_id, half_added.face_ids[0])]
+        assert {photo_id for photo_id, _ in found["removals left half done"]} == {half_removed.photo_id}
+        await asyncio.gather(do("add", half_added, parts), do("remove", half_removed, parts))
+        assert await disagreements(parts) == {}
+
+
+async def test_the_whole_service_killed_in_the_middle_of_adding_and_of_removing_loses_nothing(
+    stack: Stack, api: Api, astronaut: bytes, selfie: bytes
+) -> None:
+    photo = api.detected(astronaut, collection_id="killed")
+    face_id, photo_id = photo["faces"][0]["face_id"], photo["photo_id"]
+    target = "tests.system.real.mortal_service:ImageVectorizer"
+    log = stack.folder / "mortal.log"
+
+    with serving(target, {**stack.environment, "DIES_AFTER": "save_faces"}, log=log) as mortal:
+        doomed = Api(mortal.url, stack.search.url)
+        with pytest.raises(httpx.TransportError):
+            doomed.add(face_id)
+        doomed.close()
+        assert mortal.process.wait(10) == -signal.SIGKILL
+
+    with serving(target, {**stack.environment, "DIES_AFTER": "remove_photos"}, log=log) as mortal:
+        doomed = Api(mortal.url, stack.search.url)
+        assert doomed.add(face_id).status_code == 200
+        assert doomed.found(selfie, collection_id="killed") == [photo_id]
+        with pytest.raises(httpx.TransportError):
+            doomed.remove(photo_id)
+        doomed.close()
+        assert mortal.process.wait(10) == -signal.SIGKILL
+
+    removed = api.remove(photo_id)
+    assert (removed.status_code, removed.json()["faces_removed"]) == (200, 1)
+    assert api.found(selfie, collection_id="killed") == []
+    async with stack.parts(TwoFaces()) as parts:
+        assert await disagreements(parts) == {}
+
+
+async def _prepared(deed: Deed, parts: Parts) -> Subject:
+    """A photo that is ready for the deed: unknown, detected, or with both faces indexed."""
+    photo_id = f"{deed.replace('_', '-')}-{uuid.uuid4().hex[:12]}"
+    image = photo_id.encode()
+    boxes = [face.bbox for face in (await TwoFaces().detect(image)).faces]
+    subject = Subject(photo_id, image, tuple(derive_face_id(photo_id, box) for box in boxes))
+    if deed != "detect":
+        await do("detect", subject, parts)
+    if deed in {"remove", "purge", "remove_all"}:
+        for face_id in subject.face_ids:
+            await do("add", Subject(photo_id, image, (face_id,)), parts)
+    return subject
+
+
+async def _killed(stack: Stack, deed: Deed, subject: Subject, after: int) -> None:
+    process = processes.Process(target=do_and_die, args=(stack.environment, deed, subject, after))
+    process.start()
+    await asyncio.to_thread(process.join, 60)
+    assert process.exitcode == -signal.SIGKILL, f"{deed} did not die after step {after}"
+
+
+async def _is_as_it_should_be(deed: Deed, subject: Subject, parts: Parts) -> None:
+    photo = await parts.metadata.photo(subject.photo_id)
+    indexed = None if photo is None else sum(face.state == "indexed" for face in photo.faces)
+    assert indexed == FACES_INDEXED[deed]
+    assert await parts.images.exists(subject.photo_id) == (deed != "purge")
+    face = (await TwoFaces().detect(subject.image)).faces[0]
+    nearest = await parts.vectors.nearest(
+        embedding_of(subject.image, face.landmarks),
+        photos=5,
+        score_threshold=0.9,
+        collection_ids=[subject.collection_id],
+    )
+    assert [match.photo_id for match in nearest] == ([subject.photo_id] if indexed else [])

@@ -1,0 +1,198 @@
+"""A dependency that is gone, silent or restarted: what needs it says so in time, the rest goes on, and it all comes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from bentos.demo.process import free_port, launched
+from bentos.demo.real import SEARCH
+from tests.system.real.mortal import TwoFaces
+from tests.system.real.stack import TIMEOUT_S, Api, Stack, disagreements, eventually
+
+pytestmark = pytest.mark.system
+
+MARGIN_S = 3
+"""Beyond the dependency's own timeout: the work before it, on a machine that is busy."""
+
+NEEDED_BY = {
+    "milvus": {"search", "add", "remove"},
+    "postgrest": {"detect", "add", "remove", "status"},
+    "object_store": {"detect", "add"},
+}
+
+
+@pytest.fixture(params=NEEDED_BY)
+def dependency(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@dataclass
+class Calls:
+    """One call of each endpoint, all of which work as long as every dependency does."""
+
+    api: Api
+    astronaut: bytes
+    selfie: bytes
+    collection_id: str
+    face_id: str = field(init=False)
+    indexed: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.indexed = self.api.indexed(self.astronaut, collection_id=f"{self.collection_id}-a")["photo_id"]
+        waiting = self.api.detected(self.astronaut, collection_id=f"{self.collection_id}-b")
+        self.face_id = waiting["faces"][0]["face_id"]
+
+    def by_name(self) -> dict[str, Callable[[], httpx.Response]]:
+        return {
+            "search": lambda: self.api.search(self.selfie),
+            "add": lambda: self.api.add(self.face_id),
+            "remove": lambda: self.api.remove(self.indexed),
+            "detect": lambda: self.api.detect(self.astronaut, collection_id=f"{self.collection_id}-c"),
+            "status": lambda: self.api.status(),
+            "ping of image-vectorizer": lambda: self.api.vectorizer.get("/ping"),
+            "ping of image-search": lambda: self.api.searcher.get("/ping"),
+            "readiness of image-vectorizer": lambda: self.api.vectorizer.get("/readyz"),
+            "readiness of image-search": lambda: self.api.searcher.get("/readyz"),
+        }
+
+    def all_at_once(self) -> dict[str, tuple[httpx.Response, float]]:
+        """The answer to each, and how long it took, s."""
+
+        def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
+            started = time.monotonic()
+            return call(), time.monotonic() - started
+
+        with ThreadPoolExecutor(9) as clients:
+            answers = {name: clients.submit(timed, call) for name, call in self.by_name().items()}
+            return {name: answer.result() for name, answer in answers.items()}
+
+    def all_work(self) -> bool:
+        return {answer.status_code for answer, _ in self.all_at_once().values()} == {200}
+
+
+@pytest.fixture
+def calls(api: Api, astronaut: bytes, selfie: bytes, request: pytest.FixtureRequest) -> Calls:
+    return Calls(api, astronaut, selfie, f"out-{abs(hash(request.node.name)) % 10**8}")
+
+
+@pytest.fixture(autouse=True)
+async def _the_stores_agree_afterwards(stack: Stack):
+    yield
+    async with stack.parts(TwoFaces()) as parts:
+        assert await disagreements(parts) == {}
+
+
+def test_a_dependency_restarted_in_mid_traffic_is_missed_only_where_it_is_needed_and_found_again(
+    stack: Stack, dependency: str, calls: Calls
+) -> None:
+    server = _server(stack, dependency)
+    with _traffic(calls) as seen:
+        server.stop()
+        try:
+            down = calls.all_at_once()
+        finally:
+            server.start()
+        _says_what_is_missing(down, dependency)
+        eventually(calls.all_work, f"{dependency} is back, and so is the service")
+        seen.clear()
+        time.sleep(1)
+        assert {answer.status_code for _, answer in seen} == {200}
+
+
+def test_a_dependency_that_accepts_and_never_answers_is_given_up_within_its_timeout(
+    stack: Stack, dependency: str, calls: Calls
+) -> None:
+    server = _server(stack, dependency)
+    server.freeze()
+    try:
+        silent = calls.all_at_once()
+    finally:
+        server.thaw()
+    _says_what_is_missing(silent, dependency)
+    eventually(calls.all_work, f"{dependency} answers again, and so does the service")
+
+
+def test_a_service_started_without_milvus_is_not_ready_says_why_and_comes_up_with_it(
+    stack: Stack, selfie: bytes
+) -> None:
+    stack.servers.milvus.stop()
+    with launched(SEARCH, stack.environment, log=stack.folder / "late.log", port=free_port()) as late:
+        api = Api(late.url, late.url)
+        try:
+            eventually(lambda: _status_of(api, "/livez") == 200, "the service is up without Milvus")
+            not_ready = api.searcher.get("/readyz")
+            assert (not_ready.status_code, "milvus" in not_ready.text) == (503, True)
+            assert api.searcher.get("/ping").status_code == 200
+            refused = api.search(selfie)
+            assert (refused.status_code, refused.json()["error"]) == (503, "dependency_unavailable")
+            assert refused.json()["details"]["dependency"] == "milvus"
+        finally:
+            stack.servers.milvus.start()
+        eventually(lambda: _status_of(api, "/readyz") == 200, "the service is ready with Milvus")
+        assert api.search(selfie).status_code == 200
+        api.close()
+
+
+def _server(stack: Stack, dependency: str) -> Any:
+    servers = stack.servers
+    return {"milvus": servers.milvus, "postgrest": servers.postgrest, "object_store": servers.s3}[dependency]
+
+
+def _says_what_is_missing(answers: Mapping[str, tuple[httpx.Response, float]], dependency: str) -> None:
+    for name, (answer, seconds) in answers.items():
+        if name in NEEDED_BY[dependency]:
+            _is_refused(name, answer, dependency)
+            assert seconds < TIMEOUT_S + MARGIN_S, name
+        else:
+            assert answer.status_code == 200, f"{name}: {answer.text}"
+
+
+def _is_refused(name: str, answer: httpx.Response, dependency: str) -> None:
+    assert answer.status_code == 503, f"{name}: {answer.text}"
+    body = answer.json()
+    assert (body["error"], body["details"]["dependency"]) == ("dependency_unavailable", dependency), name
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@contextmanager
+def _traffic(calls: Calls) -> Iterator[list[tuple[str, httpx.Response]]]:
+    """Searches and listings all the while; at the end, every answer was either right or a refusal with a reason."""
+    seen: list[tuple[str, httpx.Response]] = []
+    everything: list[tuple[str, httpx.Response]] = []
+    over = threading.Event()
+
+    def visit(name: str, call: Callable[[], httpx.Response]) -> None:
+        while not over.wait(0.1):
+            visited = (name, call())
+            seen.append(visited)
+            everything.append(visited)
+
+    with ThreadPoolExecutor(2) as visitors:
+        both = [visitors.submit(visit, name, calls.by_name()[name]) for name in ("search", "status")]
+        try:
+            yield seen
+        finally:
+            over.set()
+        for visitor in both:
+            visitor.result()
+    for name, answer in everything:
+        assert answer.status_code in {200, 503}, f"{name}: {answer.text}"
+        if answer.status_code == 503:
+            dependency = answer.json()["details"]["dependency"]
+            assert name in NEEDED_BY[dependency]
+
+
+def _status_of(api: Api, path: str) -> int:
+    try:
+        return api.searcher.get(path).status_code
+    except httpx.TransportError:
+        return 0

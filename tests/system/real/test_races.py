@@ -1,0 +1,113 @@
+"""Many clients on one photo at once: every answer is true when it is given, and stays so."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from bentos.demo import photos
+from tests.system.real.mortal import TwoFaces
+from tests.system.real.stack import Api, Stack, disagreements
+
+pytestmark = pytest.mark.system
+
+ROUNDS = int(os.environ.get("RACE_ROUNDS", "8"))
+
+
+@pytest.fixture(autouse=True)
+async def _the_stores_agree_afterwards(stack: Stack):
+    yield
+    async with stack.parts(TwoFaces()) as parts:
+        assert await disagreements(parts) == {}
+
+
+def test_the_same_upload_from_16_clients_at_once_is_one_photo(api: Api, astronaut: bytes) -> None:
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(
+            clients.map(lambda _: api.detect(astronaut, collection_id="sixteen-uploads"), range(16))
+        )
+    assert Counter(answer.status_code for answer in answers) == {200: 16}, [a.text for a in answers]
+    assert len({answer.text for answer in answers}) == 1
+    assert api.status(collection_id="sixteen-uploads").json()["total"] == 1
+
+
+def test_a_face_added_by_16_clients_at_once_is_created_once_and_found_once(
+    api: Api, astronaut: bytes, selfie: bytes
+) -> None:
+    photo = api.detected(astronaut, collection_id="sixteen-adds")
+    face_id = photo["faces"][0]["face_id"]
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: api.add(face_id), range(16)))
+    assert Counter(answer.status_code for answer in answers) == {200: 16}, [a.text for a in answers]
+    assert [answer.json()["created"] for answer in answers].count(True) == 1
+    assert api.found(selfie, collection_id="sixteen-adds") == [photo["photo_id"]]
+
+
+def test_a_face_does_not_come_back_once_its_removal_is_answered_whoever_adds_it_meanwhile(
+    api: Api, astronaut: bytes, selfie: bytes
+) -> None:
+    with ThreadPoolExecutor(8) as clients:
+        for number in range(ROUNDS):
+            mine = {"collection_id": f"added-and-removed-{number % 2}"}
+            photo = api.detected(astronaut, **mine)
+            face_id, photo_id = photo["faces"][0]["face_id"], photo["photo_id"]
+            early = [clients.submit(api.add, face_id) for _ in range(number % 4)]
+            removal = clients.submit(api.remove, photo_id)
+            late = [clients.submit(api.add, face_id) for _ in range(4)]
+            assert removal.result().status_code == 200, removal.result().text
+            assert api.found(selfie, **mine) == []
+            _all_true([future.result() for future in early + late])
+            assert api.found(selfie, **mine) == []
+            again = api.add(face_id)
+            assert (again.status_code, again.json()["error"]) == (404, "face_not_found")
+
+
+def test_remove_all_against_running_adds_leaves_what_the_answers_say(api: Api) -> None:
+    group = photos.group_photo()
+    mine = {"collection_id": "removed-under-way"}
+    selfies = {}
+    with ThreadPoolExecutor(8) as clients:
+        for _ in range(max(2, ROUNDS // 3)):
+            photo = api.detected(group.read_bytes(), **mine)
+            faces = photo["faces"]
+            selfies = {f["face_id"]: _selfie(f["bbox"]) for f in faces}
+            before, during = faces[:2], faces[2:]
+            for face in before:
+                assert api.add(face["face_id"]).status_code == 200
+            adds = {face["face_id"]: clients.submit(api.add, face["face_id"]) for face in during}
+            removal = clients.submit(api.remove_all, **mine)
+            _all_true([removal.result(), *[add.result() for add in adds.values()]])
+            assert removal.result().status_code == 200
+            # What was answered before the removal came is gone; what came during it is there or is not, by its answer.
+            for face in before:
+                assert api.found(selfies[face["face_id"]], **mine) in ([], [photo["photo_id"]])
+            found = {
+                face_id
+                for selfie in selfies.values()
+                for match in api.search(selfie, **mine).json()["results"]
+                for face_id in [match["face_id"]]
+            }
+            assert not found & {face["face_id"] for face in before}
+            last = api.remove_all(**mine)
+            assert last.status_code == 200
+            for selfie in selfies.values():
+                assert api.found(selfie, **mine) == []
+            assert api.status(**mine).json()["items"][0]["faces_indexed"] == 0
+
+
+def _all_true(answers: list[httpx.Response]) -> None:
+    """200, or 404 for a face that was removed first; never a mistake of the service."""
+    for answer in answers:
+        assert answer.status_code in {200, 404}, answer.text
+        if answer.status_code == 404:
+            assert answer.json()["error"] == "face_not_found"
+
+
+def _selfie(bbox: list[float]) -> bytes:
+    from bentos.common.faces import BoundingBox
+
+    return photos.selfie_of(photos.group_photo(), BoundingBox(*bbox))

@@ -1,0 +1,93 @@
+"""The product on real servers, through two services that share nothing but those servers."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import httpx
+import pytest
+
+from bentos.demo import photos
+from bentos.demo.client import FaceSearchClient
+from bentos.demo.story import Story
+from tests.system.real.mortal import TwoFaces
+from tests.system.real.stack import KEY, Api, Stack, disagreements
+
+pytestmark = pytest.mark.system
+
+ROUNDS = 10
+
+
+def test_the_demo_is_right_on_real_servers(stack: Stack, api: Api) -> None:
+    assert api.remove_all().status_code == 200
+    client = FaceSearchClient(stack.vectorizer.url, stack.search.url, KEY)
+    lines: list[str] = []
+    right = Story(client, lines.append).tell()
+    client.close()
+    assert right, "\n".join(lines)
+
+
+def test_a_face_is_found_through_the_other_service_as_soon_as_it_is_added_and_not_once_removed(
+    api: Api, astronaut: bytes, selfie: bytes, record_property: pytest.RecordProperty
+) -> None:
+    added, removed = [], []
+    for number in range(ROUNDS):
+        mine = {"collection_id": f"soon-{number}"}
+        photo = api.detected(astronaut, **mine)
+        assert api.add(photo["faces"][0]["face_id"]).status_code == 200
+        answered = time.perf_counter()
+        assert api.found(selfie, **mine) == [photo["photo_id"]]
+        added.append(time.perf_counter() - answered)
+        assert api.remove(photo["photo_id"]).status_code == 200
+        answered = time.perf_counter()
+        assert api.found(selfie, **mine) == []
+        removed.append(time.perf_counter() - answered)
+    for name, seconds in (("added", added), ("removed", removed)):
+        figures = f"median {statistics.median(seconds) * 1000:.0f} ms, longest {max(seconds) * 1000:.0f} ms"
+        record_property(name, figures)
+        print(f"{name}: seen by the first search that begins after the answer; that search took {figures}")
+
+
+def test_a_link_opens_the_image_as_it_was_uploaded(api: Api, astronaut: bytes, selfie: bytes) -> None:
+    api.indexed(astronaut, collection_id="linked")
+    result = api.search(selfie, collection_id="linked", include_url="true").json()["results"][0]
+    link = httpx.get(result["url"])
+    assert (link.status_code, link.content, link.headers["content-type"]) == (200, astronaut, "image/png")
+
+
+def test_a_photo_belongs_to_one_collection_and_a_search_stays_in_those_it_names(
+    api: Api, astronaut: bytes, selfie: bytes
+) -> None:
+    here = api.indexed(astronaut, collection_id="here")
+    there = api.indexed(astronaut, collection_id="there")
+    assert api.found(selfie, collection_id="here") == [here["photo_id"]]
+    assert set(api.found(selfie, collection_id=["here", "there"])) == {here["photo_id"], there["photo_id"]}
+    assert api.found(selfie, collection_id="nowhere") == []
+    refused = api.detect(astronaut, photo_id=here["photo_id"], collection_id="there")
+    assert (refused.status_code, refused.json()["error"]) == (409, "collection_mismatch")
+
+
+def test_a_photo_goes_through_every_status(api: Api) -> None:
+    group = photos.group_photo().read_bytes()
+    photo = api.detected(group, collection_id="statuses")
+
+    def status() -> tuple[str, int]:
+        listing = api.status(collection_id="statuses").json()
+        assert listing["total"] == 1
+        return listing["items"][0]["status"], listing["items"][0]["faces_indexed"]
+
+    assert status() == ("detected", 0)
+    api.add(photo["faces"][0]["face_id"])
+    assert status() == ("partial", 1)
+    api.indexed(group, collection_id="statuses")
+    assert status() == ("indexed", len(photo["faces"]))
+    api.remove(photo["photo_id"])
+    assert status() == ("no_faces", 0)
+    assert api.remove(photo["photo_id"], purge=True).status_code == 200
+    assert api.status(collection_id="statuses").json()["total"] == 0
+
+
+async def test_the_stores_agree_after_all_that(stack: Stack) -> None:
+    async with stack.parts(TwoFaces()) as parts:
+        assert await disagreements(parts) == {}

@@ -1,0 +1,109 @@
+"""The service under `bentos.container`, as real processes: told to stop under load, and with workers that die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bentos.container.processes import Process, workers_of
+from bentos.demo.embedded import SERVICE, embedded_environment
+from bentos.demo.process import free_port
+from tests.rollout.callers import SELFIE, Callers
+from tests.rollout.stores import KEY
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+
+class Contained:
+    """The first process of a container, without the container."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = folder / "service.log"
+        command = [
+            sys.executable,
+            "-m",
+            "bentos.container",
+            SERVICE,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+        environment = {**os.environ, **embedded_environment(folder, KEY), "RUNNER_WORKERS": "1"}
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 180
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=6).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(self.log.read_text())
+
+    def search(self) -> httpx.Response:
+        return httpx.post(
+            f"{self.url}/search/", files={"file": SELFIE}, headers={"X-Api-Key": KEY}, timeout=60
+        )
+
+    def arbiter(self) -> int:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0])
+
+    def runners(self) -> list[Process]:
+        return [worker for worker in workers_of(self.arbiter()) if worker.service == "face-runner"]
+
+
+@pytest.fixture
+def contained(tmp_path: Path) -> Iterator[Contained]:
+    service = Contained(tmp_path)
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        service.process.terminate()
+        service.process.wait(60)
+
+
+def test_told_to_stop_under_load_it_fails_no_request_and_ends_with_status_0(contained: Contained) -> None:
+    callers = Callers(contained.url)
+    time.sleep(2)
+    contained.process.send_signal(signal.SIGTERM)
+    assert contained.process.wait(60) == 0
+    callers.join()
+    assert callers.failures == []
+    assert callers.answered > 0
+    for line in contained.log.read_text().splitlines():
+        json.loads(line)
+
+
+def test_a_dead_runner_comes_back_and_nothing_is_left_when_bentoml_dies(contained: Contained) -> None:
+    (runner,) = contained.runners()
+    os.kill(runner.pid, signal.SIGKILL)
+    assert contained.search().status_code == 200  # by its successor
+    arbiter, workers = contained.arbiter(), workers_of(contained.arbiter())
+    os.kill(arbiter, signal.SIGKILL)
+    assert contained.process.wait(60) != 0
+    assert not [w for w in workers if Path(f"/proc/{w.pid}").exists() and _runs(w.pid)]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
