@@ -50,8 +50,8 @@ class Steps:
 class Counted:
     """A store whose writes are steps."""
 
-    def __init__(self, store: Any, steps: Steps) -> None:
-        self._store, self._steps = store, steps
+    def __init__(self, store: Any, parts: CountedParts) -> None:
+        self._store, self._parts = store, parts
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._store, name)
@@ -60,7 +60,7 @@ class Counted:
 
         async def counted(*arguments: Any, **named: Any) -> Any:
             answer = await verb(*arguments, **named)
-            self._steps.make(name)
+            self._parts.steps.make(name)
             return answer
 
         return counted
@@ -69,19 +69,19 @@ class Counted:
 class CountedParts(Parts):
     """Parts whose stores count their writes in `steps`."""
 
-    steps: Steps
+    steps = Steps(lambda _made: None)
 
     @cached_property
     def vectors(self) -> Any:
-        return Counted(super().vectors, self.steps)
+        return Counted(super().vectors, self)
 
     @cached_property
     def metadata(self) -> Any:
-        return Counted(super().metadata, self.steps)
+        return Counted(super().metadata, self)
 
     @cached_property
     def images(self) -> Any:
-        return Counted(super().images, self.steps)
+        return Counted(super().images, self)
 
 
 class TwoFaces:

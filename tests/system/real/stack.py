@@ -49,11 +49,13 @@ class Stack:
         """The stores as this process sees them, open."""
         parts = parts_of(self.environment, finder, kind)
         stores = (parts.metadata, parts.vectors, parts.images)
-        for store in stores:
-            await store.open()
-        yield parts
-        for store in stores:
-            await store.close()
+        try:
+            for store in stores:
+                await store.open()
+            yield parts
+        finally:
+            for store in stores:
+                await store.close()
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A dependency that is gone, silent or restarted: what needs it says so in time, the rest goes on, and it all comes back."""
+"""A dependency that is gone, silent or restarted: what needs it says so in time, the rest goes on, all comes back."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Calls:
             "add": lambda: self.api.add(self.face_id),
             "remove": lambda: self.api.remove(self.indexed),
             "detect": lambda: self.api.detect(self.astronaut, collection_id=f"{self.collection_id}-c"),
-            "status": lambda: self.api.status(),
+            "status": self.api.status,
             "ping of image-vectorizer": lambda: self.api.vectorizer.get("/ping"),
             "ping of image-search": lambda: self.api.searcher.get("/ping"),
             "readiness of image-vectorizer": lambda: self.api.vectorizer.get("/readyz"),

@@ -1,0 +1,288 @@
+"""`python -m bentos.audit` over embedded stores, with every kind of disagreement made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bentos.audit import __main__ as audit
+from bentos.audit.ledger import Kind, Ledger
+from bentos.common.faces import BoundingBox, FacesInImage
+from bentos.common.settings import Settings
+from bentos.composition import Parts
+from bentos.demo import photos
+from bentos.demo.embedded import embedded_environment
+from bentos.runner.local import LocalFaceFinder
+from bentos.runner.pack_info import PackInfo
+from bentos.stores.base import FaceVector, Lease, PhotoRecord, StoredVector
+from bentos.vectorizer.wiring import indexing_of
+
+KEY = "0123456789abcdef-key-of-the-tests"
+PHOTO = "astronaut"
+
+
+class Base:
+    """Embedded stores, one photo with an indexed face in them, and the audit's command line over them."""
+
+    def __init__(self, parts: Callable[[], Parts], capsys: pytest.CaptureFixture[str]) -> None:
+        self._parts, self._capsys = parts, capsys
+        self.face_id = ""
+
+    def by_hand(self, work: Callable[[Parts], Awaitable[None]]) -> None:
+        """Open the stores, do the work, close them."""
+
+        async def opened() -> None:
+            parts = self._parts()
+            stores = (parts.metadata, parts.vectors, parts.images)
+            try:
+                for store in stores:
+                    await store.open()
+                await work(parts)
+            finally:
+                for store in stores:
+                    await store.close()
+
+        asyncio.run(opened())
+
+    def audit(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
+        """The exit status of the command and what it printed."""
+        monkeypatch.setattr("sys.argv", ["audit", *arguments])
+        self._capsys.readouterr()
+        status = audit.main()
+        printed = self._capsys.readouterr()
+        assert printed.err == "", "a progress bar is for terminals"
+        return status, printed.out
+
+
+@pytest.fixture
+def base(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    finder: LocalFaceFinder,
+    pack_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Base:
+    environment = {**embedded_environment(tmp_path, KEY), "LEASE_S": "6"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    pack = PackInfo.read(pack_folder)
+    base = Base(lambda: Parts(Settings(), finder, pack), capsys)
+
+    async def index(parts: Parts) -> None:
+        indexing, _ = indexing_of(parts)
+        photo = await indexing.detect_uploaded(
+            photos.astronaut().read_bytes(), "image/png", photo_id=PHOTO, collection_id="space"
+        )
+        base.face_id = photo.faces[0].face_id
+        await indexing.index_face(base.face_id, collection_id=None)
+
+    base.by_hand(index)
+    return base
+
+
+def a_vector(photo_id: str = "stranger", face_id: str = "", collection_id: str | None = None) -> FaceVector:
+    embedding = np.zeros(512, np.float32)
+    embedding[0] = 1
+    return FaceVector(
+        face_id or str(uuid.uuid4()), photo_id, collection_id, BoundingBox(0, 0, 9, 9), embedding
+    )
+
+
+async def _vector_without_face(parts: Parts, base: Base) -> None:
+    await parts.vectors.save_faces([a_vector()])
+
+
+async def _face_without_vector(parts: Parts, base: Base) -> None:
+    await parts.vectors.remove_faces([base.face_id])
+
+
+async def _stale_vector(parts: Parts, base: Base) -> None:
+    await parts.vectors.save_faces([a_vector(PHOTO, base.face_id, "elsewhere")])
+
+
+async def _half_indexed(parts: Parts, base: Base) -> None:
+    _, removal = indexing_of(parts)
+    indexing, _ = indexing_of(parts)
+    await removal.remove_photo(PHOTO, purge=False)
+    await indexing.detect_stored(PHOTO, collection_id=None)
+    await parts.metadata.begin_indexing(PHOTO, face_ids=[base.face_id], collection_id=None, lease=Lease(0.1))
+
+
+async def _half_removed(parts: Parts, base: Base) -> None:
+    await parts.metadata.begin_removal(PHOTO, lease=Lease(0.1))
+    await parts.vectors.remove_photos([PHOTO])
+
+
+async def _half_detected(parts: Parts, base: Base) -> None:
+    await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+    await parts.metadata.begin_detection(
+        "cup", collection_id=None, image_sha256=_digest(photos.coffee_cup()), lease=Lease(0.1)
+    )
+
+
+async def _without_image(parts: Parts, base: Base) -> None:
+    await parts.images.delete(PHOTO)
+
+
+MADE_BY_HAND = {
+    Kind.VECTOR_WITHOUT_FACE: _vector_without_face,
+    Kind.FACE_WITHOUT_VECTOR: _face_without_vector,
+    Kind.STALE_VECTOR: _stale_vector,
+    Kind.HALF_INDEXED: _half_indexed,
+    Kind.HALF_REMOVED: _half_removed,
+    Kind.HALF_DETECTED: _half_detected,
+    Kind.PHOTO_WITHOUT_IMAGE: _without_image,
+}
+LEFT = {
+    Kind.HALF_REMOVED: (1, 0),
+    Kind.PHOTO_WITHOUT_IMAGE: (0, 0),
+    Kind.HALF_DETECTED: (2, 1),
+}
+"""Photos and indexed faces after mending, where it is not the one of each that there was."""
+
+
+def test_every_kind_of_disagreement_is_made_by_hand_below() -> None:
+    assert set(MADE_BY_HAND) == set(Kind)
+
+
+def test_stores_that_agree_are_said_to_and_the_exit_status_is_0(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert base.audit(monkeypatch) == (0, "the three stores agree on 1 photos\n")
+
+
+@pytest.mark.parametrize("kind", MADE_BY_HAND, ids=lambda kind: kind.name.lower())
+def test_a_disagreement_is_counted_shown_mended_and_not_found_again(
+    kind: Kind, base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base.by_hand(lambda parts: MADE_BY_HAND[kind](parts, base))
+    status, said = base.audit(monkeypatch)
+    assert status == 1
+    shown = [line.strip() for line in said.splitlines()]
+    assert shown[0] == f"1  {kind.title}"
+    assert shown[1].startswith("photo ")
+    assert base.audit(monkeypatch)[0] == 1, "a look changes nothing"
+
+    assert base.audit(monkeypatch, "--fix")[0] == 0
+    assert base.audit(monkeypatch)[0] == 0
+
+    async def count(parts: Parts) -> None:
+        page = await parts.metadata.list_photos(limit=10, offset=0)
+        vectors = [row async for batch in parts.vectors.scan_faces() for row in batch]
+        indexed = sum(photo.faces_indexed for photo in page.items)
+        assert (page.total, indexed) == LEFT.get(kind, (1, 1))
+        assert len(vectors) == indexed
+
+    base.by_hand(count)
+
+
+def test_a_face_whose_vector_was_lost_is_found_again_by_a_selfie(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base.by_hand(lambda parts: _face_without_vector(parts, base))
+    assert base.audit(monkeypatch, "--fix")[0] == 0
+
+    async def search(parts: Parts) -> None:
+        box = BoundingBox(178.6, 63.4, 269.1, 173.9)
+        seen: FacesInImage = await parts.finder.detect_and_embed(photos.selfie_of(photos.astronaut(), box))
+        embedding = seen.faces[0].embedding
+        assert embedding is not None
+        found = await parts.vectors.nearest(
+            embedding, photos=1, score_threshold=0.5, collection_ids=["space"]
+        )
+        assert [match.photo_id for match in found] == [PHOTO]
+
+    base.by_hand(search)
+
+
+def test_examples_are_few_and_the_count_is_whole(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    base.by_hand(lambda parts: parts.vectors.save_faces([a_vector() for _ in range(20)]))
+    status, said = base.audit(monkeypatch, "--examples", "2")
+    assert (status, said.count("photo stranger")) == (1, 2)
+    assert "20  vectors without a face" in said
+
+
+def test_a_bucket_without_half_of_the_images_is_taken_for_the_wrong_one(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def photos_without_images(parts: Parts) -> None:
+        for number in range(12):
+            lease = Lease(5)
+            await parts.metadata.begin_detection(
+                f"photo-{number}", collection_id=None, image_sha256="5f" * 32, lease=lease
+            )
+            await parts.metadata.finish_detection(f"photo-{number}", width=1, height=1, faces=[], lease=lease)
+
+    base.by_hand(photos_without_images)
+    status, said = base.audit(monkeypatch, "--fix")
+    assert status == 2
+    assert "S3_BUCKET" in said
+    assert "12  photos without an image" in base.audit(monkeypatch)[1], "nothing was mended"
+
+
+def test_vectors_without_a_single_photo_are_taken_for_those_of_another_base(
+    base: Base, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    base.by_hand(lambda parts: parts.vectors.save_faces([a_vector() for _ in range(20)]))
+    monkeypatch.setenv("POSTGREST_URL", f"sqlite:///{tmp_path / 'another.db'}")
+    status, said = base.audit(monkeypatch, "--fix")
+    assert status == 2
+    assert "POSTGREST_URL" in said
+
+
+def test_an_upload_that_arrives_while_the_audit_mends_is_not_taken_for_a_photo_without_an_image(
+    base: Base,
+) -> None:
+    async def race(parts: Parts) -> None:
+        _, removal = indexing_of(parts)
+        upload = Lease(5)
+        digest = _digest(photos.coffee_cup())
+        await parts.metadata.begin_detection("cup", collection_id=None, image_sha256=digest, lease=upload)
+        mending = asyncio.create_task(removal.forget_without_image("cup"))
+        await asyncio.sleep(0.3)  # the audit has seen no image, and waits for the photo
+        await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+        await parts.metadata.finish_detection("cup", width=600, height=400, faces=[], lease=upload)
+        assert await mending == 0
+        assert await parts.metadata.photo("cup") is not None
+        assert await parts.images.exists("cup")
+
+    base.by_hand(race)
+
+
+def test_a_setting_that_is_missing_is_said_and_the_exit_status_is_2(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTGREST_URL", "")
+    status, said = base.audit(monkeypatch)
+    assert status == 2
+    assert "POSTGREST_URL" in said
+
+
+def test_the_ledger_holds_a_base_in_a_file_and_not_in_memory(tmp_path: Path) -> None:
+    def batch(start: int) -> list[str]:
+        return [f"photo-{number:08}" for number in range(start, start + 1000)]
+
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        tracemalloc.start()
+        for start in range(0, 20_000, 1000):
+            names = batch(start)
+            ledger.add_images(names)
+            ledger.add_photos([PhotoRecord(name, None, "5f" * 32, 1, 1) for name in names])
+            ledger.add_vectors([StoredVector(str(uuid.uuid4()), name, None) for name in names])
+        assert ledger.count(Kind.VECTOR_WITHOUT_FACE) == 20_000
+        assert sum(1 for _ in ledger.findings(Kind.VECTOR_WITHOUT_FACE)) == 20_000
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def _digest(path: Path) -> str:
+    from bentos.common.ids import image_digest
+
+    return image_digest(path.read_bytes())
