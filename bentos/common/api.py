@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +27,7 @@ from bentos.common.errors import (
 from bentos.common.openapi import tighten
 from bentos.common.version import VERSION
 
+_MOST_NAMED = 10
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 api_key_header = APIKeyHeader(name="X-Api-Key", description="One of the keys in API_KEY.", auto_error=False)
@@ -40,6 +42,20 @@ class EitherSlashRouter(APIRouter):
         super().add_api_route(path, endpoint, **kwargs)
         sibling = path.removesuffix("/") if path.endswith("/") else path + "/"
         super().add_api_route(sibling, endpoint, **{**kwargs, "include_in_schema": False})
+
+
+def once_each(*repeatable: str) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that refuses a field that is given twice, since one of its values would be ignored."""
+
+    async def check(request: Request) -> None:
+        fields = [name for name, _ in request.query_params.multi_items()]
+        if request.method in {"POST", "PUT"}:
+            fields += [name for name, _ in (await request.form()).multi_items()]
+        twice = {name for name, times in Counter(fields).items() if times > 1} - set(repeatable)
+        if twice:
+            raise invalid_fields(dict.fromkeys(sorted(twice)[:_MOST_NAMED], "is given more than once"))
+
+    return check
 
 
 class _Api(FastAPI):

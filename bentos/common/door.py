@@ -141,9 +141,10 @@ class _Visit:
     def _limit(self) -> int:
         return self._options.max_image_bytes.get(self._path, 0)
 
-    def _too_large(self) -> ImageTooLarge:
+    def _too_large(self) -> ImageTooLarge | InvalidRequest:
         if not self._limit:
-            return ImageTooLarge("This request takes no image.", {"max_bytes": 0})
+            reason = f"has more than {_FORM_OVERHEAD} bytes"
+            return InvalidRequest(f"The body {reason}.", {"body": reason})
         return ImageTooLarge(f"The image may have at most {self._limit} bytes.", {"max_bytes": self._limit})
 
     def _slow(self) -> InvalidRequest:

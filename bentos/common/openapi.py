@@ -81,7 +81,8 @@ def one_of_forms(*forms: set[str], exclusive: bool = False) -> dict[str, Any]:
         }
         for form in forms
     ]
-    return {"requestBody": {"content": {"multipart/form-data": {"schema": {"anyOf": rules}}}}}
+    content = {"multipart/form-data": {"schema": {"anyOf": rules}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def tighten(document: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, File, Form, Request, UploadFile
 
 from bentos.common import errors
-from bentos.common.api import EitherSlashRouter, api_key_header
+from bentos.common.api import EitherSlashRouter, api_key_header, once_each
 from bentos.common.fields import CollectionId, read_image
 from bentos.common.openapi import documented
 from bentos.common.settings import Role
@@ -19,7 +19,9 @@ from bentos.search.schemas import FoundPhoto, QueryFace, SearchAnswer
 
 SERVICE: Role = "image-search"
 _settings = settings_or_exit()
-router = EitherSlashRouter(dependencies=[Depends(api_key_header)], tags=[SERVICE])
+router = EitherSlashRouter(
+    dependencies=[Depends(api_key_header), Depends(once_each("collection_id"))], tags=[SERVICE]
+)
 
 
 async def photo_search(request: Request) -> PhotoSearch:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, File, Form, Query, Request, UploadFile
 
 from bentos.common import errors
-from bentos.common.api import EitherSlashRouter, api_key_header, invalid_fields
+from bentos.common.api import EitherSlashRouter, api_key_header, invalid_fields, once_each
 from bentos.common.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
 from bentos.common.openapi import documented, one_of_forms
 from bentos.common.settings import Role
@@ -28,7 +28,7 @@ from bentos.vectorizer.schemas import (
 
 SERVICE: Role = "image-vectorizer"
 _settings = settings_or_exit()
-router = EitherSlashRouter(dependencies=[Depends(api_key_header)], tags=[SERVICE])
+router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(once_each())], tags=[SERVICE])
 
 
 async def indexing(request: Request) -> Indexing:
