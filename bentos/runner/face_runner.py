@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import bentoml
+from bentoml.validators import ContentType
 from pydantic import BaseModel
 
 from bentos.common.errors import FaceSearchError
@@ -24,9 +26,15 @@ _KEEP_CONNECTIONS = {"max_requests": 10**9, "max_age": 1e9}
 QUIET = {
     "metrics": {"enabled": False},
     "logging": {"access": {"enabled": False}},
-    "tracing": {"sample_rate": 0.0},
+    "tracing": {"excluded_urls": ".*"},
 }
 """BentoML's own metrics and access log: off. They cost more than a request, and label metrics with raw paths."""
+
+
+Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
+"""One payload of `bentos.runner.wire` for each item of a batch. Naming the type spares BentoML from deriving a JSON
+schema for it with every answer, a tenth of the runner's time.
+"""
 
 
 class EmbedRequest(BaseModel):
@@ -67,22 +75,22 @@ class FaceRunner:
         self._extraction = extraction_of(Path(self.pack_model.path), _settings)
 
     @_batched
-    def detect(self, images: list[bytes]) -> list[bytes]:
+    def detect(self, images: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks."""
         return _encoded(self._extraction.detect(images))
 
     @_batched
-    def detect_and_embed(self, images: list[bytes]) -> list[bytes]:
+    def detect_and_embed(self, images: list[bytes]) -> Payloads:
         """Boxes, scores, landmarks and embeddings."""
         return _encoded(self._extraction.detect_and_embed(images))
 
     @_batched
-    def embed(self, requests: list[EmbedRequest]) -> list[bytes]:
+    def embed(self, requests: list[EmbedRequest]) -> Payloads:
         """Embeddings of faces that were found before."""
         return _encoded([self._extraction.embed(r.image, [tuple(p) for p in r.landmarks]) for r in requests])
 
     @_batched
-    def detect_in_region(self, requests: list[RegionRequest]) -> list[bytes]:
+    def detect_in_region(self, requests: list[RegionRequest]) -> Payloads:
         """Boxes, scores and landmarks of the faces whose centre lies in the region."""
         return _encoded(
             [self._extraction.detect_in_region(r.image, BoundingBox(*r.region)) for r in requests]
