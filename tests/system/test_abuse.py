@@ -22,8 +22,10 @@ pytestmark = pytest.mark.system
 
 RECEIVE_TIMEOUT_S = 3
 RUNNER_QUEUE = 4
-KEPT_MB = 48
-"""What a process may keep: malloc holds on to freed pages of the size of an image, one arena for each thread."""
+KEPT_MB = 96
+"""What a process may keep the first time: malloc has an arena for each of the forty threads that write uploads to
+their temporary files, and each keeps a few MiB of freed pages. That it is not more each time is a test of its own."""
+KEPT_AGAIN_MB = 24
 LEAST_PROBES = 3
 
 
@@ -84,7 +86,7 @@ def test_others_are_answered_throughout_and_memory_comes_back(
 ) -> None:
     port = httpx.URL(besieged.url).port
     assert port is not None
-    before = memory_of(besieged.pid)
+    before, logged = memory_of(besieged.pid), len(besieged.log.read_text())
     with watched(besieged.pid) as peak, Prober(besieged.url, selfie) as prober:
         told = asyncio.run(ATTACKS[name](port))
     after = _settled(besieged.pid, before)
@@ -97,7 +99,20 @@ def test_others_are_answered_throughout_and_memory_comes_back(
     assert set(prober.told) == {200}, prober.told
     assert before.keys() == after.keys(), "a process ended"
     assert _kept(before, after) <= KEPT_MB, (before, peak.memory, after)
-    assert "Traceback" not in besieged.log.read_text()
+    assert "Traceback" not in besieged.log.read_text()[logged:]
+
+
+def test_the_same_attack_again_and_again_does_not_add_up(besieged: Live) -> None:
+    port = httpx.URL(besieged.url).port
+    assert port is not None
+    held = []
+    for _ in range(4):
+        asyncio.run(ATTACKS["uploads that stop"](port))
+        held.append(memory_of(besieged.pid))
+    print(
+        "\nuploads that stop, four times:", " -> ".join(str(sum(memory.values())) for memory in held), "MiB"
+    )
+    assert _kept(held[1], held[-1]) <= KEPT_AGAIN_MB, held
 
 
 def _kept(before: dict[str, int], after: dict[str, int]) -> int:
