@@ -7,7 +7,6 @@ sockets of the runner away from the requests under way.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -73,10 +72,20 @@ def _close_the_door() -> None:
     The arbiter holds the listening socket as well: closed here alone, connections would be accepted by the kernel
     and never answered. `shutdown` ends it for every process.
     """
+    shared = _listening_socket()  # before the event loop closes its number
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)  # uvicorn.Server
     for listener in getattr(server, "servers", ()):
         listener.close()
-    with contextlib.suppress(ValueError, IndexError, OSError):
-        inherited = int(sys.argv[sys.argv.index("--fd") + 1])
-        with socket.socket(fileno=os.dup(inherited)) as shared:
-            shared.shutdown(socket.SHUT_RD)
+    if shared is None:
+        logger.warning("stopping: the listening socket was not found; new connections wait until the end")
+        return
+    with shared:
+        shared.shutdown(socket.SHUT_RD)
+
+
+def _listening_socket() -> socket.socket | None:
+    """The one that BentoML's arbiter handed down with `--fd`."""
+    try:
+        return socket.socket(fileno=os.dup(int(sys.argv[sys.argv.index("--fd") + 1])))
+    except (ValueError, IndexError, OSError):
+        return None

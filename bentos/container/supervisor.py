@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bentos.common.stopping import PID_FILE, RUN_FOLDER
 from bentos.container.log_lines import json_line, log_line
-from bentos.container.processes import is_alive, workers_of
+from bentos.container.processes import Process, is_alive, process, workers_of
 
 _POLL_S = 0.05
 _LOOK_EVERY_S = 1.0
@@ -65,7 +65,7 @@ class Supervisor:
     def _start(self) -> int:
         # In a container BentoML would not start dead workers anew.
         environment = {k: v for k, v in os.environ.items() if k != "BENTOML_CONTAINERIZED"}
-        process = subprocess.Popen(
+        started = subprocess.Popen(
             self._command,
             env={**environment, "BENTOML_DO_NOT_TRACK": "True", RUN_FOLDER: str(self._folder)},
             stdin=subprocess.DEVNULL,
@@ -75,11 +75,18 @@ class Supervisor:
             text=True,
             errors="replace",
         )
-        self._pump = threading.Thread(target=_pump, args=(process.stdout,), daemon=True)
+        self._pump = threading.Thread(target=_pump, args=(started.stdout,), daemon=True)
         self._pump.start()
         self._seen: dict[str, float] = {}
         self._next_look = 0.0
-        return process.pid
+        self._workers: set[int] = set()
+        return started.pid
+
+    def _look(self) -> list[Process]:
+        """The living workers, remembered: each is in a process group of its own."""
+        workers = workers_of(self._arbiter)
+        self._workers |= {worker.pid for worker in workers}
+        return workers
 
     def _ended(self) -> bool:
         """Whether the arbiter has ended; buries every dead child, as the first process of a container has to."""
@@ -101,7 +108,7 @@ class Supervisor:
         if now < self._next_look:
             return True
         self._next_look = now + _LOOK_EVERY_S
-        for worker in workers_of(self._arbiter):
+        for worker in self._look():
             self._seen[worker.service or ""] = now
         return all(now - last < _WITHOUT_WORKERS_S for last in self._seen.values())
 
@@ -116,7 +123,7 @@ class Supervisor:
                 _say("error", "requests are still under way; they are cut off")
         if not self._ended():
             os.kill(self._arbiter, signal.SIGTERM)
-            self._wait(lambda: False, _ARBITER_S)
+            self._wait(lambda: not self._look(), _ARBITER_S)
         self._kill()
         _say("info", "stopped")
         return 0 if in_time else 1
@@ -137,9 +144,14 @@ class Supervisor:
         return True
 
     def _kill(self) -> None:
-        """End what is left of the process group, and print what it still had to say."""
+        """End what is left, and print what it still had to say."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._arbiter, signal.SIGKILL)
+        for pid in self._workers:
+            left = process(pid)
+            if left is not None and left.service is not None:  # else its number is another's by now
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._pump.join(1)
 
 

@@ -1,0 +1,75 @@
+"""What the images hold, and what a container of them can and cannot do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.containers.conftest import Start
+from tests.containers.engine import Container, docker, image
+
+SERVICES = ("image-search", "image-vectorizer")
+
+
+@pytest.fixture(params=SERVICES)
+def container(request: pytest.FixtureRequest, search: Container, vectorizer: Container) -> Container:
+    return {"image-search": search, "image-vectorizer": vectorizer}[request.param]
+
+
+def test_it_runs_as_its_own_user_without_rights(container: Container) -> None:
+    assert container.run("id -u").stdout.strip() == "1034"
+    assert "CapEff:\t0000000000000000" in container.run("cat /proc/1/status").stdout
+
+
+def test_only_tmp_is_writable(container: Container) -> None:
+    for place in ("/", "/home/bentoml/bento", "/app", "/var/tmp"):
+        assert container.run(f"touch {place}/x").returncode != 0, place
+    assert container.run("touch /tmp/x && rm /tmp/x").returncode == 0
+
+
+def test_no_compiler_no_git_no_test_tools(container: Container) -> None:
+    for program in ("gcc", "cc", "make", "git", "curl", "uv", "pytest", "ruff"):
+        assert container.run(f"command -v {program}").returncode != 0, program
+    for module in ("pytest", "milvus_lite", "pyarrow", "locust", "models.assemble", "tests"):
+        assert container.run(f"python3 -c 'import {module}'").returncode != 0, module
+
+
+def test_bentoml_sends_nothing_home(container: Container) -> None:
+    assert container.run("echo $BENTOML_DO_NOT_TRACK").stdout.strip() == "True"
+
+
+def test_every_line_of_the_log_is_json(container: Container) -> None:
+    lines = container.logs().splitlines()
+    assert lines
+    for line in lines:
+        assert {"time", "level", "logger", "message"} <= json.loads(line).keys(), line
+
+
+def test_a_runner_for_each_cpu_of_the_limit(container: Container) -> None:
+    assert len(container.workers("face-runner")) == 2
+    assert len(container.workers(container.service)) == 1
+
+
+def test_one_runner_for_one_cpu(start: Start) -> None:
+    small = start("image-search", cpus=1, memory="1g")
+    try:
+        print(f"\nimage-search on one CPU and 1 GiB: ready after {small.wait_until_ready():.1f} s")
+        assert len(small.workers("face-runner")) == 1
+    finally:
+        small.remove()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_it_refuses_to_start_with_a_placeholder(start: Start, service: str) -> None:
+    refused = start(service, API_KEY="change-me")
+    assert int(docker("wait", refused.id).stdout) != 0
+    assert "API_KEY" in refused.logs()
+    refused.remove()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_size_of_the_image_is_known(service: str) -> None:
+    size = int(docker("image", "inspect", "-f", "{{.Size}}", image(service)).stdout)
+    print(f"\n{service}: {size / 1e6:.0f} MB")
+    assert size > 0
