@@ -123,17 +123,15 @@ class Indexing:
         Raises `PhotoNotFound`, also when the image is gone and a face has to be embedded.
         """
 
-        async with self._leases.held(photo_id, self._nothing_new(photo_id)) as (lease, photo):
-            wanted = [
-                face
-                for face in photo.faces
-                if face.state == "pending" or (face.state == "indexed" and face.face_id in lost_face_ids)
-            ]
+        begin = self._nothing_new(photo_id)
+        async with self._leases.held(photo_id, begin) as (lease, begun):
+            photo = begun
             embeddings: dict[str, Embedding] = {}
-            if wanted:
+            if wanted := _unfinished(photo, lost_face_ids):
                 image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
                 embeddings = await self._embed(image, wanted)
-            await self._save(photo, wanted, embeddings, lease)
+                photo = await self._leases.renewed(lease, begin)
+            await self._save(photo, _unfinished(photo, lost_face_ids), embeddings, lease)
         if any(face.state == "removing" for face in photo.faces):
             async with self._leases.held(photo_id, self._nothing_new(photo_id)) as (lease, photo):
                 await self._vectors.remove_faces([f.face_id for f in photo.faces if f.state == "removing"])
@@ -214,9 +212,12 @@ class Indexing:
                 photo.photo_id, face_ids=[face_id], collection_id=collection_id, lease=lease
             )
 
-        async with self._leases.held(photo.photo_id, begin) as (lease, begun):
-            pending = [face for face in begun.faces if face.state == "pending"]
-            embeddings |= await self._embed(image, [face for face in pending if face.face_id != face_id])
+        async with self._leases.held(photo.photo_id, begin) as (lease, held):
+            begun, pending = held, _unfinished(held)
+            if left_by_a_crash := [face for face in pending if face.face_id != face_id]:
+                embeddings |= await self._embed(image, left_by_a_crash)
+                begun = await self._leases.renewed(lease, begin)
+                pending = _unfinished(begun)
             await self._save(begun, pending, embeddings, lease)
         created = face.state != "indexed" and face_id in {face.face_id for face in pending}
         return IndexedFace(begun, _named(face_id, begun), created=created)
@@ -255,6 +256,15 @@ class Indexing:
         photo = await self._metadata.photo(photo_id)
         alive = {face.face_id for face in photo.faces if face.state != "removing"} if photo else set()
         await self._vectors.remove_faces([face_id for face_id in written if face_id not in alive])
+
+
+def _unfinished(photo: PhotoRecord, lost_face_ids: Sequence[str] = ()) -> list[FaceRecord]:
+    """The faces whose vectors are due: those begun, and those indexed whose vectors are known to be lost."""
+    return [
+        face
+        for face in photo.faces
+        if face.state == "pending" or (face.state == "indexed" and face.face_id in lost_face_ids)
+    ]
 
 
 def _named(face_id: str, photo: PhotoRecord) -> FaceRecord:

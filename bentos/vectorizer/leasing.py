@@ -52,6 +52,17 @@ class PhotoLeases:
             await self._metadata.release(photo_id, lease=lease)
             raise
 
+    async def renewed(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
+        """Begin once more inside the block of `held`, after work that may have outlived the lease.
+
+        So that the write behind it ends while the lease is held, and nothing is written once someone else has taken
+        the photo over. Raises what `begin` raises; `LeaseLost` when another writer has the photo.
+        """
+        try:
+            return await begin(lease)
+        except PhotoBusy as error:
+            raise LeaseLost from error
+
     async def _begun(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
         deadline = self.deadline()
         while True:

@@ -1,0 +1,162 @@
+"""What happens when work takes longer than the lease of its photo. Kills and races: tests/system/real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bentos.common.errors import FaceNotFound, Overloaded
+from bentos.common.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
+from bentos.stores.base import Lease, PhotoRecord
+from bentos.stores.files import FilesStore
+from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+from bentos.stores.sqlite import SqliteMetadataStore
+from bentos.vectorizer.indexing import Indexing
+from bentos.vectorizer.leasing import PhotoLeases
+from bentos.vectorizer.removal import Removal
+
+DIM = 8
+LEASE_S = 0.4
+PHOTO = "photo"
+
+
+class SlowFinder:
+    """Two faces in any image; embeds the second one, and whatever is asked for with it, slowly."""
+
+    slow_s = 0.0
+
+    async def detect(self, _image: bytes) -> FacesInImage:
+        boxes = (BoundingBox(0, 0, 10, 10), BoundingBox(20, 0, 30, 10))
+        faces = [Face(box, 0.9, tuple((box.x1 + n, 1.0 + n) for n in range(5))) for box in boxes]
+        return FacesInImage(40, 20, tuple(faces))
+
+    detect_and_embed = detect
+
+    async def detect_in_region(self, _image: bytes, _region: BoundingBox) -> FacesInImage:
+        return FacesInImage(40, 20, ())
+
+    async def embed(self, _image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
+        if any(marks[0][0] >= 20 for marks in landmarks):
+            await asyncio.sleep(self.slow_s)
+        return [np.eye(DIM, dtype=np.float32)[int(marks[0][0]) // 20] for marks in landmarks]
+
+
+class WatchedVectors:
+    """A vector store that tells when faces were saved."""
+
+    def __init__(self, store: MilvusVectorStore) -> None:
+        self._store = store
+        self.saves = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def save_faces(self, faces: Any) -> None:
+        self.saves += 1
+        await self._store.save_faces(faces)
+
+
+@dataclass
+class Base:
+    metadata: SqliteMetadataStore
+    vectors: WatchedVectors
+    images: FilesStore
+    finder: SlowFinder = field(default_factory=SlowFinder)
+
+    def __post_init__(self) -> None:
+        leases = PhotoLeases(self.metadata, lease_s=LEASE_S)
+        stores: dict[str, Any] = {"metadata": self.metadata, "vectors": self.vectors, "images": self.images}
+        self.indexing = Indexing(finder=self.finder, max_image_bytes=1000, leases=leases, **stores)
+        self.removal = Removal(leases=leases, **stores)
+
+    async def detected(self) -> PhotoRecord:
+        return await self.indexing.detect_uploaded(b"image", "image/jpeg", photo_id=PHOTO, collection_id=None)
+
+    async def found(self) -> list[str]:
+        hits = await self.vectors.nearest(np.eye(DIM, dtype=np.float32)[0], photos=5, score_threshold=-1)
+        return [hit.photo_id for hit in hits]
+
+
+@pytest.fixture
+async def base(tmp_path: Path) -> AsyncIterator[Base]:
+    options = MilvusOptions(
+        uri=str(tmp_path / "vectors.db"),
+        alias="faces",
+        dim=DIM,
+        pack_name="test",
+        fingerprint="0123456789abcdef",
+    )
+    metadata, images = SqliteMetadataStore(tmp_path / "metadata.db"), FilesStore(tmp_path / "images")
+    vectors = MilvusVectorStore(options)
+    for store in (metadata, vectors, images):
+        await store.open()
+    yield Base(metadata, WatchedVectors(vectors), images)
+    for store in (metadata, vectors, images):
+        await store.close()
+
+
+async def _left_by_a_crash(base: Base, face_id: str) -> None:
+    await base.metadata.begin_indexing(PHOTO, face_ids=[face_id], collection_id=None, lease=Lease(0.01))
+    await asyncio.sleep(0.05)
+
+
+async def test_a_face_left_by_a_crash_is_indexed_with_the_next_one_of_its_photo(base: Base) -> None:
+    first, second = (await base.detected()).faces
+    await _left_by_a_crash(base, second.face_id)
+    assert (await base.indexing.index_face(first.face_id, collection_id=None)).created
+    photo = await base.metadata.photo(PHOTO)
+    assert photo is not None
+    assert [face.state for face in photo.faces] == ["indexed", "indexed"]
+
+
+async def test_an_addition_that_outlives_its_lease_writes_nothing_once_the_photo_was_removed(
+    base: Base,
+) -> None:
+    faces = sorted((await base.detected()).faces, key=lambda face: face.bbox.x1)
+    await _left_by_a_crash(base, faces[1].face_id)
+    base.finder.slow_s = 4 * LEASE_S
+    addition = asyncio.create_task(base.indexing.index_face(faces[0].face_id, collection_id=None))
+    await asyncio.sleep(LEASE_S / 2)
+    assert await base.removal.remove_photo(PHOTO, purge=False) == 2
+    assert base.vectors.saves == 0
+    with pytest.raises((FaceNotFound, Overloaded)):
+        await addition
+    assert base.vectors.saves == 0, "not even for a moment may a removed face be found again"
+    assert await base.found() == []
+
+
+async def test_an_addition_that_outlives_its_lease_alone_is_finished_all_the_same(base: Base) -> None:
+    faces = sorted((await base.detected()).faces, key=lambda face: face.bbox.x1)
+    await _left_by_a_crash(base, faces[1].face_id)
+    base.finder.slow_s = 2 * LEASE_S
+    assert (await base.indexing.index_face(faces[0].face_id, collection_id=None)).created
+    assert await base.found() == [PHOTO]
+
+
+async def test_a_photo_mended_for_longer_than_its_lease_does_not_bring_removed_faces_back(base: Base) -> None:
+    faces = sorted((await base.detected()).faces, key=lambda face: face.bbox.x1)
+    await _left_by_a_crash(base, faces[1].face_id)
+    base.finder.slow_s = 4 * LEASE_S
+    mending = asyncio.create_task(base.indexing.finish_photo(PHOTO, lost_face_ids=[]))
+    await asyncio.sleep(LEASE_S / 2)
+    assert await base.removal.remove_photo(PHOTO, purge=False) == 2
+    await asyncio.gather(mending, return_exceptions=True)
+    assert base.vectors.saves == 0
+    assert await base.found() == []
+
+
+async def test_a_photo_that_another_writer_keeps_is_refused_as_overloaded_and_never_waited_for_without_end(
+    base: Base,
+) -> None:
+    await base.detected()
+    await base.metadata.begin_removal(PHOTO, lease=Lease(60))
+    with pytest.raises(Overloaded):
+        await base.removal.remove_photo(PHOTO, purge=False)
+    with pytest.raises(Overloaded):
+        await base.removal.remove_all(collection_id=None)
