@@ -61,6 +61,8 @@ class MilvusVectorStore:
                 index_type = await schema.index_type()
                 self._search_params = _search_params(index_type, self._options)
                 self._steady_width = _steady_width(index_type, self._options)
+                # A server that has just started calls a collection loaded that it cannot search for half a minute.
+                await self._query(_is_in(FACE_ID, [""]), limit=1)
                 await self._flush_lite()
             except BaseException:
                 await self._connection.close()
