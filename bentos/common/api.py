@@ -27,7 +27,6 @@ from bentos.common.errors import (
 from bentos.common.openapi import tighten
 from bentos.common.version import VERSION
 
-_MOST_NAMED = 10
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 api_key_header = APIKeyHeader(name="X-Api-Key", description="One of the keys in API_KEY.", auto_error=False)
@@ -44,16 +43,16 @@ class EitherSlashRouter(APIRouter):
         super().add_api_route(sibling, endpoint, **{**kwargs, "include_in_schema": False})
 
 
-def once_each(*repeatable: str) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that refuses a field that is given twice, since one of its values would be ignored."""
+def once_each(*fields: str) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that refuses a request which gives one of `fields` twice: one of its values would be ignored."""
 
     async def check(request: Request) -> None:
-        fields = [name for name, _ in request.query_params.multi_items()]
+        given = Counter(name for name, _ in request.query_params.multi_items())
         if request.method in {"POST", "PUT"}:
-            fields += [name for name, _ in (await request.form()).multi_items()]
-        twice = {name for name, times in Counter(fields).items() if times > 1} - set(repeatable)
+            given.update(name for name, _ in (await request.form()).multi_items())
+        twice = [name for name in fields if given[name] > 1]
         if twice:
-            raise invalid_fields(dict.fromkeys(sorted(twice)[:_MOST_NAMED], "is given more than once"))
+            raise invalid_fields(dict.fromkeys(twice, "is given more than once"))
 
     return check
 

@@ -19,9 +19,8 @@ from bentos.search.schemas import FoundPhoto, QueryFace, SearchAnswer
 
 SERVICE: Role = "image-search"
 _settings = settings_or_exit()
-router = EitherSlashRouter(
-    dependencies=[Depends(api_key_header), Depends(once_each("collection_id"))], tags=[SERVICE]
-)
+_once = once_each("file", "top_k", "score_threshold", "page", "include_url")
+router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_once)], tags=[SERVICE])
 
 
 async def photo_search(request: Request) -> PhotoSearch:

@@ -28,7 +28,10 @@ from bentos.vectorizer.schemas import (
 
 SERVICE: Role = "image-vectorizer"
 _settings = settings_or_exit()
-router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(once_each())], tags=[SERVICE])
+_once = once_each(
+    "file", "photo_id", "collection_id", "face_id", "bbox", "status", "limit", "offset", "purge"
+)
+router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_once)], tags=[SERVICE])
 
 
 async def indexing(request: Request) -> Indexing:
