@@ -1,0 +1,70 @@
+"""The audit's command line over real stores; each kind of disagreement by itself: tests/unit/audit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from bentos.common.faces import BoundingBox
+from bentos.stores.base import FaceVector, Lease
+from tests.system.real.mortal import TwoFaces, embedding_of
+from tests.system.real.stack import Api, Stack, disagreements
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).parents[3]
+
+
+async def test_the_audit_finds_and_mends_what_was_broken_by_hand_in_each_store(
+    stack: Stack, api: Api, astronaut: bytes, selfie: bytes
+) -> None:
+    mine = {"collection_id": "audited"}
+    lost = api.indexed(astronaut, photo_id="lost-vector", **mine)
+    for name in ("no-image", "half-removed"):
+        api.indexed(astronaut, photo_id=name, **mine)
+    marks = (await TwoFaces().detect(b"")).faces[0].landmarks
+    orphan = FaceVector(
+        str(uuid.uuid4()), "orphan", None, BoundingBox(0, 0, 9, 9), embedding_of(b"orphan", marks)
+    )
+    async with stack.parts(TwoFaces()) as parts:
+        await parts.vectors.save_faces([orphan])
+        await parts.vectors.remove_photos(["lost-vector"])
+        await parts.images.delete("no-image")
+        await parts.metadata.begin_removal("half-removed", lease=Lease(0.1))
+
+    found = _audit(stack)
+    assert found.returncode == 1
+    for line in (
+        "1  vectors without a face",
+        "1  indexed faces without a vector",
+        "1  removals left half done",
+        "1  photos without an image",
+        f"photo lost-vector, face {lost['faces'][0]['face_id']}",
+        "photo no-image",
+    ):
+        assert line in found.stdout
+    assert found.stderr == ""
+
+    assert _audit(stack, "--fix").returncode == 0
+    again = _audit(stack)
+    assert (again.returncode, again.stdout.startswith("the three stores agree on")) == (0, True)
+    assert api.found(selfie, **mine) == ["lost-vector"]
+    async with stack.parts(TwoFaces()) as parts:
+        assert await disagreements(parts) == {}
+
+
+def _audit(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bentos.audit", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **stack.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
