@@ -14,7 +14,6 @@ from bentos.common.errors import FaceSearchError
 from bentos.common.faces import BoundingBox, FacesInImage
 from bentos.common.startup import settings_or_exit
 from bentos.runner.cpus import available_cpus
-from bentos.runner.local import extraction_of
 from bentos.runner.wire import encode_error, encode_faces
 
 _settings = settings_or_exit()
@@ -72,6 +71,9 @@ class FaceRunner:
     pack_model = bentoml.models.BentoModel(f"{_settings.face_pack}:latest")
 
     def __init__(self) -> None:
+        # Here and not above: the processes that only call the runner start without InsightFace, two seconds earlier.
+        from bentos.runner.local import extraction_of  # noqa: PLC0415
+
         self._extraction = extraction_of(Path(self.pack_model.path), _settings)
 
     @_batched
