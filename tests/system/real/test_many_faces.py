@@ -1,4 +1,7 @@
-"""Many faces through the API by four clients, and out again: MANY_FACES says how many (10,000 take a while)."""
+"""Many faces through the API by four clients, and out again.
+
+`MANY_FACES=10000 python -m pytest -s tests/system/real/test_many_faces.py` says how long it took.
+"""
 
 from __future__ import annotations
 
