@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import APIKeyHeader
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -43,16 +44,21 @@ class EitherSlashRouter(APIRouter):
         super().add_api_route(sibling, endpoint, **{**kwargs, "include_in_schema": False})
 
 
-def once_each(*fields: str) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that refuses a request which gives one of `fields` twice: one of its values would be ignored."""
+def unambiguous(*fields: str, repeatable: str | None = None) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that refuses a field which is given twice, `repeatable` apart, or empty.
+
+    FastAPI would take the last of several, and an empty field of a form as none: `collection_id=` would search all.
+    """
 
     async def check(request: Request) -> None:
-        given = Counter(name for name, _ in request.query_params.multi_items())
+        given: list[tuple[str, UploadFile | str]] = [*request.query_params.multi_items()]
         if request.method in {"POST", "PUT"}:
-            given.update(name for name, _ in (await request.form()).multi_items())
-        twice = [name for name in fields if given[name] > 1]
-        if twice:
-            raise invalid_fields(dict.fromkeys(twice, "is given more than once"))
+            given += (await request.form()).multi_items()
+        times = Counter(name for name, _ in given)
+        wrong = {name: "is given more than once" for name in fields if times[name] > 1}
+        wrong |= {name: "is empty" for name, value in given if value == "" and name in {*fields, repeatable}}
+        if wrong:
+            raise invalid_fields(wrong)
 
     return check
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, File, Form, Request, UploadFile
 
 from bentos.common import errors
-from bentos.common.api import EitherSlashRouter, api_key_header, once_each
+from bentos.common.api import EitherSlashRouter, api_key_header, unambiguous
 from bentos.common.fields import CollectionId, read_image
 from bentos.common.openapi import documented
 from bentos.common.settings import Role
@@ -19,8 +19,8 @@ from bentos.search.schemas import FoundPhoto, QueryFace, SearchAnswer
 
 SERVICE: Role = "image-search"
 _settings = settings_or_exit()
-_once = once_each("file", "top_k", "score_threshold", "page", "include_url")
-router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_once)], tags=[SERVICE])
+_fields = unambiguous("file", "top_k", "score_threshold", "page", "include_url", repeatable="collection_id")
+router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_fields)], tags=[SERVICE])
 
 
 async def photo_search(request: Request) -> PhotoSearch:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, File, Form, Query, Request, UploadFile
 
 from bentos.common import errors
-from bentos.common.api import EitherSlashRouter, api_key_header, invalid_fields, once_each
+from bentos.common.api import EitherSlashRouter, api_key_header, invalid_fields, unambiguous
 from bentos.common.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
 from bentos.common.openapi import documented, one_of_forms
 from bentos.common.settings import Role
@@ -28,10 +28,10 @@ from bentos.vectorizer.schemas import (
 
 SERVICE: Role = "image-vectorizer"
 _settings = settings_or_exit()
-_once = once_each(
+_fields = unambiguous(
     "file", "photo_id", "collection_id", "face_id", "bbox", "status", "limit", "offset", "purge"
 )
-router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_once)], tags=[SERVICE])
+router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_fields)], tags=[SERVICE])
 
 
 async def indexing(request: Request) -> Indexing:

@@ -361,3 +361,15 @@ async def test_a_filter_that_is_given_twice_is_refused(api: Api) -> None:
     for method, path in (("GET", "/embed_status/"), ("DELETE", "/remove_all/")):
         response = await api.client.request(method, f"{path}?collection_id=a&collection_id=b")
         assert response.json()["details"]["fields"] == {"collection_id": "is given more than once"}
+
+
+async def test_an_empty_field_is_refused_and_does_not_widen_a_search(api: Api, selfie: bytes) -> None:
+    for field in ("collection_id", "top_k", "page", "score_threshold", "include_url"):
+        response = await api.search(selfie, **{field: ""})
+        assert (response.status_code, response.json()["details"]) == (422, {"fields": {field: "is empty"}})
+    for response in (
+        await api.detect(selfie, collection_id=""),
+        await api.add(face_id=FACE_ID, collection_id=""),
+        await api.search(selfie, collection_id=["a", ""]),
+    ):
+        assert response.json()["details"] == {"fields": {"collection_id": "is empty"}}

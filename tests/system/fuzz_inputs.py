@@ -32,7 +32,8 @@ def _not_in_a_form(value: object) -> bool:
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: object) -> bool:
     """A form cannot say null (the word is a well-formed id), nor a list of one or none that differs from its item."""
-    return not isinstance(body, dict) or not any(map(_not_in_a_form, body.values()))
+    fields = getattr(body, "body", body)  # wrapped together with the types of its files
+    return not isinstance(fields, dict) or not any(map(_not_in_a_form, fields.values()))
 
 
 @schemathesis.hook
