@@ -62,7 +62,7 @@ def test_no_request_that_the_document_allows_or_forbids_breaks_it(
         f"memory {sum(before.values())} -> {sum(after.values())} MiB"
     )
     assert report["complete"] is True
-    assert cases["generated"] > 100
+    assert cases["generated"] > 20 * report["operations"]["tested"]
     assert (cases["unique_failures"], cases["errored"], report["exit_code"]) == (0, 0, 0), output
     assert server_errors == 0
     assert "Traceback" not in log
