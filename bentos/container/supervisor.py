@@ -54,7 +54,7 @@ class Supervisor:
             if not self._told_to_stop:
                 _say("error", f"BentoML ended by itself with status {self._status}")
                 self._kill()
-                return self._status or 1
+                return 1
             return self._stop()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
