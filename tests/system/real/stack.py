@@ -26,7 +26,7 @@ from tests.servers.real import RealServers, real_servers
 KEY = "0123456789abcdef-key-of-the-tests"
 TIMEOUT_S = 2
 LEASE_S = 3
-PATIENCE_S = 90
+PATIENCE_S = 180
 
 AnyParts = TypeVar("AnyParts", bound=Parts)
 
