@@ -72,13 +72,14 @@ class Replica:
         return status, time.monotonic() - told
 
     def kill(self) -> None:
-        """End every process of it at once, as a node that loses power does."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family = [
-                *psutil.Process(self.process.pid).children(recursive=True),
-                psutil.Process(self.process.pid),
-            ]
-            for each in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    each.kill()
+        """End every process of it at once, as a node that loses power does, and wait until the kernel is done."""
+        try:
+            leader = psutil.Process(self.process.pid)
+            family = [*leader.children(recursive=True), leader]
+        except psutil.NoSuchProcess:
+            return
+        for each in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
         self.process.wait(10)
+        psutil.wait_procs(family, timeout=10)
