@@ -25,7 +25,13 @@ serve: pack ## the same service, staying up; prints its address, a key and a cur
 
 test: $(VENV)/dev pack ## everything that CI checks
 	$(MAKE) --no-print-directory lint types
-	$(BIN)/python -m pytest
+	@# The real stack mostly waits (for servers to come back, for leases to run out), so it waits beside the rest.
+	@mkdir -p reports; $(BIN)/python -m pytest tests/system/real --durations=10 >reports/real.log 2>&1 & real=$$!; \
+	trap 'kill $$real 2>/dev/null || true' EXIT INT TERM; \
+	rest=0; $(BIN)/python -m pytest --ignore=tests/system/real --durations=15 || rest=$$?; \
+	echo "waiting for the tests over the real stack ..."; \
+	status=0; wait $$real || status=$$?; cat reports/real.log; \
+	exit $$(( rest ? rest : status ))
 
 lint: $(VENV)/dev ## ruff: rules and format
 	$(BIN)/ruff check

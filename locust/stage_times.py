@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import httpx
@@ -19,15 +20,15 @@ def read_stages(url: str) -> Stages:
 
 
 def parse_stages(text: str) -> Stages:
-    """Read the text that Prometheus reads."""
-    counts: dict[str, float] = {}
-    seconds: dict[str, float] = {}
+    """Read the text that Prometheus reads; the services of one process count together."""
+    counts: defaultdict[str, float] = defaultdict(float)
+    seconds: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == f"{_METRIC}_count":
-                counts[sample.labels["stage"]] = sample.value
+                counts[sample.labels["stage"]] += sample.value
             elif sample.name == f"{_METRIC}_sum":
-                seconds[sample.labels["stage"]] = sample.value
+                seconds[sample.labels["stage"]] += sample.value
     return {stage: (counts[stage], seconds[stage]) for stage in counts}
 
 
