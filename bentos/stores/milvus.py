@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ class MilvusVectorStore:
         self._opening = asyncio.Lock()
         self._search_params: dict[str, Any] = {}
         self._steady_width = 0
+        # Milvus Lite opens its log twice when two writers come first at once, and forgets one of the two.
+        self._writing: AbstractAsyncContextManager[Any] = asyncio.Lock() if options.lite else nullcontext()
         self._unflushed = 0
 
     async def open(self) -> None:
@@ -78,7 +81,7 @@ class MilvusVectorStore:
         rows = list({face.face_id: self._row(face) for face in faces}.values())
         size = max(1, min(_IDS_IN_A_FILTER, _BATCH_BYTES // (4 * self._options.dim)))
         for batch in _batches(rows, size):
-            await self._connection.call(
+            await self._write(
                 lambda client, batch=batch: client.upsert(  # type: ignore[misc]
                     self._options.collection, batch, timeout=self._options.timeout_s
                 )
@@ -157,12 +160,16 @@ class MilvusVectorStore:
         while face_ids := await self._query(condition, limit=_ROWS_IN_A_REMOVAL):
             if face_ids == before:
                 raise DependencyUnavailable("milvus", "it did not carry out a removal")
-            await self._connection.call(
+            await self._write(
                 lambda client, ids=face_ids: client.delete(  # type: ignore[misc]
                     self._options.collection, filter=_is_in(FACE_ID, ids), timeout=self._options.timeout_s
                 )
             )
             before = face_ids
+
+    async def _write(self, ask: Callable[[Any], Awaitable[Any]]) -> None:
+        async with self._writing:
+            await self._connection.call(ask)
 
     async def _query(self, condition: str, *, limit: int) -> list[str]:
         """The ids of faces, as of now: this waits for the server's next time tick."""
@@ -201,7 +208,7 @@ class MilvusVectorStore:
     async def _flush_lite(self) -> None:
         self._unflushed = 0
         if self._options.lite:
-            await self._connection.call(
+            await self._write(
                 lambda client: client.flush(self._options.collection, timeout=self._options.timeout_s)
             )
 
