@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from PIL import Image
 
 from bentos.common.errors import FaceSearchError, InvalidImageFormat
 from bentos.common.faces import BoundingBox, FacesInImage
+from bentos.common.settings import Settings
 from bentos.demo import photos
 from bentos.runner.extraction import Extraction
+from bentos.runner.local import extraction_of
 
 
 def _found(result: FacesInImage | FaceSearchError) -> FacesInImage:
@@ -130,3 +133,24 @@ def test_a_small_face_in_a_large_photo_is_cut_from_the_full_size(extraction: Ext
     assert alone.embedding is not None
     assert again.embedding is not None
     assert float(alone.embedding @ again.embedding) > 0.9
+
+
+def _passer_by() -> bytes:
+    """The astronaut in front, another person small and far behind."""
+    with Image.open(photos.astronaut()) as image:
+        scene = image.convert("RGB").crop((100, 0, 350, 250)).resize((480, 480))
+    with Image.open(photos.group_photo()) as image:
+        behind = image.convert("RGB").crop((1100, 230, 1270, 440)).resize((34, 42))
+    scene.paste(behind, (440, 20))
+    return _saved(scene, "JPEG", quality=95)
+
+
+def test_a_tiny_face_counts_unless_a_smallest_size_is_set(pack_folder: Path) -> None:
+    sizes = {"detection_size": 640, "selfie_detection_size": 640}
+    every = extraction_of(pack_folder, Settings(**sizes))
+    large_only = extraction_of(pack_folder, Settings(**sizes, min_face_size=40))
+    faces = _found(every.detect_and_embed([_passer_by()])[0]).faces
+    assert len(faces) == 2
+    assert min(face.bbox.x2 - face.bbox.x1 for face in faces) < 30
+    assert all(face.embedding is not None and np.isfinite(face.embedding).all() for face in faces)
+    assert len(_found(large_only.detect_and_embed([_passer_by()])[0]).faces) == 1
