@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cmath
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +12,14 @@ from bentos.common.faces import Landmarks
 
 # Where the two eyes, the nose and the corners of the mouth lie in a 112 × 112 crop: the template of ArcFace
 # (Deng et al. 2019, arXiv:1801.07698), the same numbers as `insightface.utils.face_align.arcface_dst`.
-_TEMPLATE = np.array(
-    [38.2946 + 51.6963j, 73.5318 + 51.5014j, 56.0252 + 71.7366j, 41.5493 + 92.3655j, 70.7299 + 92.2041j]
+_TEMPLATE = (
+    38.2946 + 51.6963j,
+    73.5318 + 51.5014j,
+    56.0252 + 71.7366j,
+    41.5493 + 92.3655j,
+    70.7299 + 92.2041j,
 )
+_TEMPLATE_CENTRE = sum(_TEMPLATE) / len(_TEMPLATE)
 _TEMPLATE_SIZE = 112
 _SMALLEST_SPREAD = 1e-3
 
@@ -25,16 +32,18 @@ def similarity(landmarks: Landmarks, size: int = _TEMPLATE_SIZE) -> NDArray[np.f
 
     Returns: (2, 3) float64, or None when the landmarks are not finite or fall into one point.
     """
-    points = np.array([complex(x, y) for x, y in landmarks])
-    if not np.isfinite(points).all():
+    # Plain complex numbers: numpy takes five times as long for five points.
+    points = [complex(x, y) for x, y in landmarks]
+    if not all(map(cmath.isfinite, points)):
         return None
-    template = _TEMPLATE * (size / _TEMPLATE_SIZE)
-    centred = points - points.mean()
-    spread = float(np.vdot(centred, centred).real)
+    enlarged = size / _TEMPLATE_SIZE
+    centre = sum(points) / len(points)
+    spread = sum(abs(p - centre) ** 2 for p in points)
     if spread < _SMALLEST_SPREAD:
         return None
-    factor = np.vdot(centred, template - template.mean()) / spread
-    shift = template.mean() - factor * points.mean()
+    pairs = zip(points, _TEMPLATE, strict=True)
+    factor = enlarged / spread * sum((p - centre).conjugate() * (q - _TEMPLATE_CENTRE) for p, q in pairs)
+    shift = enlarged * _TEMPLATE_CENTRE - factor * centre
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 

@@ -52,38 +52,80 @@ class Detector:
             raise ValueError(f"the detector has {len(model.output_names)} outputs where {_OUTPUTS} are known")
         self._model = model
         self._threshold = threshold
+        self._normalised = ((np.arange(256, dtype=np.float32) - model.input_mean) / model.input_std).reshape(
+            1, 256
+        )
 
     def detect(self, pixels: NDArray[np.uint8], size: int) -> Candidates:
         """All faces of an image, (h, w, 3) uint8 BGR, fitted into `size` × `size`; overlapping ones are one."""
         height, width = pixels.shape[:2]
         scale = size / max(height, width)
-        fitted = cv2.resize(pixels, (max(1, int(width * scale)), max(1, int(height * scale))))
-        canvas = np.zeros((size, size, 3), dtype=np.uint8)
-        canvas[: fitted.shape[0], : fitted.shape[1]] = fitted
-        found = self.look(canvas)
+        fitted_size = (max(1, int(width * scale)), max(1, int(height * scale)))
+        fitted = np.asarray(cv2.resize(pixels, fitted_size), dtype=np.uint8)
+        found = self._all(self._outputs(fitted, size))
         boxes_and_scores = np.concatenate([found.boxes, found.scores[:, None]], axis=1)
         return found.pick(self._model.nms(boxes_and_scores)).scaled(width / fitted.shape[1])
 
-    def look(self, square: NDArray[np.uint8]) -> Candidates:
-        """Every candidate in a square image whose side 32 divides, overlapping ones too."""
-        side = square.shape[0]
-        mean, std = self._model.input_mean, self._model.input_std
-        blob = cv2.dnn.blobFromImage(square, 1.0 / std, (side, side), (mean, mean, mean), swapRB=True)
-        outputs = self._model.session.run(self._model.output_names, {self._model.input_name: blob})
-        parts = [self._candidates(side, level, outputs) for level in range(len(_STRIDES))]
-        boxes, scores, points = (np.concatenate(part) for part in zip(*parts, strict=True))
-        order = np.argsort(-scores, kind="stable")
-        return Candidates(boxes[order], scores[order], points[order])
+    def best(self, square: NDArray[np.uint8]) -> Candidates:
+        """The surest face in a square image whose side 32 divides; empty when none is sure enough."""
+        looked = self._outputs(square, square.shape[0])
+        surest = [int(scores.argmax()) for scores in looked.scores]
+        level = int(np.argmax([scores[row] for scores, row in zip(looked.scores, surest, strict=True)]))
+        return self._decoded(looked, level, np.array(surest[level : level + 1]))
 
-    def _candidates(self, side: int, level: int, outputs: list[Floats]) -> tuple[Floats, Floats, Floats]:
+    def _outputs(self, pixels: NDArray[np.uint8], side: int) -> _Outputs:
+        outputs = self._model.session.run(
+            self._model.output_names, {self._model.input_name: self._blob(pixels, side)}
+        )
+        scores, sides, points = (outputs[first : first + len(_STRIDES)] for first in (0, 3, 6))
+        return _Outputs(
+            side,
+            [each.ravel() for each in scores],
+            [each.reshape(-1, 4) for each in sides],
+            [each.reshape(-1, 5, 2) for each in points],
+        )
+
+    def _blob(self, pixels: NDArray[np.uint8], side: int) -> Floats:
+        """BGR, (h, w, 3), to normalised RGB, (1, 3, side, side), black on the right and below."""
+        height, width = pixels.shape[:2]
+        blob = np.full((1, 3, side, side), self._normalised[0, 0], dtype=np.float32)
+        for plane, channel in zip(blob[0], reversed(cv2.split(pixels)), strict=True):
+            plane[:height, :width] = cv2.LUT(channel, self._normalised)
+        return blob
+
+    def _all(self, looked: _Outputs) -> Candidates:
+        parts = [
+            self._decoded(looked, level, np.flatnonzero(scores >= self._threshold))
+            for level, scores in enumerate(looked.scores)
+        ]
+        found = Candidates(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.points for part in parts]),
+        )
+        return found.pick(np.argsort(-found.scores, kind="stable"))
+
+    def _decoded(self, looked: _Outputs, level: int, rows: NDArray[np.intp]) -> Candidates:
+        """Those of the anchors `rows` of one stride that pass the threshold."""
         stride = _STRIDES[level]
-        scores = outputs[level].ravel()
-        rows = np.flatnonzero(scores >= self._threshold)
-        centres = _centres(side, stride)[rows]
-        sides = outputs[level + 3].reshape(-1, 4)[rows] * stride
+        scores = looked.scores[level][rows]
+        rows, scores = rows[scores >= self._threshold], scores[scores >= self._threshold]
+        centres = _centres(looked.side, stride)[rows]
+        sides = looked.sides[level][rows] * stride
         boxes = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
-        points = centres[:, None] + outputs[level + 6].reshape(-1, 5, 2)[rows] * stride
-        return boxes, scores[rows], points
+        return Candidates(boxes, scores, centres[:, None] + looked.points[level][rows] * stride)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outputs:
+    """What the graph says of an image of `side` × `side` pixels, by stride: `scores` (n,), `sides` (n, 4) as left,
+    top, right, bottom of the anchor's centre, `points` (n, 5, 2); all float32, lengths in strides.
+    """
+
+    side: int
+    scores: list[Floats]
+    sides: list[Floats]
+    points: list[Floats]
 
 
 @cache

@@ -74,7 +74,7 @@ class CloserLook:
             return None
         upright[:, 2] += (_SIZE - template) / 2
         face = np.asarray(cv2.warpAffine(pixels, upright, (_SIZE, _SIZE)), dtype=np.uint8)
-        found = self._detector.look(face)
+        found = self._detector.best(face)
         if not len(found) or found.scores[0] < least:
             return None
         box = found.boxes[0]
