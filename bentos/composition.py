@@ -19,7 +19,7 @@ from bentos.common.opening import Opening, Store
 from bentos.common.settings import Settings
 from bentos.common.startup import face_pack_folder
 from bentos.common.stopping import Leave
-from bentos.runner.client import FaceFinder
+from bentos.runner.client import FaceFinder, RunnerClient
 from bentos.runner.face_runner import QUIET
 from bentos.runner.pack_info import PackInfo
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
@@ -87,17 +87,24 @@ def compose(
         configure_logging(settings.log_level)
         bound_connections(settings.receive_timeout_s)
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
-        parts = Parts(settings, api.state.finder(), pack)
+        finder: FaceFinder = api.state.finder()
+        parts = Parts(settings, finder, pack)
         opening = Opening({name: parts.store(name) for name in opens})
         api.state.opening = opening
         for put in attach:
             put(api.state, parts)
         async with opening.opened(), leave.possible():
             yield
+        await finder.close()
 
     api = create_api(service, list(routers), lifespan=lifespan, docs=settings.docs_enabled)
     api.state.leave = leave
     return api
+
+
+def runner_client(runner: Any, settings: Settings) -> RunnerClient:
+    """The `FaceFinder` over what `bentoml.depends(FaceRunner)` gives."""
+    return RunnerClient(runner.to_async.url, queue=settings.runner_queue, timeout_s=settings.runner_timeout_s)
 
 
 def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], DoorOptions]:

@@ -1,19 +1,26 @@
-"""What the services ask of the runner, and the client that asks it over BentoML's hop."""
+"""What the services ask of the runner, and the client that asks it over the hop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+from http import HTTPStatus
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
-from bentoml.exceptions import BentoMLException, ServiceUnavailable
 
 from bentos.common.errors import DependencyUnavailable, Overloaded
 from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
-from bentos.runner.wire import decode_faces
+from bentos.runner.hop import PATH
+from bentos.runner.wire import Request, decode_faces, encode_request
 
 _TRIES = 4
+
+_KEPT_IDLE_S = 4
+"""The runner closes its connections after five idle seconds; the one who asks has to be the first."""
 
 
 class FaceFinder(Protocol):
@@ -35,70 +42,87 @@ class FaceFinder(Protocol):
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """One embedding for each face, (dim,) float32, L2-normalised; None where the landmarks are degenerate."""
 
+    async def close(self) -> None:
+        """Let go of what it holds. Nothing is asked afterwards."""
+
 
 class RunnerClient:
     """`FaceFinder` over the hop to FaceRunner, with a bounded queue in front of it.
 
+    `address`: where the runner listens, as BentoML writes it: `file:///path/of/a/socket` or `tcp://host:port`.
     `queue`: how many images may be on their way at once; one more is refused with `Overloaded` at once, because a
     caller who waits behind a long queue has given up before the answer comes.
     """
 
-    def __init__(self, runner: Any, *, queue: int, timeout_s: float) -> None:
-        self._runner = runner.to_async
+    def __init__(self, address: str, *, queue: int, timeout_s: float) -> None:
+        self._address = urlsplit(address)
         self._queue = queue
         self._timeout_s = timeout_s
         self._in_flight = 0
 
     async def detect(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._ask(self._runner.detect, images=[image])
+        return await self._ask("detect", Request(image))
 
     async def detect_and_embed(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._ask(self._runner.detect_and_embed, images=[image])
+        return await self._ask("detect_and_embed", Request(image))
 
     async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
-        request = {"image": image, "region": region.as_list()}
-        return await self._ask(self._runner.detect_in_region, requests=[request])
+        return await self._ask("detect_in_region", Request(image, region=region))
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""
-        request = {"image": image, "landmarks": [list(points) for points in landmarks]}
-        found = await self._ask(self._runner.embed, requests=[request])
+        found = await self._ask("embed", Request(image, landmarks=tuple(landmarks)))
         return [face.embedding for face in found.faces]
 
-    async def _ask(self, call: Callable[..., Awaitable[list[bytes]]], **batch: list[Any]) -> FacesInImage:
+    async def close(self) -> None:
+        """See `FaceFinder`."""
+        if "_session" in self.__dict__:
+            await self._session.close()
+
+    @cached_property
+    def _session(self) -> aiohttp.ClientSession:
+        """Made when it is first needed, because it belongs to the running event loop."""
+        connector = (
+            aiohttp.UnixConnector(unquote(self._address.path), limit=0, keepalive_timeout=_KEPT_IDLE_S)
+            if self._address.scheme == "file"
+            else aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_IDLE_S)
+        )
+        host = self._address.netloc or "runner"
+        return aiohttp.ClientSession(
+            f"http://{host}", connector=connector, timeout=aiohttp.ClientTimeout(None)
+        )
+
+    async def _ask(self, method: str, request: Request) -> FacesInImage:
         if self._in_flight >= self._queue:
             raise Overloaded("More images are waiting than can be looked at in time; try again shortly.")
         self._in_flight += 1
         try:
             async with asyncio.timeout(self._timeout_s):
-                payloads = await _insisting(call, batch)
-        except ServiceUnavailable as error:
-            raise Overloaded(
-                "The runner has more images than it can look at in time; try again shortly."
-            ) from error
+                payload = await self._insist(PATH + method, encode_request(request))
         except TimeoutError as error:
             raise DependencyUnavailable("runner", "it did not answer in time") from error
-        except (BentoMLException, aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable("runner", f"the call failed ({type(error).__name__})") from error
         finally:
             self._in_flight -= 1
-        return decode_faces(payloads[0])
+        return decode_faces(payload)
 
+    async def _insist(self, path: str, body: bytes) -> bytes:
+        """Ask again when the connection breaks: looking at an image twice changes nothing.
 
-async def _insisting(
-    call: Callable[..., Awaitable[list[bytes]]], batch: Mapping[str, list[Any]]
-) -> list[bytes]:
-    """Ask again when the connection breaks: looking at an image twice changes nothing.
+        A runner process that dies takes its calls with it, and another answers.
+        """
+        for _ in range(_TRIES - 1):
+            with suppress(aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                return await self._post(path, body)
+        return await self._post(path, body)
 
-    The runner closes connections after 5 idle seconds while BentoML's client keeps them for 15, so a call now and
-    then takes one that is just being closed. A runner process that dies takes its calls with it, and another answers.
-    """
-    for _ in range(_TRIES - 1):
-        try:
-            return await call(**batch)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            continue
-    return await call(**batch)
+    async def _post(self, path: str, body: bytes) -> bytes:
+        async with self._session.post(path, data=body) as answer:
+            if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                raise Overloaded("The runner has more images than it can look at in time; try again shortly.")
+            answer.raise_for_status()
+            return await answer.read()

@@ -8,19 +8,15 @@ from typing import Annotated
 
 import bentoml
 from bentoml.validators import ContentType
-from pydantic import BaseModel
 
 from bentos.common.errors import FaceSearchError
-from bentos.common.faces import BoundingBox, FacesInImage
+from bentos.common.faces import FacesInImage
 from bentos.common.startup import settings_or_exit
 from bentos.runner.cpus import available_cpus
-from bentos.runner.wire import encode_error, encode_faces
+from bentos.runner.hop import Hop
+from bentos.runner.wire import decode_request, encode_error, encode_faces
 
 _settings = settings_or_exit()
-
-# BentoML's client else replaces its session after 100 calls, under those that are in flight. It reads this from the
-# configuration of the service that is called, not of the one that calls.
-_KEEP_CONNECTIONS = {"max_requests": 10**9, "max_age": 1e9}
 
 QUIET = {
     "metrics": {"enabled": False},
@@ -31,23 +27,7 @@ QUIET = {
 
 
 Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
-"""One payload of `bentos.runner.wire` for each item of a batch. Naming the type spares BentoML from deriving a JSON
-schema for it with every answer, a tenth of the runner's time.
-"""
-
-
-class EmbedRequest(BaseModel):
-    """Faces of one image to embed: five (x, y) landmarks each, pixels of the upright image."""
-
-    image: bytes
-    landmarks: list[list[tuple[float, float]]]
-
-
-class RegionRequest(BaseModel):
-    """A part of one image to search for faces: `[x1, y1, x2, y2]`, pixels of the upright image."""
-
-    image: bytes
-    region: tuple[float, float, float, float]
+"""One payload of `bentos.runner.wire` for each item of a batch."""
 
 
 _batched = bentoml.api(
@@ -62,11 +42,10 @@ _batched = bentoml.api(
     workers=_settings.runner_workers or available_cpus(),
     threads=1,
     traffic={"timeout": _settings.runner_timeout_s},
-    runner_connection=_KEEP_CONNECTIONS,
     **QUIET,
 )
 class FaceRunner:
-    """Each method takes a batch and answers a payload of `bentos.runner.wire` for each of its items."""
+    """Each method takes a batch of requests and answers a payload for each, both of `bentos.runner.wire`."""
 
     pack_model = bentoml.models.BentoModel(f"{_settings.face_pack}:latest")
 
@@ -77,26 +56,29 @@ class FaceRunner:
         self._extraction = extraction_of(Path(self.pack_model.path), _settings)
 
     @_batched
-    def detect(self, images: list[bytes]) -> Payloads:
+    def detect(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks."""
-        return _encoded(self._extraction.detect(images))
+        return _encoded(self._extraction.detect([decode_request(each).image for each in requests]))
 
     @_batched
-    def detect_and_embed(self, images: list[bytes]) -> Payloads:
+    def detect_and_embed(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores, landmarks and embeddings."""
-        return _encoded(self._extraction.detect_and_embed(images))
+        return _encoded(self._extraction.detect_and_embed([decode_request(each).image for each in requests]))
 
     @_batched
-    def embed(self, requests: list[EmbedRequest]) -> Payloads:
+    def embed(self, requests: list[bytes]) -> Payloads:
         """Embeddings of faces that were found before."""
-        return _encoded([self._extraction.embed(r.image, [tuple(p) for p in r.landmarks]) for r in requests])
+        asked = map(decode_request, requests)
+        return _encoded([self._extraction.embed(each.image, each.landmarks) for each in asked])
 
     @_batched
-    def detect_in_region(self, requests: list[RegionRequest]) -> Payloads:
+    def detect_in_region(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks of the faces whose centre lies in the region."""
-        return _encoded(
-            [self._extraction.detect_in_region(r.image, BoundingBox(*r.region)) for r in requests]
-        )
+        asked = map(decode_request, requests)
+        return _encoded([self._extraction.detect_in_region(each.image, each.region) for each in asked])
+
+
+FaceRunner.add_asgi_middleware(Hop)  # type: ignore[attr-defined]
 
 
 def _encoded(found: Sequence[FacesInImage | FaceSearchError]) -> list[bytes]:

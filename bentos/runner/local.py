@@ -55,6 +55,10 @@ class LocalFaceFinder:
         found = await self._run(lambda: self._extraction.embed(image, landmarks))
         return [face.embedding for face in found.faces]
 
+    async def close(self) -> None:
+        """See `FaceFinder`."""
+        self._thread.shutdown()
+
     async def _run(self, work: Callable[[], FacesInImage | FaceSearchError]) -> FacesInImage:
         found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         if isinstance(found, FaceSearchError):

@@ -1,4 +1,5 @@
-"""What crosses the hop between a service and its runner: a line of JSON, then one float32 row a face.
+"""What crosses the hop between a service and its runner: a line of JSON, then the bytes of an image one way, one
+float32 row a face the other.
 
 The numbers travel as raw float32 because 512 of them as text would cost more than the hop itself. A failure
 travels as its error code, so that one broken image in a batch fails alone and keeps its name.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from bentos.common.errors import (
     InternalError,
     InvalidImageFormat,
 )
-from bentos.common.faces import BoundingBox, Face, FacesInImage
+from bentos.common.faces import BoundingBox, Face, FacesInImage, Landmarks
 
 _LANDMARK_COLUMNS = 10
 _FIXED_COLUMNS = 5 + _LANDMARK_COLUMNS  # box, score, landmarks; the embedding follows
@@ -26,6 +28,28 @@ _ERRORS: Mapping[str, Callable[[str, Mapping[str, object]], FaceSearchError]] = 
     InvalidImageFormat.code: InvalidImageFormat,
     ImageTooLarge.code: ImageTooLarge,
 }
+
+
+class Request(NamedTuple):
+    """An image, and what of it is asked for: faces known by their `landmarks`, or those in a `region`."""
+
+    image: bytes
+    landmarks: tuple[Landmarks, ...] = ()
+    region: BoundingBox = BoundingBox(0.0, 0.0, 0.0, 0.0)
+
+
+def encode_request(request: Request) -> bytes:
+    """A request as bytes."""
+    header = {"landmarks": request.landmarks, "region": request.region.as_list()}
+    return json.dumps(header).encode() + b"\n" + request.image
+
+
+def decode_request(payload: bytes) -> Request:
+    """A request again."""
+    line, _, image = payload.partition(b"\n")
+    header = json.loads(line)
+    landmarks = tuple(tuple((x, y) for x, y in points) for points in header["landmarks"])
+    return Request(image, landmarks, BoundingBox(*header["region"]))
 
 
 def encode_faces(found: FacesInImage) -> bytes:

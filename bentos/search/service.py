@@ -7,8 +7,7 @@ import bentoml
 from bentos.common.door import Door
 from bentos.common.ping import ping_router
 from bentos.common.startup import pack_or_exit, settings_or_exit
-from bentos.composition import SERVICE_CONFIG, compose, door_of
-from bentos.runner.client import RunnerClient
+from bentos.composition import SERVICE_CONFIG, compose, door_of, runner_client
 from bentos.runner.face_runner import FaceRunner
 from bentos.search.api import SERVICE, router
 from bentos.search.wiring import attach_search
@@ -30,9 +29,7 @@ class ImageSearch:
     runner = bentoml.depends(FaceRunner)
 
     def __init__(self) -> None:
-        api.state.finder = lambda: RunnerClient(
-            self.runner, queue=settings.runner_queue, timeout_s=settings.runner_timeout_s
-        )
+        api.state.finder = lambda: runner_client(self.runner, settings)
 
 
 ImageSearch.add_asgi_middleware(Door, options=door_of(SERVICE, settings, api))  # type: ignore[attr-defined]

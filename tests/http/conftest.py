@@ -17,6 +17,7 @@ from bentos.common.ping import ping_router
 from bentos.common.settings import Settings
 from bentos.composition import compose, door_of
 from bentos.demo import photos
+from bentos.runner.extraction import Extraction
 from bentos.runner.local import LocalFaceFinder
 from bentos.search.api import router as search_router
 from bentos.search.wiring import attach_search
@@ -76,7 +77,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 
 @pytest_asyncio.fixture
-async def api(environment: Callable[..., Settings], finder: LocalFaceFinder) -> AsyncIterator[Api]:
+async def api(environment: Callable[..., Settings], extraction: Extraction) -> AsyncIterator[Api]:
     settings = environment()
     app = compose(
         "face-search",
@@ -85,7 +86,7 @@ async def api(environment: Callable[..., Settings], finder: LocalFaceFinder) -> 
         attach=[attach_indexing, attach_search],
         opens=["milvus", "postgrest", "object_store"],
     )
-    app.state.finder = lambda: finder
+    app.state.finder = lambda: LocalFaceFinder(extraction)
     guarded = Door(app, door_of("face-search", settings, app))
     async with app.router.lifespan_context(app):
         while app.state.opening.not_ready():

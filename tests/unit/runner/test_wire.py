@@ -7,13 +7,25 @@ import pytest
 
 from bentos.common.errors import ImageTooLarge, InternalError, InvalidImageFormat, NotReady
 from bentos.common.faces import BoundingBox, Face, FacesInImage
-from bentos.runner.wire import decode_faces, encode_error, encode_faces
+from bentos.runner.wire import (
+    Request,
+    decode_faces,
+    decode_request,
+    encode_error,
+    encode_faces,
+    encode_request,
+)
 
 POINTS = ((30.5, 40.25), (60.0, 41.0), (45.125, 60.0), (33.0, 75.0), (58.0, 76.5))
 
 
 def _face(embedding: np.ndarray | None) -> Face:
     return Face(BoundingBox(10.1, 20.2, 1279.9, 885.7), 0.8125, POINTS, embedding)
+
+
+def test_a_request_arrives_as_it_was_sent() -> None:
+    sent = Request(b"\n{}\n\xff", (POINTS, POINTS[::-1]), BoundingBox(1.5, 2.0, 30.25, 4.0))
+    assert decode_request(encode_request(sent)) == sent
 
 
 def test_faces_arrive_as_they_were_sent() -> None:
