@@ -11,20 +11,13 @@ from typing import Any
 import numpy as np
 
 from bentos.common.errors import DependencyUnavailable
-from bentos.common.faces import BoundingBox, Embedding
+from bentos.common.faces import Embedding
 from bentos.common.ids import is_face_id, is_valid_id
 from bentos.stores.base import FaceVector, Match, StoredVector
 from bentos.stores.milvus_client import MilvusConnection
 from bentos.stores.milvus_options import MilvusOptions
-from bentos.stores.milvus_schema import (
-    BBOX,
-    COLLECTION_ID,
-    EMBEDDING,
-    FACE_ID,
-    METRIC,
-    PHOTO_ID,
-    MilvusSchema,
-)
+from bentos.stores.milvus_rows import MilvusRows
+from bentos.stores.milvus_schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, PHOTO_ID, MilvusSchema
 from bentos.stores.milvus_search import WIDEST, nearest_photos
 
 __all__ = ["MilvusOptions", "MilvusVectorStore"]
@@ -34,8 +27,6 @@ _IDS_IN_A_FILTER = 1000
 _ROWS_IN_A_REMOVAL = 4096
 _ROWS_IN_LITE_MEMORY = 256
 """Milvus Lite looks at rows in memory one by one, 0.05 ms each; in its file it takes them all at once."""
-_SCORE_DIGITS = 6
-"""Inner products of float32 differ in the seventh digit with the order of summation, which depends on the index."""
 
 
 class MilvusVectorStore:
@@ -45,7 +36,7 @@ class MilvusVectorStore:
         self._options = options
         self._connection = MilvusConnection(options)
         self._opening = asyncio.Lock()
-        self._search_params: dict[str, Any] = {}
+        self._rows = MilvusRows(self._connection, options.collection, {})
         self._steady_width = 0
         # Milvus Lite opens its log twice when two writers come first at once, and forgets one of the two.
         self._writing: AbstractAsyncContextManager[Any] = asyncio.Lock() if options.lite else nullcontext()
@@ -62,7 +53,8 @@ class MilvusVectorStore:
                 schema = MilvusSchema(self._connection, self._options)
                 await schema.ensure()
                 index_type = await schema.index_type()
-                self._search_params = _search_params(index_type, self._options)
+                params = _search_params(index_type, self._options)
+                self._rows = MilvusRows(self._connection, self._options.collection, params)
                 self._steady_width = _steady_width(index_type, self._options)
                 # A server that has just started calls a collection loaded that it cannot search for half a minute.
                 await self._query(_is_in(FACE_ID, [""]), limit=1)
@@ -110,13 +102,14 @@ class MilvusVectorStore:
 
         async def fetch(width: int, without: Collection[str]) -> list[Match]:
             outside = f"not ({_is_in(PHOTO_ID, without)})" if without else ""
-            return await self._search(query, width, " and ".join(filter(None, (scope, outside))))
+            condition = " and ".join(filter(None, (scope, outside)))
+            return await self._rows.nearest(query, width=width, condition=condition)
 
-        search = nearest_photos(
-            fetch, photos=photos, score_threshold=score_threshold, steady_width=self._steady_width
-        )
         try:
-            return await asyncio.wait_for(search, self._options.timeout_s)
+            async with asyncio.timeout(self._options.timeout_s):
+                return await nearest_photos(
+                    fetch, photos=photos, score_threshold=score_threshold, steady_width=self._steady_width
+                )
         except TimeoutError as error:
             reason = f"no answer within {self._options.timeout_s:g} s"
             raise DependencyUnavailable("milvus", reason) from error
@@ -185,26 +178,6 @@ class MilvusVectorStore:
         )
         return sorted(row[FACE_ID] for row in rows)
 
-    async def _search(self, query: Embedding, width: int, condition: str) -> list[Match]:
-        params = self._search_params
-        if "ef" in params:
-            params = {**params, "ef": max(params["ef"], width)}
-        found = await self._connection.call(
-            lambda client: client.search(
-                self._options.collection,
-                data=[query],
-                anns_field=EMBEDDING,
-                filter=condition,
-                limit=width,
-                output_fields=[PHOTO_ID, COLLECTION_ID, BBOX],
-                search_params={"metric_type": METRIC, "params": params},
-                consistency_level=self._options.consistency,
-                timeout=self._options.timeout_s,
-            )
-        )
-        hits = found[0]
-        return [_match(*hit) for hit in zip(hits.ids, hits.distances, hits, strict=True)]
-
     async def _flush_lite(self) -> None:
         self._unflushed = 0
         if self._options.lite:
@@ -233,7 +206,7 @@ class MilvusVectorStore:
         return np.ascontiguousarray(embedding, dtype=np.float32)
 
 
-def _search_params(index_type: str, options: MilvusOptions) -> dict[str, Any]:
+def _search_params(index_type: str, options: MilvusOptions) -> dict[str, int]:
     return {"HNSW": {"ef": options.search_ef}, "IVF_FLAT": {"nprobe": options.search_nprobe}}.get(
         index_type, {}
     )
@@ -242,17 +215,6 @@ def _search_params(index_type: str, options: MilvusOptions) -> dict[str, Any]:
 def _steady_width(index_type: str, options: MilvusOptions) -> int:
     """Up to how many rows the index looks equally hard: HNSW until `ef` has to grow, an unknown type never."""
     return {"HNSW": options.search_ef, "IVF_FLAT": WIDEST, "FLAT": WIDEST}.get(index_type, 0)
-
-
-def _match(face_id: str, score: float, hit: dict[str, Any]) -> Match:
-    row = hit["entity"]
-    return Match(
-        photo_id=row[PHOTO_ID],
-        collection_id=row[COLLECTION_ID] or None,
-        face_id=face_id,
-        bbox=BoundingBox(*(round(corner, 1) for corner in row[BBOX])),
-        score=min(1.0, max(-1.0, round(score, _SCORE_DIGITS))),
-    )
 
 
 def _is_in(field: str, values: Iterable[str]) -> str:

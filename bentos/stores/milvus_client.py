@@ -35,12 +35,27 @@ def _kept_from_pymilvus() -> Iterator[None]:
 
 with _kept_from_pymilvus():
     from pymilvus import AsyncMilvusClient, DataType, MilvusException
+    from pymilvus.client.prepare import Prepare
+    from pymilvus.client.ts_utils import construct_guarantee_ts
+    from pymilvus.client.utils import check_status
+    from pymilvus.decorators import retry_on_rpc_failure
     from pymilvus.exceptions import ParamError
+    from pymilvus.grpc_gen.common_pb2 import PlaceholderGroup, PlaceholderType, PlaceholderValue
+    from pymilvus.grpc_gen.milvus_pb2 import SearchRequest
 
 # It also prints each failed call with its traceback, and then raises it: that is enough.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
-__all__ = ["DataType", "MilvusConnection", "MilvusException"]
+__all__ = [
+    "DataType",
+    "MilvusConnection",
+    "MilvusException",
+    "PlaceholderGroup",
+    "PlaceholderType",
+    "PlaceholderValue",
+    "Prepare",
+    "SearchRequest",
+]
 
 T = TypeVar("T")
 
@@ -109,9 +124,10 @@ class MilvusConnection:
         """
         if self._client is None:
             raise DependencyUnavailable("milvus", "the service has not connected to it")
-        limit = self._options.timeout_s + _MARGIN_S
         try:
-            return await asyncio.wait_for(operation(self._client), limit)
+            # Not wait_for: until Python 3.12 that is one more task for each call.
+            async with asyncio.timeout(self._options.timeout_s + _MARGIN_S):
+                return await operation(self._client)
         except TimeoutError as error:
             reason = f"no answer within {self._options.timeout_s:g} s"
             raise DependencyUnavailable("milvus", reason) from error
@@ -119,6 +135,31 @@ class MilvusConnection:
             raise  # A mistake in this program, not an outage.
         except (MilvusException, grpc.RpcError) as error:
             raise DependencyUnavailable("milvus", _reason(error, self._options)) from error
+
+    async def search(self, request: Any) -> Any:
+        """The `SearchResultData` that answers this `SearchRequest`, read at the level of the options.
+
+        Raises `DependencyUnavailable`, as `call` does.
+        """
+
+        async def ask(client: Any) -> Any:
+            # pymilvus has no public way to its channel, which is another one once the server was away.
+            handler = await client._get_connection()  # noqa: SLF001
+            level = {"consistency_level": self._options.consistency}
+            construct_guarantee_ts(request.collection_name, level, handler.server_address)
+            request.consistency_level = level["consistency_level"]
+            request.guarantee_timestamp = level["guarantee_timestamp"]
+            return await _searched(handler, request, self._options.timeout_s)
+
+        return await self.call(ask)
+
+
+@retry_on_rpc_failure()  # type: ignore[untyped-decorator]
+async def _searched(handler: Any, request: Any, deadline_s: float) -> Any:
+    """As pymilvus' own `search` does it, with its retries and its reconnection."""
+    response = await handler._async_stub.Search(request, timeout=deadline_s)  # noqa: SLF001
+    check_status(response.status)
+    return response.results
 
 
 def _start_lite(path: str, arguments: dict[str, Any]) -> Any:

@@ -1,0 +1,135 @@
+"""The rows of a search: asked for as pymilvus asks, and the same as pymilvus reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from bentos.common.faces import BoundingBox
+from bentos.common.ids import derive_face_id
+from bentos.stores.base import FaceVector, Match
+from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+from bentos.stores.milvus_client import MilvusConnection
+from bentos.stores.milvus_options import Consistency
+from bentos.stores.milvus_rows import MilvusRows
+
+DIM = 8
+ROWS = 40
+WIDTH = 30
+CONDITION = 'collection_id in ["one", "two"]'
+RNG = np.random.default_rng(0)
+VECTORS = RNG.standard_normal((ROWS, DIM)).astype(np.float32)
+VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
+CORNERS = np.sort(np.round(RNG.uniform(0, 5000, (ROWS, 4)), 1))
+
+
+def face(number: int) -> FaceVector:
+    photo_id, bbox = f"photo{number // 2}", BoundingBox(*CORNERS[number].tolist())
+    collection_id = ("one", "two", "three", None)[number % 4]
+    return FaceVector(derive_face_id(photo_id, bbox), photo_id, collection_id, bbox, VECTORS[number])
+
+
+@pytest.fixture
+def options(folder: Path) -> MilvusOptions:
+    uri = str(folder / "vectors.db")
+    return MilvusOptions(
+        uri=uri, alias="faces", dim=DIM, pack_name="test-pack", fingerprint="0123456789abcdef"
+    )
+
+
+@pytest.fixture
+async def connection(options: MilvusOptions) -> AsyncIterator[MilvusConnection]:
+    """To a base of `ROWS` faces."""
+    store = MilvusVectorStore(options)
+    await store.open()
+    await store.save_faces([face(number) for number in range(ROWS)])
+    connection = MilvusConnection(options)
+    await connection.open()
+    yield connection
+    await connection.close()
+    await store.close()
+
+
+async def asked_of_pymilvus(connection: MilvusConnection, options: MilvusOptions, ef: int) -> Any:
+    return await connection.call(
+        lambda client: client.search(
+            options.collection,
+            data=[VECTORS[0]],
+            anns_field="embedding",
+            filter=CONDITION,
+            limit=WIDTH,
+            output_fields=["photo_id", "collection_id", "bbox"],
+            search_params={"metric_type": "IP", "params": {"ef": ef}},
+            consistency_level=options.consistency,
+            timeout=options.timeout_s,
+        )
+    )
+
+
+async def recorded(connection: MilvusConnection, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """From now on, every request of a search."""
+    requests: list[Any] = []
+
+    async def stub_of(client: Any) -> Any:
+        return (await client._get_connection())._async_stub
+
+    stub = await connection.call(stub_of)
+    search = stub.Search
+
+    def record(request: Any, **metadata: Any) -> Any:
+        requests.append(request)
+        return search(request, **metadata)
+
+    monkeypatch.setattr(stub, "Search", record)
+    return requests
+
+
+@pytest.mark.parametrize("consistency", get_args(Consistency))
+@pytest.mark.parametrize(("ef", "sent"), [(10, WIDTH), (128, 128)])
+async def test_a_search_sends_what_pymilvus_sends(
+    consistency: Consistency,
+    ef: int,
+    sent: int,
+    options: MilvusOptions,
+    connection: MilvusConnection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = dataclasses.replace(options, consistency=consistency)
+    connection._options = options
+    requests = await recorded(connection, monkeypatch)
+    rows = MilvusRows(connection, options.collection, {"ef": ef})
+    for query in (VECTORS[1], VECTORS[0]):
+        await rows.nearest(query, width=WIDTH, condition=CONDITION)
+    await asked_of_pymilvus(connection, options, sent)
+    assert requests[1] == requests[2]
+    assert requests[0] != requests[1]
+
+
+async def test_the_rows_are_those_that_pymilvus_reads(
+    options: MilvusOptions, connection: MilvusConnection
+) -> None:
+    found = await asked_of_pymilvus(connection, options, WIDTH)
+    expected = [
+        Match(
+            hit["entity"]["photo_id"],
+            hit["entity"]["collection_id"] or None,
+            hit["face_id"],
+            BoundingBox(*(round(corner, 1) for corner in hit["entity"]["bbox"])),
+            min(1.0, round(hit["distance"], 6)),
+        )
+        for hit in found[0]
+    ]
+    rows = MilvusRows(connection, options.collection, {"ef": WIDTH})
+    assert await rows.nearest(VECTORS[0], width=WIDTH, condition=CONDITION) == expected
+    assert len(expected) == ROWS // 2
+    assert {row.bbox for row in expected} <= {face(number).bbox for number in range(ROWS)}
+
+
+async def test_no_row_is_no_match(options: MilvusOptions, connection: MilvusConnection) -> None:
+    rows = MilvusRows(connection, options.collection, {})
+    assert await rows.nearest(VECTORS[0], width=WIDTH, condition='collection_id in ["none"]') == []
