@@ -194,7 +194,7 @@ class _Visit:
             return
         service, method = self._options.service, self._scope["method"]
         route = getattr(self._scope.get("route"), "path", "none")
-        requests_total.labels(service, route, method, str(self._status)).inc()
-        request_seconds.labels(service, route).observe(seconds)
+        requests_total(service, route, method, str(self._status)).inc()
+        request_seconds(service, route).observe(seconds)
         fields = {"method": method, "route": route, "status": self._status, "ms": round(seconds * 1000, 1)}
         logger.info("request", extra={"fields": fields})

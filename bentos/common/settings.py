@@ -30,6 +30,7 @@ _PLACEHOLDERS = (
 )
 _SHORTEST_KEY = 16
 _TOO_FEW_CHARACTERS = 3
+_BATCH_SIZE = 8
 MEGABYTE = 1024 * 1024
 
 
@@ -94,7 +95,12 @@ class Settings(BaseSettings):
         0, ge=0, le=256, description="Runner processes; 0: one for each CPU there is."
     )
     runner_threads: int = Field(1, ge=1, le=256, description="ONNX Runtime threads of each runner process.")
-    runner_max_batch_size: int = Field(8, ge=1, le=1024, description="Most images in one batch.")
+    runner_max_batch_size: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Most images in one batch; 0: 1 on a CPU, where batches do not pay, else 8.",
+    )
     runner_max_latency_ms: int = Field(
         10_000, ge=1, description="Longest wait for a batch, ms; then refused."
     )
@@ -187,6 +193,12 @@ class Settings(BaseSettings):
     def api_keys(self) -> tuple[str, ...]:
         """Every key that opens the door."""
         return tuple(k.strip() for k in self.api_key.get_secret_value().split(",") if k.strip())
+
+    @property
+    def batch_size(self) -> int:
+        """Most images in one batch."""
+        on_a_cpu = set(self.onnx_providers) <= {"CPUExecutionProvider"}
+        return self.runner_max_batch_size or (1 if on_a_cpu else _BATCH_SIZE)
 
     @property
     def search_max_image_bytes(self) -> int:

@@ -21,7 +21,7 @@ class Stages:
     def end(self, stage: str) -> None:
         """The stage is over, now."""
         now = time.perf_counter()
-        stage_seconds.labels(self._service, stage).observe(now - self._mark)
+        stage_seconds(self._service, stage).observe(now - self._mark)
         self._mark = now
         self._staged = True
 

@@ -32,7 +32,7 @@ Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
 
 _batched = bentoml.api(
     batchable=True,
-    max_batch_size=_settings.runner_max_batch_size,
+    max_batch_size=max(2, _settings.batch_size),  # BentoML knows no batches of one; `Hop` then makes none
     max_latency_ms=_settings.runner_max_latency_ms,
 )
 
@@ -78,7 +78,7 @@ class FaceRunner:
         return _encoded([self._extraction.detect_in_region(each.image, each.region) for each in asked])
 
 
-FaceRunner.add_asgi_middleware(Hop)  # type: ignore[attr-defined]
+FaceRunner.add_asgi_middleware(Hop, batched=_settings.batch_size > 1)  # type: ignore[attr-defined]
 
 
 def _encoded(found: Sequence[FacesInImage | FaceSearchError]) -> list[bytes]:

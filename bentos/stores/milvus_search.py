@@ -10,7 +10,10 @@ from bentos.stores.base import Match
 WIDEST = 16384
 """Milvus returns no more rows than this from one search."""
 
-_WIDTHS = (16, 64, 256, 1024, 4096, WIDEST)
+_WIDTHS = (16, 32, 64, 256, 1024, 4096, WIDEST)
+"""Close at first, where most searches end: a row costs the server 12 us, a search of 16 rows 1.7 ms. Each search that
+goes on takes every step, so that all of them settle the same photos before the index has to look harder.
+"""
 
 Fetch = Callable[[int, Collection[str]], Awaitable[Sequence[Match]]]
 """The best rows, at most so many, without those of the photos given: a `Match` for each face, in any order."""
@@ -47,7 +50,7 @@ async def nearest_photos(
         if width == WIDEST:
             left_out |= {row.photo_id for row in rows}
             continue
-        width = min(4 * width, WIDEST)
+        width = next(wider for wider in _WIDTHS if wider > width)
         seen = {}
         if width > steady_width:
             settled += certain
