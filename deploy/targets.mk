@@ -5,6 +5,9 @@ REGISTRY ?=# before the image's name, such as registry.example.com/face-search
 PLATFORM ?=# such as linux/amd64; empty: that of the engine
 CONTAINERIZE_OPTIONS ?=# more for `bentoml containerize`, such as --opt network=host
 
+BASE_IMAGE := python:3.11-slim# what BentoML builds upon, by `python_version` of the bentofiles
+within = $(if $(shell command -v timeout),timeout -k 5 $(1))# seconds, for what could wait without an end
+
 BENTO_FILES := bentos/vectorizer/bentofile.yaml bentos/search/bentofile.yaml bentofile.yaml
 IMAGES := image-vectorizer image-search
 
@@ -19,15 +22,19 @@ bentos: pack ## build the three bentos, face pack inside; TAG is their version, 
 
 # From /tmp, because BentoML looks for the template of the Dockerfile below the current directory alone, and unpacks it there.
 containers: bentos ## build the images of both services; TAG, REGISTRY, PLATFORM
-	@docker info >/dev/null 2>&1 || { echo "containers: no Docker engine answers (docker info)"; exit 1; }
+	@$(call within,20) docker info >/dev/null 2>&1 || { echo "containers: no Docker engine answers (docker info)"; exit 1; }
+	@docker image inspect $(BASE_IMAGE) >/dev/null 2>&1 || \
+		$(call within,600) docker pull $(if $(PLATFORM),--platform $(PLATFORM)) $(BASE_IMAGE) || \
+		{ echo "containers: the engine answers, but has no base image $(BASE_IMAGE) and cannot pull it"; exit 1; }
 	@for name in $(IMAGES); do \
-		(cd /tmp && TMPDIR=/tmp $(CURDIR)/$(BIN)/bentoml containerize $$name:$(TAG) \
-			-t $(if $(REGISTRY),$(REGISTRY)/)$$name:$(TAG) $(if $(PLATFORM),--opt platform=$(PLATFORM)) $(CONTAINERIZE_OPTIONS)); \
+		(cd /tmp && TMPDIR=/tmp $(call within,1800) $(CURDIR)/$(BIN)/bentoml containerize $$name:$(TAG) \
+			-t $(if $(REGISTRY),$(REGISTRY)/)$$name:$(TAG) $(if $(PLATFORM),--opt platform=$(PLATFORM)) $(CONTAINERIZE_OPTIONS)) || \
+			{ echo "containers: $$name could not be built"; exit 1; }; \
 	done
 	@docker image ls --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep -E '(^|/)image-(search|vectorizer):$(TAG) '
 
 container-test: $(VENV)/dev ## build the images, run them as a strict cluster would, call every endpoint; skipped without an engine
-	@if docker info >/dev/null 2>&1; then \
+	@if $(call within,20) docker info >/dev/null 2>&1; then \
 		$(MAKE) --no-print-directory containers && \
 		CONTAINER_TAG=$(TAG) CONTAINER_REGISTRY=$(REGISTRY) $(BIN)/python -m pytest -rs tests/containers; \
 	else \

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ class Container:
         self.url = f"http://127.0.0.1:{self.port}"
         file = folder / f"{service}-{self.port}.env"
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        self.started = time.monotonic()
         limits = [f"--cpus={cpus}", f"--memory={memory}", f"--memory-swap={memory}", "--pids-limit=256"]
         rights = ["--user=1034:1034", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
         files = ["--read-only", "--tmpfs=/tmp:rw,noexec,nosuid,size=512m,mode=1777"]
@@ -55,14 +55,15 @@ class Container:
         self.id = docker(*command, "--host", "127.0.0.1", "--port", str(self.port)).stdout.strip()
 
     def wait_until_ready(self) -> float:
-        """Returns the seconds since the start."""
+        """Returns the seconds since its first process was started; what the engine did before is not the image's."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             if not self.state()["Running"]:
                 raise RuntimeError(f"{self.service} ended:\n{self.logs()[-3000:]}")
             try:
                 if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
-                    return time.monotonic() - self.started
+                    started = datetime.fromisoformat(self.state()["StartedAt"])
+                    return (datetime.now(UTC) - started).total_seconds()
             except httpx.HTTPError:
                 pass
             time.sleep(0.1)
@@ -88,6 +89,10 @@ class Container:
             f"print(*[p.pid for p in found if p and p.is_alive and p.service == {service!r}])"
         )
         return [int(pid) for pid in docker("exec", self.id, "python3", "-c", code).stdout.split()]
+
+    def threads(self, pid: int) -> int:
+        """How many threads a process inside has."""
+        return len(self.run(f"ls /proc/{pid}/task").stdout.split())
 
     def remove(self) -> None:
         docker("rm", "-f", self.id, check=False)

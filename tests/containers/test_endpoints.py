@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from bentos.common.faces import BoundingBox
@@ -12,8 +14,10 @@ from tests.rollout.stores import KEY
 
 
 @pytest.fixture(scope="module")
-def client(search: Container, vectorizer: Container) -> FaceSearchClient:
-    return FaceSearchClient(vectorizer.url, search.url, KEY)
+def client(search: Container, vectorizer: Container) -> Iterator[FaceSearchClient]:
+    client = FaceSearchClient(vectorizer.url, search.url, KEY)
+    yield client
+    client.close()
 
 
 def test_the_story_of_a_photo(client: FaceSearchClient) -> None:
