@@ -56,7 +56,7 @@ class ApproximateBase(Base):
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that gives at most eight rows, so that the photos seen have to be left out of the next question."""
-    monkeypatch.setattr(milvus_search, "_WIDTHS", (2, 8))
+    monkeypatch.setattr(milvus_search, "_WIDTHS", (2, 3, 8))
     monkeypatch.setattr(milvus_search, "WIDEST", 8)
 
 
@@ -82,7 +82,7 @@ SAME_FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixtu
 
 
 @SAME_FIXTURE
-@given(rows=ROWS, photos=st.integers(0, 14), threshold=THRESHOLDS, steady_width=st.sampled_from([0, 2, 8]))
+@given(rows=ROWS, photos=st.integers(0, 14), threshold=THRESHOLDS, steady_width=st.sampled_from([0, 2, 3, 8]))
 async def test_the_answer_is_that_of_a_search_without_any_limit(
     narrow: None, rows: list[Match], photos: int, threshold: float, steady_width: int
 ) -> None:
@@ -91,11 +91,11 @@ async def test_the_answer_is_that_of_a_search_without_any_limit(
 
 
 @SAME_FIXTURE
-@given(rows=ROWS, threshold=THRESHOLDS, steady_width=st.sampled_from([0, 2]), data=st.data())
+@given(rows=ROWS, threshold=THRESHOLDS, steady_width=st.sampled_from([0, 2, 3]), data=st.data())
 async def test_the_answer_for_fewer_photos_begins_the_answer_for_more_though_the_index_misses_rows(
     narrow: None, rows: list[Match], threshold: float, steady_width: int, data: st.DataObject
 ) -> None:
-    effort = data.draw(st.lists(st.sampled_from([2, 8]), min_size=len(rows), max_size=len(rows)))
+    effort = data.draw(st.lists(st.sampled_from([2, 3, 8]), min_size=len(rows), max_size=len(rows)))
     base = ApproximateBase(rows, effort, steady_width)
     answers = [await base.nearest(photos, threshold) for photos in range(14)]
     for fewer, more in pairwise(answers):
@@ -118,6 +118,14 @@ async def test_one_question_is_enough_when_the_rest_is_below_the_threshold() -> 
     assert base.widths == [16]
 
 
+async def test_every_search_that_goes_on_takes_the_same_steps() -> None:
+    crowd = [row("crowd", 0.9, str(i)) for i in range(300)]
+    base = Base(crowd, steady_width=128)
+    for photos in (11, 21, 51):
+        await base.nearest(photos, 0.0)
+    assert base.widths == [16, 32, 64, 256, 1024, 32, 64, 256, 1024, 64, 256, 1024]
+
+
 async def test_a_photo_with_more_faces_than_one_answer_holds_hides_no_other() -> None:
     crowd = [row("crowd", 0.9, str(i)) for i in range(milvus_search.WIDEST + 100)]
     base = Base([*crowd, row("other", 0.8)])
@@ -127,7 +135,15 @@ async def test_a_photo_with_more_faces_than_one_answer_holds_hides_no_other() ->
 
 @pytest.mark.parametrize(
     ("photos", "steady_width", "first"),
-    [(11, 128, 16), (16, 128, 64), (500, 128, 64), (500, WIDEST, 1024), (500, 0, 16)],
+    [
+        (11, 128, 16),
+        (16, 128, 32),
+        (31, 128, 32),
+        (32, 128, 64),
+        (500, 128, 64),
+        (500, WIDEST, 1024),
+        (500, 0, 16),
+    ],
 )
 async def test_the_first_question_is_no_wider_than_the_index_looks_equally_hard(
     photos: int, steady_width: int, first: int
