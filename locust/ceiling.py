@@ -5,23 +5,17 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from queue import Empty
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from bentos.common.settings import Settings
 from bentos.common.startup import face_pack_folder
 from bentos.runner.local import extraction_of
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 _WARM_UP_IMAGES = 20
 _START_WITHIN_S = 120
-_STAGES = ("detect", "crop", "embed")
-_NAMES = {"detect": "detect", "crop": "align", "embed": "embed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,31 +73,14 @@ def mean_of(measured: Sequence[Ceiling]) -> Ceiling:
 
 def _work(jpegs: list[bytes], settings: Settings, seconds: float, ready: Any, results: Any) -> None:
     extraction = extraction_of(face_pack_folder(settings.face_pack), settings)
-    spent = dict.fromkeys(_STAGES, 0.0)
-    pack = extraction._pack  # noqa: SLF001 - timed from outside, so that the service pays nothing for it
-    for stage in _STAGES:
-        setattr(pack, stage, _timed(getattr(pack, stage), stage, spent))
     images = itertools.cycle(jpegs)
     for _ in range(_WARM_UP_IMAGES):
         extraction.detect_and_embed([next(images)])
     ready.wait(_START_WITHIN_S)
-    spent.update(dict.fromkeys(_STAGES, 0.0))
+    extraction.clock.take()
     count, started, cpu = 0, time.perf_counter(), time.process_time()
     while (elapsed := time.perf_counter() - started) < seconds:
         extraction.detect_and_embed([next(images)])
         count += 1
-    stages = {"decode": elapsed - sum(spent.values())}
-    stages |= {_NAMES[stage]: spent[stage] for stage in _STAGES}
+    stages = extraction.clock.take()
     results.put({"images": count, "elapsed": elapsed, "cpu": time.process_time() - cpu, "stages": stages})
-
-
-def _timed(work: Callable[P, R], stage: str, spent: dict[str, float]) -> Callable[P, R]:
-    @wraps(work)
-    def timed(*args: P.args, **kwargs: P.kwargs) -> R:
-        started = time.perf_counter()
-        try:
-            return work(*args, **kwargs)
-        finally:
-            spent[stage] += time.perf_counter() - started
-
-    return timed

@@ -25,6 +25,12 @@ class Stages:
         self._mark = now
         self._staged = True
 
+    def add(self, stage: str, seconds: float) -> None:
+        """The stage took so long, as another process says; the current one began that much later."""
+        stage_seconds(self._service, stage).observe(seconds)
+        self._mark += seconds
+        self._staged = True
+
     def close(self) -> None:
         """What is left is the answer; of a request that named no stage, nothing is kept."""
         if self._staged:
@@ -46,3 +52,10 @@ def end_stage(stage: str) -> None:
     stages = _current.get()
     if stages is not None:
         stages.end(stage)
+
+
+def add_stage(stage: str, seconds: float) -> None:
+    """The current request was in this stage for so long, as another process says."""
+    stages = _current.get()
+    if stages is not None:
+        stages.add(stage, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -14,8 +15,10 @@ import aiohttp
 
 from bentos.common.errors import DependencyUnavailable, Overloaded
 from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.common.stages import add_stage, end_stage
 from bentos.runner.hop import PATH
-from bentos.runner.wire import Request, decode_faces, encode_request
+from bentos.runner.stage_clock import STAGES
+from bentos.runner.wire import Request, decode_faces, encode_request, split_timing
 
 _TRIES = 4
 
@@ -99,6 +102,7 @@ class RunnerClient:
         if self._in_flight >= self._queue:
             raise Overloaded("More images are waiting than can be looked at in time; try again shortly.")
         self._in_flight += 1
+        asked = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
                 payload = await self._insist(PATH + method, encode_request(request))
@@ -108,7 +112,14 @@ class RunnerClient:
             raise DependencyUnavailable("runner", f"the call failed ({type(error).__name__})") from error
         finally:
             self._in_flight -= 1
-        return decode_faces(payload)
+        timing, answer = split_timing(payload)
+        add_stage("to_runner", timing.began - asked)
+        for stage in STAGES:
+            add_stage(stage, getattr(timing, stage))
+        try:
+            return decode_faces(answer)
+        finally:
+            end_stage("from_runner")
 
     async def _insist(self, path: str, body: bytes) -> bytes:
         """Ask again when the connection breaks: looking at an image twice changes nothing.

@@ -10,6 +10,7 @@ from bentos.common.faces import BoundingBox, Face, FacesInImage, Landmarks
 from bentos.runner.alignment import magnification
 from bentos.runner.face_pack import FacePack
 from bentos.runner.images import DecodedImage, decode
+from bentos.runner.stage_clock import StageClock
 
 # A decoder may shrink a large image while it decodes, but never below this multiple of the detector's input.
 _DETAIL = 2
@@ -34,10 +35,11 @@ class _Seen:
 
 class Extraction:
     """The pipeline over one face pack. Every method takes compressed images and none raises for a single one:
-    an image that fails leaves its error in its place.
+    an image that fails leaves its error in its place. `clock` tells how long the stages took.
     """
 
     def __init__(self, pack: FacePack, *, max_pixels: int, selfie_detection_size: int | None = None) -> None:
+        self.clock = StageClock()
         self._pack = pack
         self._max_pixels = max_pixels
         self._selfie_size = min(selfie_detection_size or pack.detection_size, pack.detection_size)
@@ -65,16 +67,20 @@ class Extraction:
 
     def _see(self, image: bytes, find: Callable[[DecodedImage], tuple[Face, ...]]) -> _Seen | FaceSearchError:
         try:
-            decoded = decode(
-                image, max_pixels=self._max_pixels, shrink_to=_DETAIL * self._pack.detection_size
-            )
-            faces = find(decoded)
+            decoded, faces = self._look(image, find, shrink_to=_DETAIL * self._pack.detection_size)
             if decoded.scale < 1 and any(_is_blurred(face, decoded.scale) for face in faces):
-                decoded = decode(image, max_pixels=self._max_pixels)
-                faces = find(decoded)
+                decoded, faces = self._look(image, find)
         except FaceSearchError as error:
             return error
         return _Seen(decoded, faces)
+
+    def _look(
+        self, image: bytes, find: Callable[[DecodedImage], tuple[Face, ...]], shrink_to: int | None = None
+    ) -> tuple[DecodedImage, tuple[Face, ...]]:
+        with self.clock.timed("decode"):
+            decoded = decode(image, max_pixels=self._max_pixels, shrink_to=shrink_to)
+        with self.clock.timed("detect"):
+            return decoded, find(decoded)
 
     def _photo(self, image: DecodedImage, size: int | None = None) -> tuple[Face, ...]:
         faces = self._pack.detect(
@@ -101,13 +107,15 @@ class Extraction:
         return tuple(face for face in faces if _centre_in(face.bbox, region))
 
     def _embedded(self, images: Sequence[_Seen | FaceSearchError]) -> list[FacesInImage | FaceSearchError]:
-        crops = [
-            self._pack.crop(seen.image.pixels, face.landmarks, scale=seen.image.scale)
-            for seen in images
-            if isinstance(seen, _Seen)
-            for face in seen.faces
-        ]
-        embeddings = iter(self._pack.embed([crop for crop in crops if crop is not None]))
+        with self.clock.timed("align"):
+            crops = [
+                self._pack.crop(seen.image.pixels, face.landmarks, scale=seen.image.scale)
+                for seen in images
+                if isinstance(seen, _Seen)
+                for face in seen.faces
+            ]
+        with self.clock.timed("embed"):
+            embeddings = iter(self._pack.embed([crop for crop in crops if crop is not None]))
         spread = iter([None if crop is None else next(embeddings) for crop in crops])
         return [
             replace(seen, faces=tuple(replace(f, embedding=next(spread)) for f in seen.faces)).answer()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from bentos.common.faces import FacesInImage
 from bentos.common.startup import settings_or_exit
 from bentos.runner.cpus import available_cpus
 from bentos.runner.hop import Hop
-from bentos.runner.wire import decode_request, encode_error, encode_faces
+from bentos.runner.wire import Timing, decode_request, encode_answer, with_timing
 
 _settings = settings_or_exit()
 
@@ -58,28 +59,36 @@ class FaceRunner:
     @_batched
     def detect(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks."""
-        return _encoded(self._extraction.detect([decode_request(each).image for each in requests]))
+        return self._timed(lambda: self._extraction.detect(_images(requests)))
 
     @_batched
     def detect_and_embed(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores, landmarks and embeddings."""
-        return _encoded(self._extraction.detect_and_embed([decode_request(each).image for each in requests]))
+        return self._timed(lambda: self._extraction.detect_and_embed(_images(requests)))
 
     @_batched
     def embed(self, requests: list[bytes]) -> Payloads:
         """Embeddings of faces that were found before."""
-        asked = map(decode_request, requests)
-        return _encoded([self._extraction.embed(each.image, each.landmarks) for each in asked])
+        asked = [decode_request(each) for each in requests]
+        return self._timed(lambda: [self._extraction.embed(each.image, each.landmarks) for each in asked])
 
     @_batched
     def detect_in_region(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks of the faces whose centre lies in the region."""
-        asked = map(decode_request, requests)
-        return _encoded([self._extraction.detect_in_region(each.image, each.region) for each in asked])
+        asked = [decode_request(each) for each in requests]
+        return self._timed(
+            lambda: [self._extraction.detect_in_region(each.image, each.region) for each in asked]
+        )
+
+    def _timed(self, work: Callable[[], Sequence[FacesInImage | FaceSearchError]]) -> list[bytes]:
+        began = time.monotonic()
+        found = work()
+        timing = Timing(began, **self._extraction.clock.take())
+        return [with_timing(timing, encode_answer(each)) for each in found]
+
+
+def _images(requests: Sequence[bytes]) -> list[bytes]:
+    return [decode_request(each).image for each in requests]
 
 
 FaceRunner.add_asgi_middleware(Hop, batched=_settings.batch_size > 1)  # type: ignore[attr-defined]
-
-
-def _encoded(found: Sequence[FacesInImage | FaceSearchError]) -> list[bytes]:
-    return [encode_error(item) if isinstance(item, FaceSearchError) else encode_faces(item) for item in found]

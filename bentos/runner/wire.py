@@ -8,6 +8,7 @@ travels as its error code, so that one broken image in a batch fails alone and k
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -28,6 +29,29 @@ _ERRORS: Mapping[str, Callable[[str, Mapping[str, object]], FaceSearchError]] = 
     InvalidImageFormat.code: InvalidImageFormat,
     ImageTooLarge.code: ImageTooLarge,
 }
+
+
+_TIMING = struct.Struct("<5d")
+
+
+class Timing(NamedTuple):
+    """When the runner began with a batch, by the machine's monotonic clock, and the stages that followed; seconds."""
+
+    began: float
+    decode: float
+    detect: float
+    align: float
+    embed: float
+
+
+def with_timing(timing: Timing, payload: bytes) -> bytes:
+    """The payload of one item with the timing of its batch."""
+    return _TIMING.pack(*timing) + payload
+
+
+def split_timing(timed: bytes) -> tuple[Timing, bytes]:
+    """The timing and the payload again."""
+    return Timing(*_TIMING.unpack_from(timed)), timed[_TIMING.size :]
 
 
 class Request(NamedTuple):
@@ -63,6 +87,11 @@ def encode_faces(found: FacesInImage) -> bytes:
         row[_FIXED_COLUMNS:] = np.nan if face.embedding is None else face.embedding
     header = {"width": found.width, "height": found.height, "columns": rows.shape[1]}
     return json.dumps(header).encode() + b"\n" + rows.tobytes()
+
+
+def encode_answer(found: FacesInImage | FaceSearchError) -> bytes:
+    """What became of one image as bytes."""
+    return encode_error(found) if isinstance(found, FaceSearchError) else encode_faces(found)
 
 
 def encode_error(error: FaceSearchError) -> bytes:

@@ -50,7 +50,6 @@ class PhotoSearch:
         results, but too many to be paged through so far; `Overloaded`; `DependencyUnavailable`.
         """
         face = await self._only_face(selfie)
-        end_stage("runner")
         assert face.embedding is not None  # noqa: S101 - the runner embeds every face that it finds
         first, last = (page - 1) * top_k, page * top_k
         found = await self._vectors.nearest(

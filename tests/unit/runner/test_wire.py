@@ -9,11 +9,14 @@ from bentos.common.errors import ImageTooLarge, InternalError, InvalidImageForma
 from bentos.common.faces import BoundingBox, Face, FacesInImage
 from bentos.runner.wire import (
     Request,
+    Timing,
     decode_faces,
     decode_request,
     encode_error,
     encode_faces,
     encode_request,
+    split_timing,
+    with_timing,
 )
 
 POINTS = ((30.5, 40.25), (60.0, 41.0), (45.125, 60.0), (33.0, 75.0), (58.0, 76.5))
@@ -26,6 +29,11 @@ def _face(embedding: np.ndarray | None) -> Face:
 def test_a_request_arrives_as_it_was_sent() -> None:
     sent = Request(b"\n{}\n\xff", (POINTS, POINTS[::-1]), BoundingBox(1.5, 2.0, 30.25, 4.0))
     assert decode_request(encode_request(sent)) == sent
+
+
+def test_a_timing_travels_in_front_of_the_answer() -> None:
+    timing = Timing(began=1000.5, decode=0.01, detect=0.02, align=0.003, embed=0.0)
+    assert split_timing(with_timing(timing, b"answer")) == (timing, b"answer")
 
 
 def test_faces_arrive_as_they_were_sent() -> None:
