@@ -19,7 +19,7 @@ from bentos.runner.local import extraction_of
 from bentos.runner.pack_info import PackInfo
 from bentos.stores.factory import vector_store
 from tests.servers.milvus import milvus_server
-from vector_base import face_embeddings, fill, neighbours, strangers
+from vector_base import face_embeddings, fill, neighbours, settle, strangers
 
 SERVICE = "bentos.search.service:ImageSearch"
 COLLECTIONS = ("made-a", "made-b")
@@ -85,6 +85,7 @@ async def _fill(count: int, environment: Mapping[str, str]) -> None:
             await fill(
                 store, strangers(settings.embedding_dim, rest), COLLECTIONS, count=rest, prefix="vector"
             )
+        await settle(environment["MILVUS_URI"], settings.milvus_collection, count)
     finally:
         await store.close()
 

@@ -6,16 +6,19 @@ For measuring the search alone. The metadata and the object store know nothing o
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pymilvus import AsyncMilvusClient
 from tqdm import tqdm
 
 from bentos.common.faces import BoundingBox, FacesInImage
 from bentos.common.ids import derive_face_id
 from bentos.runner.extraction import Extraction
 from bentos.stores.base import FaceVector, VectorStore
+from bentos.stores.milvus_schema import EMBEDDING
 from face_images import photo
 
 Vectors = NDArray[np.float32]
@@ -23,6 +26,7 @@ Vectors = NDArray[np.float32]
 
 _BATCH = 1000
 _BATCHES_AT_ONCE = 4
+_SETTLED_WITHIN_S = 900
 _BOX = BoundingBox(100.0, 100.0, 220.0, 260.0)
 _NOISE = 0.6
 """Length of what is added to a unit vector: cosine 0.86 to where it came from, as between photos of one person."""
@@ -78,6 +82,29 @@ async def fill(
             group.create_task(save(faces))
             first += len(faces)
     progress.close()
+
+
+async def settle(uri: str, alias: str, count: int) -> None:
+    """Bring a server to where a base at rest is: all rows in sealed segments, indexed, and those in memory.
+
+    Milvus does so by itself after ten quiet minutes, or in the middle of a measurement.
+    """
+    client = AsyncMilvusClient(uri, dedicated=True)
+    try:
+        collection = (await client.describe_alias(alias))["collection_name"]
+        await client.flush(collection)
+        deadline = time.monotonic() + _SETTLED_WITHIN_S
+        while await _indexed_rows(client, collection) < count:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Milvus has not indexed {count} rows within {_SETTLED_WITHIN_S} s")
+            await asyncio.sleep(0.5)
+        await client.refresh_load(collection)
+    finally:
+        await client.close()
+
+
+async def _indexed_rows(client: AsyncMilvusClient, collection: str) -> int:
+    return int((await client.describe_index(collection, EMBEDDING))["indexed_rows"])
 
 
 def _face(prefix: str, number: int, embedding: NDArray[np.float32], collections: Sequence[str]) -> FaceVector:
