@@ -89,6 +89,7 @@ def compose(
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
         finder: FaceFinder = api.state.finder()
         parts = Parts(settings, finder, pack)
+        api.state.parts = parts
         opening = Opening({name: parts.store(name) for name in opens})
         api.state.opening = opening
         for put in attach:
@@ -118,6 +119,10 @@ def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], Door
         opening: Opening | None = getattr(api.state, "opening", None)
         return "the service is starting" if opening is None else opening.not_ready()
 
+    def full() -> bool:
+        parts: Parts | None = getattr(api.state, "parts", None)
+        return parts is not None and parts.finder.is_full
+
     return lambda: DoorOptions(
         service=service,
         keys=settings.api_keys,
@@ -127,5 +132,6 @@ def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], Door
         },
         receive_timeout_s=settings.receive_timeout_s,
         not_ready=not_ready,
+        full=full,
         leaving=lambda: leave.begun,
     )

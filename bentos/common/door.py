@@ -26,6 +26,7 @@ from bentos.common.errors import (
     InvalidApiKey,
     InvalidRequest,
     MethodNotAllowed,
+    Overloaded,
 )
 from bentos.common.metrics import request_seconds, requests_total
 from bentos.common.request_ids import begin_request
@@ -52,8 +53,8 @@ _BANNERS = ("server", "x-bentoml-request-id", "x-bentoml-trace-id")
 class DoorOptions:
     """`keys` open the door; `max_image_bytes` by path, without a trailing slash; `not_ready` says why, or None.
 
-    The body of a request has `receive_timeout_s` to arrive. While the service is `leaving`, every answer asks its
-    caller to close the connection.
+    The body of a request has `receive_timeout_s` to arrive. While the service is `full`, images are refused before they
+    are read. While it is `leaving`, every answer asks its caller to close the connection.
     """
 
     service: str
@@ -61,6 +62,7 @@ class DoorOptions:
     max_image_bytes: Mapping[str, int] = field(default_factory=dict)
     receive_timeout_s: float = 30
     not_ready: Callable[[], str | None] = lambda: None
+    full: Callable[[], bool] = lambda: False
     leaving: Callable[[], bool] = lambda: False
 
 
@@ -120,6 +122,8 @@ class _Visit:
         declared = self._headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self._limit + _FORM_OVERHEAD:
             raise self._too_large()
+        if self._limit and self._options.full():
+            raise Overloaded
         return None
 
     def _probe(self) -> Response | None:

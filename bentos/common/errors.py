@@ -123,6 +123,11 @@ class DependencyUnavailable(FaceSearchError):
 class Overloaded(FaceSearchError):
     code = "overloaded"
 
+    def __init__(
+        self, message: str = "More images are waiting than can be looked at in time; try again shortly."
+    ) -> None:
+        super().__init__(message)
+
 
 class NotReady(FaceSearchError):
     """A store answers, but not with what this service was set up for; only a setting changes that."""

@@ -26,7 +26,7 @@ _EXAMPLES: tuple[errors.FaceSearchError, ...] = (
     ),
     errors.InvalidRequest("Check top_k.", {"top_k": "Input should be less than or equal to 50"}),
     errors.DependencyUnavailable("milvus", "it did not answer in time"),
-    errors.Overloaded("More images are waiting than can be looked at in time; try again shortly."),
+    errors.Overloaded(),
     errors.InternalError(),
 )
 

@@ -45,6 +45,10 @@ class FaceFinder(Protocol):
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """One embedding for each face, (dim,) float32, L2-normalised; None where the landmarks are degenerate."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one more image would be refused as `Overloaded`."""
+
     async def close(self) -> None:
         """Let go of what it holds. Nothing is asked afterwards."""
 
@@ -80,6 +84,11 @@ class RunnerClient:
         found = await self._ask("embed", Request(image, landmarks=tuple(landmarks)))
         return [face.embedding for face in found.faces]
 
+    @property
+    def is_full(self) -> bool:
+        """See `FaceFinder`."""
+        return self._in_flight >= self._queue
+
     async def close(self) -> None:
         """See `FaceFinder`."""
         if "_session" in self.__dict__:
@@ -99,8 +108,8 @@ class RunnerClient:
         )
 
     async def _ask(self, method: str, request: Request) -> FacesInImage:
-        if self._in_flight >= self._queue:
-            raise Overloaded("More images are waiting than can be looked at in time; try again shortly.")
+        if self.is_full:
+            raise Overloaded
         self._in_flight += 1
         asked = time.monotonic()
         try:
@@ -134,6 +143,6 @@ class RunnerClient:
     async def _post(self, path: str, body: bytes) -> bytes:
         async with self._session.post(path, data=body) as answer:
             if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                raise Overloaded("The runner has more images than it can look at in time; try again shortly.")
+                raise Overloaded
             answer.raise_for_status()
             return await answer.read()

@@ -55,6 +55,11 @@ class LocalFaceFinder:
         found = await self._run(lambda: self._extraction.embed(image, landmarks))
         return [face.embedding for face in found.faces]
 
+    @property
+    def is_full(self) -> bool:
+        """See `FaceFinder`."""
+        return False
+
     async def close(self) -> None:
         """See `FaceFinder`."""
         self._thread.shutdown()

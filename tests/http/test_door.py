@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from bentos.runner.local import LocalFaceFinder
 from tests.http.conftest import KEY, OTHER_KEY, Api
 
 ENDPOINTS = [
@@ -148,3 +149,23 @@ async def test_answers_carry_security_headers_and_no_banner(api: Api) -> None:
     assert headers["cache-control"] == "no-store"
     assert "server" not in headers
     assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize("path", ["/search/", "/detect_faces"])
+async def test_a_full_service_refuses_images_before_it_reads_them(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalFaceFinder, "is_full", True)
+    read = False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        read = True
+        yield b"x"
+
+    response = await api.client.post(path, content=body())
+    assert (response.status_code, response.json()["error"]) == (503, "overloaded")
+    assert int(response.headers["retry-after"]) > 0
+    assert not read
+    assert (await api.client.get("/ping")).status_code == 200
+    assert (await api.client.post(path, headers={"X-Api-Key": "wrong"})).status_code == 401
