@@ -31,7 +31,7 @@ def start(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, str]) ->
     started: list[Container] = []
     folder = tmp_path_factory.mktemp("environments")
 
-    def new(service: str, *, cpus: float = 2, memory: str = "2g", **changed: str) -> Container:
+    def new(service: str, *, cpus: float = 2, memory: str = "3g", **changed: str) -> Container:
         started.append(Container(service, folder, {**settings, **changed}, cpus=cpus, memory=memory))
         return started[-1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 
 from bentos.demo.process import free_port
+from tests.rollout.stores import KEY
 
 PATIENCE_S = 120
 
@@ -93,6 +95,16 @@ class Container:
     def threads(self, pid: int) -> int:
         """How many threads a process inside has."""
         return len(self.run(f"ls /proc/{pid}/task").stdout.split())
+
+    def resident_bytes(self) -> int:
+        """The memory of all processes inside, what they share counted once for each."""
+        pages = self.run("cat /proc/[0-9]*/statm").stdout.splitlines()
+        return sum(int(line.split()[1]) for line in pages) * resource.getpagesize()
+
+    def search(self, image: bytes) -> httpx.Response:
+        """Search with a selfie."""
+        headers = {"X-Api-Key": KEY}
+        return httpx.post(f"{self.url}/search/", files={"file": image}, headers=headers, timeout=120)
 
     def remove(self) -> None:
         docker("rm", "-f", self.id, check=False)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from PIL import Image
 
 from tests.containers.conftest import Start
 from tests.containers.engine import Container, docker, image
@@ -78,6 +81,20 @@ def test_one_runner_for_one_cpu(start: Start) -> None:
         assert len(small.workers("face-runner")) == 1
     finally:
         small.remove()
+
+
+def test_the_largest_images_at_once_fit_into_the_memory_and_it_is_given_back(start: Start) -> None:
+    container = start("image-search")
+    container.wait_until_ready()
+    before = container.workers("face-runner"), container.resident_bytes()
+    file = io.BytesIO()
+    Image.new("RGB", (10_000, 5_000), "tan").save(file, "WEBP", quality=10, method=0)
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(container.search, [file.getvalue()] * 8))
+    assert [answer.status_code for answer in answers] == [422] * 8  # no face
+    assert container.workers("face-runner") == before[0]
+    assert container.resident_bytes() < 1.5 * before[1]
+    container.remove()
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -10,7 +10,6 @@ import pytest
 from tests.containers.conftest import Start
 from tests.containers.engine import Container, docker
 from tests.rollout.callers import SELFIE, Callers
-from tests.rollout.stores import KEY
 
 
 def test_docker_stop_under_load_fails_no_accepted_request(start: Start) -> None:
@@ -58,17 +57,10 @@ def test_while_dead_runners_are_replaced_what_is_ready_serves(search: Container,
     while not replaced:
         replaced = len(set(search.workers("face-runner")) - set(dead)) == 2
         if httpx.get(f"{search.url}/readyz", timeout=30).status_code == 200:
-            answers.add(search_once(search))
+            answers.add(search.search(SELFIE).status_code)
     assert answers <= {200}
     search.wait_until_ready()
-    assert [search_once(search) for _ in range(8)] == [200] * 8
-
-
-def search_once(container: Container) -> int:
-    headers = {"X-Api-Key": KEY}
-    return httpx.post(
-        f"{container.url}/search/", files={"file": SELFIE}, headers=headers, timeout=30
-    ).status_code
+    assert [search.search(SELFIE).status_code for _ in range(8)] == [200] * 8
 
 
 def test_a_container_whose_first_process_loses_bentoml_ends(start: Start) -> None:
