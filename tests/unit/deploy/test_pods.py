@@ -98,6 +98,11 @@ def test_cpu_and_memory_are_asked_for_and_bounded(service: str) -> None:
     for amounts in (resources["requests"], resources["limits"]):
         assert 1 <= int(amounts["cpu"]) <= 2
         assert amounts["memory"].endswith("Gi")
+    limits = resources["limits"]
+    needed = 0.5 + 1.2 * int(
+        limits["cpu"]
+    )  # measured in tests/containers: the largest images at once in every runner
+    assert float(limits["memory"].removesuffix("Gi")) >= needed
 
 
 def test_pods_spread_over_zones_and_nodes_without_blocking_a_rollout(service: str) -> None:
