@@ -23,7 +23,7 @@ demo-real: $(VENV)/dev pack ## the same demo through two services over real Milv
 serve: pack ## the same service, staying up; prints its address, a key and a curl line
 	@$(BIN)/python -m bentos.demo --serve
 
-test: $(VENV)/dev pack ## everything that CI checks
+test: $(VENV)/dev pack ## everything that CI checks, but for the images
 	$(MAKE) --no-print-directory lint types
 	@# The real stack mostly waits (for servers to come back, for leases to run out), so it waits beside the rest.
 	@mkdir -p reports; $(BIN)/python -m pytest tests/system/real --durations=10 >reports/real.log 2>&1 & real=$$!; \
