@@ -16,6 +16,7 @@ from bentos.common.door import DoorOptions
 from bentos.common.errors import Dependency
 from bentos.common.logs import configure_logging
 from bentos.common.opening import Opening, Store
+from bentos.common.scheduling import give_way
 from bentos.common.settings import Settings
 from bentos.common.startup import face_pack_folder
 from bentos.common.stopping import Leave
@@ -84,6 +85,7 @@ def compose(
 
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        give_way()
         configure_logging(settings.log_level)
         bound_connections(settings.receive_timeout_s)
         pack = PackInfo.read(face_pack_folder(settings.face_pack))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bentos.common.scheduling import give_way
 from bentos.common.settings import Settings
 from bentos.common.startup import face_pack_folder
 from bentos.demo.process import serving
@@ -43,6 +44,7 @@ def rig(folder: Path, *, photos: int, indexed: bool, settings: Mapping[str, str]
     `indexed`: photos are really indexed, which takes long; else their vectors are filled in (see `vector_base`).
     `settings` are environment variables of the service.
     """
+    give_way()  # and so do those that are started from here: Milvus and the load generator
     with milvus_server(folder / "milvus") as uri:
         environment = {
             "API_KEY": secrets.token_hex(24),

@@ -12,6 +12,7 @@ from bentoml.validators import ContentType
 
 from bentos.common.errors import FaceSearchError
 from bentos.common.faces import FacesInImage
+from bentos.common.scheduling import give_way
 from bentos.common.startup import settings_or_exit
 from bentos.runner.cpus import available_cpus
 from bentos.runner.hop import Hop
@@ -54,6 +55,7 @@ class FaceRunner:
         # Here and not above: the processes that only call the runner start without InsightFace, two seconds earlier.
         from bentos.runner.local import extraction_of  # noqa: PLC0415
 
+        give_way()
         self._extraction = extraction_of(Path(self.pack_model.path), _settings)
 
     @_batched
