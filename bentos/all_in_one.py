@@ -38,7 +38,7 @@ class FaceSearch:
     runner = bentoml.depends(FaceRunner)
 
     def __init__(self) -> None:
-        api.state.finder = lambda: runner_client(self.runner, settings)
+        api.state.finder = lambda: runner_client(settings)
 
 
 FaceSearch.add_asgi_middleware(Door, options=door_of(SERVICE, settings, api))  # type: ignore[attr-defined]

@@ -22,6 +22,7 @@ from bentos.common.startup import face_pack_folder
 from bentos.common.stopping import Leave
 from bentos.runner.client import FaceFinder, RunnerClient
 from bentos.runner.face_runner import QUIET
+from bentos.runner.hop import shared_socket
 from bentos.runner.pack_info import PackInfo
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
@@ -105,9 +106,9 @@ def compose(
     return api
 
 
-def runner_client(runner: Any, settings: Settings) -> RunnerClient:
-    """The `FaceFinder` over what `bentoml.depends(FaceRunner)` gives."""
-    return RunnerClient(runner.to_async.url, queue=settings.runner_queue, timeout_s=settings.runner_timeout_s)
+def runner_client(settings: Settings) -> RunnerClient:
+    """The `FaceFinder` over the runner that BentoML started for this service, by `bentoml.depends(FaceRunner)`."""
+    return RunnerClient(shared_socket(), queue=settings.runner_queue, timeout_s=settings.runner_timeout_s)
 
 
 def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], DoorOptions]:

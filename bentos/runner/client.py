@@ -6,24 +6,23 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
 from http import HTTPStatus
+from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
 
 from bentos.common.errors import DependencyUnavailable, Overloaded
 from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.common.stages import add_stage, end_stage
-from bentos.runner.hop import PATH
+from bentos.runner.hop import Method
+from bentos.runner.processes import RunnerProcesses
 from bentos.runner.stage_clock import STAGES
 from bentos.runner.wire import Request, decode_faces, encode_request, split_timing
 
-_TRIES = 4
-
-_KEPT_IDLE_S = 4
-"""The runner closes its connections after five idle seconds; the one who asks has to be the first."""
+_TRIES = 6
+_PATIENCE_S = 0.1
+"""More of it from try to try: 1 s together."""
 
 
 class FaceFinder(Protocol):
@@ -56,13 +55,13 @@ class FaceFinder(Protocol):
 class RunnerClient:
     """`FaceFinder` over the hop to FaceRunner, with a bounded queue in front of it.
 
-    `address`: where the runner listens, as BentoML writes it: `file:///path/of/a/socket` or `tcp://host:port`.
+    `shared`: the socket beside which the runner's processes listen.
     `queue`: how many images may be on their way at once; one more is refused with `Overloaded` at once, because a
     caller who waits behind a long queue has given up before the answer comes.
     """
 
-    def __init__(self, address: str, *, queue: int, timeout_s: float) -> None:
-        self._address = urlsplit(address)
+    def __init__(self, shared: Path, *, queue: int, timeout_s: float) -> None:
+        self._processes = RunnerProcesses(shared)
         self._queue = queue
         self._timeout_s = timeout_s
         self._in_flight = 0
@@ -91,57 +90,45 @@ class RunnerClient:
 
     async def close(self) -> None:
         """See `FaceFinder`."""
-        if "_session" in self.__dict__:
-            await self._session.close()
+        await self._processes.close()
 
-    @cached_property
-    def _session(self) -> aiohttp.ClientSession:
-        """Made when it is first needed, because it belongs to the running event loop."""
-        connector = (
-            aiohttp.UnixConnector(unquote(self._address.path), limit=0, keepalive_timeout=_KEPT_IDLE_S)
-            if self._address.scheme == "file"
-            else aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT_IDLE_S)
-        )
-        host = self._address.netloc or "runner"
-        return aiohttp.ClientSession(
-            f"http://{host}", connector=connector, timeout=aiohttp.ClientTimeout(None)
-        )
-
-    async def _ask(self, method: str, request: Request) -> FacesInImage:
+    async def _ask(self, method: Method, request: Request) -> FacesInImage:
         if self.is_full:
             raise Overloaded
         self._in_flight += 1
         asked = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                payload = await self._insist(PATH + method, encode_request(request))
+                timed = await self._insist(method, encode_request(request))
         except TimeoutError as error:
             raise DependencyUnavailable("runner", "it did not answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
             raise DependencyUnavailable("runner", f"the call failed ({type(error).__name__})") from error
         finally:
             self._in_flight -= 1
-        timing, answer = split_timing(payload)
+        timing, payload = split_timing(timed)
         add_stage("to_runner", timing.began - asked)
         for stage in STAGES:
             add_stage(stage, getattr(timing, stage))
         try:
-            return decode_faces(answer)
+            return decode_faces(payload)
         finally:
             end_stage("from_runner")
 
-    async def _insist(self, path: str, body: bytes) -> bytes:
+    async def _insist(self, method: Method, body: bytes) -> bytes:
         """Ask again when the connection breaks: looking at an image twice changes nothing.
 
-        A runner process that dies takes its calls with it, and another answers.
+        A process that dies takes its calls with it, and another answers, the one that is started in its place at the
+        latest.
         """
-        for _ in range(_TRIES - 1):
-            with suppress(aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                return await self._post(path, body)
-        return await self._post(path, body)
+        for number in range(_TRIES - 1):
+            with suppress(aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionRefusedError):
+                return await self._post(method, body)
+            await asyncio.sleep(_PATIENCE_S * number)
+        return await self._post(method, body)
 
-    async def _post(self, path: str, body: bytes) -> bytes:
-        async with self._session.post(path, data=body) as answer:
+    async def _post(self, method: Method, body: bytes) -> bytes:
+        async with self._processes.least_busy() as session, session.post(f"/{method}", data=body) as answer:
             if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 raise Overloaded
             answer.raise_for_status()

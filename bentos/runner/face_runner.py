@@ -15,7 +15,7 @@ from bentos.common.faces import FacesInImage
 from bentos.common.scheduling import give_way
 from bentos.common.startup import settings_or_exit
 from bentos.runner.cpus import available_cpus
-from bentos.runner.hop import Hop
+from bentos.runner.hop import SERVICE, listen
 from bentos.runner.wire import Timing, decode_request, encode_answer, with_timing
 
 _settings = settings_or_exit()
@@ -34,13 +34,13 @@ Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
 
 _batched = bentoml.api(
     batchable=True,
-    max_batch_size=max(2, _settings.batch_size),  # BentoML knows no batches of one; `Hop` then makes none
+    max_batch_size=max(2, _settings.batch_size),  # BentoML knows no batches of one; `hop` then makes none
     max_latency_ms=_settings.runner_max_latency_ms,
 )
 
 
 @bentoml.service(
-    name="face-runner",
+    name=SERVICE,
     workers=_settings.runner_workers or available_cpus(),
     threads=1,
     traffic={"timeout": _settings.runner_timeout_s},
@@ -57,6 +57,11 @@ class FaceRunner:
 
         give_way()
         self._extraction = extraction_of(Path(self.pack_model.path), _settings)
+
+    @bentoml.on_startup
+    async def listen(self) -> None:
+        """Open this process's own end of the hop."""
+        self._listener = await listen(self, batched=_settings.batch_size > 1)
 
     @_batched
     def detect(self, requests: list[bytes]) -> Payloads:
@@ -91,6 +96,3 @@ class FaceRunner:
 
 def _images(requests: Sequence[bytes]) -> list[bytes]:
     return [decode_request(each).image for each in requests]
-
-
-FaceRunner.add_asgi_middleware(Hop, batched=_settings.batch_size > 1)  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ class ImageSearch:
     runner = bentoml.depends(FaceRunner)
 
     def __init__(self) -> None:
-        api.state.finder = lambda: runner_client(self.runner, settings)
+        api.state.finder = lambda: runner_client(settings)
 
 
 ImageSearch.add_asgi_middleware(Door, options=door_of(SERVICE, settings, api))  # type: ignore[attr-defined]

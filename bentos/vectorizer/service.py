@@ -33,7 +33,7 @@ class ImageVectorizer:
     runner = bentoml.depends(FaceRunner)
 
     def __init__(self) -> None:
-        api.state.finder = lambda: runner_client(self.runner, settings)
+        api.state.finder = lambda: runner_client(settings)
 
 
 ImageVectorizer.add_asgi_middleware(Door, options=door_of(SERVICE, settings, api))  # type: ignore[attr-defined]

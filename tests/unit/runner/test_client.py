@@ -24,8 +24,8 @@ def _http(status: int, body: bytes = b"", length: int | None = None) -> bytes:
 
 
 @asynccontextmanager
-async def runner(folder: Path, answers: list[bytes | None], **options: float) -> AsyncIterator[RunnerClient]:
-    """A client of a server that gives these answers, one to a request; None closes the connection instead."""
+async def process(shared: Path, number: int, answers: list[bytes | None]) -> AsyncIterator[None]:
+    """A process of the runner that gives these answers, one to a request; None closes the connection instead."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -42,52 +42,84 @@ async def runner(folder: Path, answers: list[bytes | None], **options: float) ->
         finally:
             writer.close()
 
-    address = folder / "runner.sock"
-    server = await asyncio.start_unix_server(serve, address)
-    client = RunnerClient(address.as_uri(), **{"queue": 4, "timeout_s": 5.0, **options})  # type: ignore[arg-type]
-    try:
-        yield client
-    finally:
-        await client.close()
-        server.close()
+    async with await asyncio.start_unix_server(serve, f"{shared}.{number}"):
+        yield
 
 
-async def test_a_call_whose_connection_breaks_is_made_again(tmp_path: Path) -> None:
+@asynccontextmanager
+async def client_of(shared: Path, queue: int = 4, timeout_s: float = 5.0) -> AsyncIterator[RunnerClient]:
+    client = RunnerClient(shared, queue=queue, timeout_s=timeout_s)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    return tmp_path / "runner.sock"
+
+
+async def test_a_call_whose_connection_breaks_is_made_again(shared: Path) -> None:
     answers: list[bytes | None] = [BREAKS, BREAKS, _http(200, ANSWER)]
-    async with runner(tmp_path, answers) as client:
+    async with process(shared, 1, answers), client_of(shared) as client:
         assert await client.detect(b"image") == NOBODY
     assert answers == []
+
+
+async def test_another_process_takes_the_call_of_one_that_was_killed(shared: Path) -> None:
+    async with process(shared, 1, []):
+        killed = Path(f"{shared}.1").rename(f"{shared}.0")
+    assert killed.is_socket()
+    async with process(shared, 2, [_http(200, ANSWER)]), client_of(shared) as client:
+        assert await client.detect(b"image") == NOBODY
+    assert not killed.exists()
+
+
+async def test_a_process_that_is_started_anew_is_found(shared: Path) -> None:
+    async with client_of(shared) as client:
+        asked = asyncio.create_task(client.detect(b"image"))
+        await asyncio.sleep(0.2)
+        async with process(shared, 7, [_http(200, ANSWER)]):
+            assert await asked == NOBODY
+
+
+async def test_an_image_goes_to_the_process_with_the_least_to_do(shared: Path) -> None:
+    left: list[bytes | None] = [_http(200, ANSWER), _http(200, ANSWER)]
+    async with process(shared, 1, []), process(shared, 2, left), client_of(shared, timeout_s=1) as client:
+        waiting = [asyncio.create_task(client.detect(b"image")) for _ in range(2)]
+        done, stuck = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert [each.result() for each in done] == [NOBODY]
+        assert await client.detect(b"another") == NOBODY
+        with pytest.raises(DependencyUnavailable, match="in time"):
+            await stuck.pop()
 
 
 @pytest.mark.parametrize(
     "broken", [[BREAKS] * 9, [_http(200, ANSWER[:5], len(ANSWER)), BREAKS], [_http(500)]]
 )
-async def test_a_runner_that_gives_no_answer_is_unavailable(
-    tmp_path: Path, broken: list[bytes | None]
-) -> None:
-    async with runner(tmp_path, broken, timeout_s=1.0) as client:
+async def test_a_runner_that_gives_no_answer_is_unavailable(shared: Path, broken: list[bytes | None]) -> None:
+    async with process(shared, 1, broken), client_of(shared, timeout_s=3) as client:
         with pytest.raises(DependencyUnavailable) as raised:
             await client.detect(b"image")
     assert raised.value.details["dependency"] == "runner"
 
 
-async def test_a_runner_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
-    client = RunnerClient((tmp_path / "nobody.sock").as_uri(), queue=4, timeout_s=5)
-    with pytest.raises(DependencyUnavailable):
-        await client.detect(b"image")
-    await client.close()
+async def test_a_runner_that_is_not_there_is_unavailable(shared: Path) -> None:
+    async with client_of(shared) as client:
+        with pytest.raises(DependencyUnavailable):
+            await client.detect(b"image")
 
 
-async def test_a_runner_with_too_many_images_is_overloaded(tmp_path: Path) -> None:
-    async with runner(tmp_path, [_http(503)]) as client:
+async def test_a_runner_with_too_many_images_is_overloaded(shared: Path) -> None:
+    async with process(shared, 1, [_http(503)]), client_of(shared) as client:
         with pytest.raises(Overloaded):
             await client.detect(b"image")
 
 
-async def test_one_image_more_than_the_queue_holds_is_refused_at_once(tmp_path: Path) -> None:
-    async with runner(tmp_path, [], queue=1, timeout_s=1.0) as client:
+async def test_one_image_more_than_the_queue_holds_is_refused_at_once(shared: Path) -> None:
+    async with process(shared, 1, []), client_of(shared, queue=1, timeout_s=1) as client:
         waiting = asyncio.create_task(client.detect(b"image"))
         await asyncio.sleep(0.1)
+        assert client.is_full
         with pytest.raises(Overloaded):
             await client.detect(b"another")
         with pytest.raises(DependencyUnavailable, match="in time"):
