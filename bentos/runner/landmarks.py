@@ -20,6 +20,9 @@ it; a saucer, two wheels and four patterns that the first look took for faces sc
 
 from __future__ import annotations
 
+import cmath
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -53,39 +56,44 @@ class CloserLook:
 
         `pixels`: (h, w, 3) uint8 BGR; `landmarks`: pixels of the same image.
         """
-        seen: list[NDArray[np.float64]] = []
+        seen: list[Landmarks] = []
         current = landmarks
         for number in range(self._looks):
             points = self._look(pixels, current, 0.0 if number else self._confirmation_threshold)
             if points is None:
                 break
             seen.append(points)
-            current = _as_landmarks(points)
+            current = points
         if not seen:
             return None if self._looks else landmarks
-        return _as_landmarks(np.mean(seen[1:] or seen, axis=0))
+        return _mean(seen[1:] or seen)
 
-    def _look(
-        self, pixels: NDArray[np.uint8], landmarks: Landmarks, least: float
-    ) -> NDArray[np.float64] | None:
+    def _look(self, pixels: NDArray[np.uint8], landmarks: Landmarks, least: float) -> Landmarks | None:
         template = round(_SIZE * _SHARE)
         upright = similarity(landmarks, template)
         if upright is None:
             return None
         upright[:, 2] += (_SIZE - template) / 2
-        face = np.asarray(cv2.warpAffine(pixels, upright, (_SIZE, _SIZE)), dtype=np.uint8)
-        found = self._detector.best(face)
-        if not len(found) or found.scores[0] < least:
-            return None
-        box = found.boxes[0]
+        square = np.asarray(cv2.warpAffine(pixels, upright, (_SIZE, _SIZE)), dtype=np.uint8)
+        found = self._detector.best(square)
         if (
-            np.hypot(*((box[:2] + box[2:]) / 2 - _SIZE / 2)) > _FARTHEST
-            or not np.isfinite(found.points[0]).all()
+            found is None
+            or found.score < least
+            or math.dist(found.centre, (_SIZE / 2, _SIZE / 2)) > _FARTHEST
         ):
             return None
-        back = cv2.invertAffineTransform(upright)
-        return np.asarray(found.points[0] @ back[:, :2].T + back[:, 2], dtype=np.float64)
+        points = [complex(x, y) for x, y in found.points]
+        if not all(map(cmath.isfinite, points)):
+            return None
+        # The way back: as with `similarity`, rotation and scale are one complex factor.
+        factor, shift = complex(upright[0, 0], upright[1, 0]), complex(upright[0, 2], upright[1, 2])
+        back = [(point - shift) / factor for point in points]
+        return tuple((point.real, point.imag) for point in back)
 
 
-def _as_landmarks(points: NDArray[np.float64]) -> Landmarks:
-    return tuple((float(x), float(y)) for x, y in points)
+def _mean(seen: list[Landmarks]) -> Landmarks:
+    count = len(seen)
+    return tuple(
+        (sum(x for x, _ in points) / count, sum(y for _, y in points) / count)
+        for points in zip(*seen, strict=True)
+    )
