@@ -61,7 +61,7 @@ class RunnerProcesses:
             return
         self._next_look = time.monotonic() + _LOOK_EVERY_S
         there = set(self._shared.parent.glob(f"{self._shared.name}.*"))
-        for path in there - self._processes.keys():
+        for path in sorted(there - self._processes.keys()):
             connector = aiohttp.UnixConnector(str(path), limit=0)
             session = aiohttp.ClientSession("http://runner", connector=connector, timeout=_UNTIMED)
             self._processes[path] = _Process(session)
