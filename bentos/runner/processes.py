@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import aiohttp
 
 _LOOK_EVERY_S = 1.0
+_LOOK_AGAIN_S = 0.1
 _UNTIMED = aiohttp.ClientTimeout(total=None)
 
 
@@ -33,13 +35,14 @@ class RunnerProcesses:
 
     @asynccontextmanager
     async def least_busy(self) -> AsyncIterator[aiohttp.ClientSession]:
-        """A session with the process that has the fewest requests. Raises `ConnectionRefusedError` when none is there.
+        """A session with the process that has the fewest requests; waits for one while none is there.
 
         What the block raises when it cannot connect makes the next caller look for the processes anew.
         """
         await self._look()
-        if not self._processes:
-            raise ConnectionRefusedError("no runner process listens")
+        while not self._processes:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            await self._look()
         path, process = min(self._processes.items(), key=lambda entry: entry[1].in_flight)
         process.in_flight += 1
         try:

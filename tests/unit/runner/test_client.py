@@ -104,8 +104,8 @@ async def test_a_runner_that_gives_no_answer_is_unavailable(shared: Path, broken
 
 
 async def test_a_runner_that_is_not_there_is_unavailable(shared: Path) -> None:
-    async with client_of(shared) as client:
-        with pytest.raises(DependencyUnavailable):
+    async with client_of(shared, timeout_s=0.5) as client:
+        with pytest.raises(DependencyUnavailable, match="in time"):
             await client.detect(b"image")
 
 
