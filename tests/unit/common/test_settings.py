@@ -99,3 +99,17 @@ def test_image_search_needs_no_metadata(monkeypatch: pytest.MonkeyPatch) -> None
 def test_images_in_a_folder_need_no_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, S3_ENDPOINT_URL="file:///tmp/images", S3_BUCKET=None, S3_ACCESS_KEY_ID=None)
     assert load_settings("face-search").images_in_folder
+
+
+@pytest.mark.parametrize(
+    ("asked", "providers", "size"),
+    [
+        (0, "CPUExecutionProvider", 1),
+        (0, "CUDAExecutionProvider,CPUExecutionProvider", 8),
+        (4, "CPUExecutionProvider", 4),
+    ],
+)
+def test_batches_are_made_where_they_pay_or_where_they_are_asked_for(
+    asked: int, providers: str, size: int
+) -> None:
+    assert Settings(runner_max_batch_size=asked, onnx_providers=providers).batch_size == size  # type: ignore[arg-type]
