@@ -82,7 +82,10 @@ def main() -> int:
     folder.chmod(0o755)
     print("starting Milvus, PostgreSQL, the object store and HAProxy ...")
     with real_stores(folder) as settings, balancer(folder) as front:
-        settings |= {"RUNNER_WORKERS": "1", "LOG_LEVEL": "warning"}
+        # Here a replica that starts takes its CPU from those that serve, a cluster has some for it: searches wait for
+        # seconds then, which is no fault of the rollout.
+        patience = {"RUNNER_QUEUE": "1000", "RUNNER_TIMEOUT_S": "60"}
+        settings |= {"RUNNER_WORKERS": "1", "LOG_LEVEL": "warning", **patience}
         status = asyncio.run(_check(front, folder, process_environment(folder, settings), options))
     if status == 0:
         shutil.rmtree(folder)
