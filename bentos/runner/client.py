@@ -15,7 +15,7 @@ from bentos.common.errors import DependencyUnavailable, Overloaded
 from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.common.stages import add_stage, end_stage
 from bentos.runner.hop import Method
-from bentos.runner.processes import RunnerProcesses
+from bentos.runner.processes import RunnerProcesses, nobody_listens
 from bentos.runner.stage_clock import STAGES
 from bentos.runner.wire import Request, decode_faces, encode_request, split_timing
 
@@ -122,9 +122,9 @@ class RunnerClient:
         while True:
             try:
                 return await self._post(method, body)
-            except aiohttp.ClientConnectorError:
-                continue  # the socket of a process that was killed: it is gone by now
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if nobody_listens(error):
+                    continue  # before this call: its socket is gone by now
                 broken += 1
                 if broken == _TRIES:
                     raise

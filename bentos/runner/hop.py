@@ -31,6 +31,8 @@ Method = Literal["detect", "detect_and_embed", "embed", "detect_in_region"]
 """The batchable methods of the runner: one `bytes` in and one out for each item."""
 
 _LARGEST_REQUEST = 1 << 30  # the services bound images; nothing else reaches this socket
+_BACKLOG = 2048
+"""As many as BentoML's own: more connections than that at once are refused."""
 Work = Callable[[str, bytes], Awaitable[bytes]]
 
 
@@ -53,7 +55,8 @@ async def listen(runner: Any, *, batched: bool) -> web.AppRunner:
     listener = web.AppRunner(app, access_log=None, handle_signals=False)
     await listener.setup()
     shared = shared_socket()
-    await web.UnixSite(listener, str(shared.with_name(f"{shared.name}.{os.getpid()}"))).start()
+    own = str(shared.with_name(f"{shared.name}.{os.getpid()}"))
+    await web.UnixSite(listener, own, backlog=_BACKLOG).start()
     return listener
 
 

@@ -47,9 +47,10 @@ class RunnerProcesses:
         process.in_flight += 1
         try:
             yield process.session
-        except aiohttp.ClientConnectorError:
-            path.unlink(missing_ok=True)  # left behind by a process that was killed
-            self._next_look = 0.0
+        except aiohttp.ClientConnectorError as error:
+            if nobody_listens(error):
+                path.unlink(missing_ok=True)  # left behind by a process that was killed
+                self._next_look = 0.0
             raise
         finally:
             process.in_flight -= 1
@@ -57,7 +58,7 @@ class RunnerProcesses:
     async def close(self) -> None:
         """Let go of all connections."""
         for path in list(self._processes):
-            await self._processes.pop(path).session.close()
+            await self._drop(path)
 
     async def _look(self) -> None:
         if self._processes and time.monotonic() < self._next_look:
@@ -69,4 +70,15 @@ class RunnerProcesses:
             session = aiohttp.ClientSession("http://runner", connector=connector, timeout=_UNTIMED)
             self._processes[path] = _Process(session)
         for path in self._processes.keys() - there:
-            await self._processes.pop(path).session.close()
+            await self._drop(path)
+
+    async def _drop(self, path: Path) -> None:
+        process = self._processes.pop(path, None)  # None: another task was faster
+        if process is not None:
+            await process.session.close()
+
+
+def nobody_listens(error: Exception) -> bool:
+    """Whether a call failed because the process whose socket it was is gone."""
+    gone = (ConnectionRefusedError, FileNotFoundError)
+    return isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, gone)
