@@ -43,7 +43,7 @@ class Candidates:
         return Candidates(self.boxes * factor, self.scores, self.points * factor)
 
 
-class Face(NamedTuple):
+class SurestFace(NamedTuple):
     """One face in pixels: its score, the middle of its box, and its five landmarks."""
 
     score: float
@@ -76,7 +76,7 @@ class Detector:
         boxes_and_scores = np.concatenate([found.boxes, found.scores[:, None]], axis=1)
         return found.pick(self._model.nms(boxes_and_scores)).scaled(width / fitted.shape[1])
 
-    def best(self, square: NDArray[np.uint8]) -> Face | None:
+    def best(self, square: NDArray[np.uint8]) -> SurestFace | None:
         """The surest face in a square image whose side 32 divides; None when none is sure enough.
 
         Plain numbers: for a single face numpy takes several times as long.
@@ -93,7 +93,7 @@ class Detector:
         y, x = divmod(row // _ANCHORS, across)
         x, y = x * stride, y * stride
         left, top, right, bottom = looked.sides[level][row].tolist()
-        return Face(
+        return SurestFace(
             score=score,
             centre=(x + (right - left) / 2 * stride, y + (bottom - top) / 2 * stride),
             points=tuple((x + dx * stride, y + dy * stride) for dx, dy in looked.points[level][row].tolist()),
@@ -132,14 +132,14 @@ class Detector:
         return found.pick(np.argsort(-found.scores, kind="stable"))
 
     def _decoded(self, looked: _Outputs, level: int, rows: NDArray[np.intp]) -> Candidates:
-        """Those of the anchors `rows` of one stride that pass the threshold."""
+        """The anchors `rows` of one stride as faces."""
         stride = _STRIDES[level]
-        scores = looked.scores[level][rows]
-        rows, scores = rows[scores >= self._threshold], scores[scores >= self._threshold]
         centres = _centres(looked.side, stride)[rows]
         sides = looked.sides[level][rows] * stride
         boxes = np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1)
-        return Candidates(boxes, scores, centres[:, None] + looked.points[level][rows] * stride)
+        return Candidates(
+            boxes, looked.scores[level][rows], centres[:, None] + looked.points[level][rows] * stride
+        )
 
 
 @dataclass(frozen=True, slots=True)
