@@ -9,13 +9,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
-import aiohttp
-
 from bentos.common.errors import DependencyUnavailable, Overloaded
 from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.common.stages import add_stage, end_stage
-from bentos.runner.hop import Method
-from bentos.runner.processes import RunnerProcesses, nobody_listens
+from bentos.runner.frames import Frame
+from bentos.runner.hop import METHODS, Method
+from bentos.runner.processes import RunnerProcesses
 from bentos.runner.stage_clock import STAGES
 from bentos.runner.wire import Request, decode_faces, encode_request, split_timing
 
@@ -87,7 +86,7 @@ class RunnerClient:
 
     async def close(self) -> None:
         """See `FaceFinder`."""
-        await self._processes.close()
+        self._processes.close()
 
     async def _ask(self, method: Method, request: Request) -> FacesInImage:
         if self.is_full:
@@ -99,7 +98,7 @@ class RunnerClient:
                 timed = await self._insist(method, encode_request(request))
         except TimeoutError as error:
             raise DependencyUnavailable("runner", "it did not answer in time") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (EOFError, OSError) as error:
             raise DependencyUnavailable("runner", f"the call failed ({type(error).__name__})") from error
         finally:
             self._in_flight -= 1
@@ -118,20 +117,21 @@ class RunnerClient:
         A process that dies takes its calls with it, and another answers, the one that is started in its place at the
         latest. An image that ends every process that looks at it does not get to all of them.
         """
+        request = Frame(METHODS.index(method), body)
         broken = 0
         while True:
             try:
-                return await self._post(method, body)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if nobody_listens(error):
-                    continue  # before this call: its socket is gone by now
+                return _body_of(await self._processes.ask(request))
+            except (EOFError, ConnectionError):
                 broken += 1
                 if broken == _TRIES:
                     raise
 
-    async def _post(self, method: Method, body: bytes) -> bytes:
-        async with self._processes.least_busy() as session, session.post(f"/{method}", data=body) as answer:
-            if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                raise Overloaded
-            answer.raise_for_status()
-            return await answer.read()
+
+def _body_of(answer: Frame) -> bytes:
+    """What a runner answered. Raises `Overloaded`, or `DependencyUnavailable` when it failed."""
+    if answer.kind == HTTPStatus.OK:
+        return answer.body
+    if answer.kind == HTTPStatus.SERVICE_UNAVAILABLE:
+        raise Overloaded
+    raise DependencyUnavailable("runner", f"it failed with status {answer.kind}")

@@ -1,9 +1,11 @@
-"""The hop to the runner, its inner side: the bytes of a request in, the bytes of its answer out.
+"""The hop to the runner, its inner side: a frame of bytes in for each request, one out for its answer.
 
 Every runner process listens on a socket of its own beside the one that BentoML lets them share, so that the caller can
 give an image to the one with the least to do. Over the shared socket a connection stays with the process that took it:
 one process was seen with all of eight connections, the other idle. BentoML's own endpoint for a batchable method also
 builds pydantic models of the request and the answer, as does its client: two milliseconds of processor time more.
+
+The kind of a request is the place of its method in `METHODS`, that of an answer a status of HTTP.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import functools
 import json
 import logging
 import os
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -20,9 +23,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
-from aiohttp import web
 from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
+
+from bentos.runner.frames import BUFFER, Frame, read_frame, write_frame
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +34,7 @@ SERVICE = "face-runner"
 Method = Literal["detect", "detect_and_embed", "embed", "detect_in_region"]
 """The batchable methods of the runner: one `bytes` in and one out for each item."""
 
-_LARGEST_REQUEST = 1 << 30  # the services bound images; nothing else reaches this socket
+METHODS: tuple[Method, ...] = get_args(Method)
 _BACKLOG = 2048
 """As many as BentoML's own: more connections than that at once are refused."""
 Work = Callable[[str, bytes], Awaitable[bytes]]
@@ -42,32 +46,38 @@ def shared_socket() -> Path:
     return Path(unquote(urlsplit(address).path))
 
 
-async def listen(runner: Any, *, batched: bool) -> web.AppRunner:
-    """Answer `POST /METHOD` on a socket of this process, as long as what is returned is kept.
+async def listen(runner: Any, *, batched: bool) -> asyncio.Server:
+    """Answer requests on a socket of this process, as long as what is returned is kept.
 
     `batched`: requests that wait are put together by BentoML, which looks every millisecond whether the last batch is
     done; that pays on a GPU. Else each goes straight to the thread that works, first come, first served.
     """
     work = _in_batches(runner) if batched else _one_by_one(runner)
-    app = web.Application(client_max_size=_LARGEST_REQUEST)
-    for method in get_args(Method):
-        app.router.add_post(f"/{method}", functools.partial(_answer, work, method))
-    listener = web.AppRunner(app, access_log=None, handle_signals=False)
-    await listener.setup()
     shared = shared_socket()
-    own = str(shared.with_name(f"{shared.name}.{os.getpid()}"))
-    await web.UnixSite(listener, own, backlog=_BACKLOG).start()
-    return listener
+    own = shared.with_name(f"{shared.name}.{os.getpid()}")
+    converse = functools.partial(_converse, work)
+    return await asyncio.start_unix_server(converse, own, limit=BUFFER, backlog=_BACKLOG)
 
 
-async def _answer(work: Work, method: str, request: web.Request) -> web.Response:
+async def _converse(work: Work, reader: StreamReader, writer: StreamWriter) -> None:
+    """Answer what one connection asks, one request after the other, until it ends."""
     try:
-        return web.Response(body=await work(method, await request.read()))
+        while True:
+            await write_frame(writer, await _answer(work, await read_frame(reader)))
+    except (EOFError, ConnectionError):
+        pass  # the caller is gone, or gave up on its request
+    finally:
+        writer.close()
+
+
+async def _answer(work: Work, request: Frame) -> Frame:
+    try:
+        return Frame(HTTPStatus.OK, await work(METHODS[request.kind], request.body))
     except BentoMLException as error:
-        return web.Response(status=error.error_code)
+        return Frame(error.error_code, b"")
     except Exception:
         logger.exception("the runner failed")
-        return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        return Frame(HTTPStatus.INTERNAL_SERVER_ERROR, b"")
 
 
 def _one_by_one(runner: Any) -> Work:

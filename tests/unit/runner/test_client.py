@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from bentos.common.errors import DependencyUnavailable, Overloaded
 from bentos.common.faces import FacesInImage
 from bentos.runner.client import RunnerClient
+from bentos.runner.frames import read_frame
 from bentos.runner.wire import Timing, encode_faces, with_timing
 
 NOBODY = FacesInImage(width=4, height=3, faces=())
@@ -19,8 +21,8 @@ ANSWER = with_timing(Timing(0, 0, 0, 0, 0), encode_faces(NOBODY))
 BREAKS = None
 
 
-def _http(status: int, body: bytes = b"", length: int | None = None) -> bytes:
-    return f"HTTP/1.1 {status} x\r\nContent-Length: {length or len(body)}\r\n\r\n".encode() + body
+def _frame(status: int, body: bytes = b"", length: int | None = None) -> bytes:
+    return struct.pack("<HI", status, length or len(body)) + body
 
 
 @asynccontextmanager
@@ -29,14 +31,13 @@ async def process(shared: Path, number: int, answers: list[bytes | None]) -> Asy
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
+            while await read_frame(reader):
                 if not answers:
                     await reader.read()
                 answer = answers.pop(0)
                 if answer is None:
                     break
                 writer.write(answer)
-                await reader.read(65536)
         except asyncio.IncompleteReadError:
             pass
         finally:
@@ -59,7 +60,7 @@ def shared(tmp_path: Path) -> Path:
 
 
 async def test_a_call_whose_connection_breaks_is_made_again(shared: Path) -> None:
-    answers: list[bytes | None] = [BREAKS, BREAKS, _http(200, ANSWER)]
+    answers: list[bytes | None] = [BREAKS, BREAKS, _frame(200, ANSWER)]
     async with process(shared, 1, answers), client_of(shared) as client:
         assert await client.detect(b"image") == NOBODY
     assert answers == []
@@ -69,7 +70,7 @@ async def test_another_process_takes_the_call_of_one_that_was_killed(shared: Pat
     async with process(shared, 1, []):
         killed = Path(f"{shared}.1").rename(f"{shared}.0")
     assert killed.is_socket()
-    async with process(shared, 2, [_http(200, ANSWER)]), client_of(shared) as client:
+    async with process(shared, 2, [_frame(200, ANSWER)]), client_of(shared) as client:
         assert await client.detect(b"image") == NOBODY
     assert not killed.exists()
 
@@ -78,12 +79,12 @@ async def test_a_process_that_is_started_anew_is_found(shared: Path) -> None:
     async with client_of(shared) as client:
         asked = asyncio.create_task(client.detect(b"image"))
         await asyncio.sleep(0.2)
-        async with process(shared, 7, [_http(200, ANSWER)]):
+        async with process(shared, 7, [_frame(200, ANSWER)]):
             assert await asked == NOBODY
 
 
 async def test_an_image_goes_to_the_process_with_the_least_to_do(shared: Path) -> None:
-    left: list[bytes | None] = [_http(200, ANSWER), _http(200, ANSWER)]
+    left: list[bytes | None] = [_frame(200, ANSWER), _frame(200, ANSWER)]
     async with process(shared, 1, []), process(shared, 2, left), client_of(shared, timeout_s=1) as client:
         waiting = [asyncio.create_task(client.detect(b"image")) for _ in range(2)]
         done, stuck = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -94,7 +95,7 @@ async def test_an_image_goes_to_the_process_with_the_least_to_do(shared: Path) -
 
 
 @pytest.mark.parametrize(
-    "broken", [[BREAKS] * 9, [_http(200, ANSWER[:5], len(ANSWER)), BREAKS], [_http(500)]]
+    "broken", [[BREAKS] * 9, [_frame(200, ANSWER[:5], len(ANSWER)), BREAKS], [_frame(500)]]
 )
 async def test_a_runner_that_gives_no_answer_is_unavailable(shared: Path, broken: list[bytes | None]) -> None:
     async with process(shared, 1, broken), client_of(shared, timeout_s=3) as client:
@@ -110,7 +111,7 @@ async def test_a_runner_that_is_not_there_is_unavailable(shared: Path) -> None:
 
 
 async def test_a_runner_with_too_many_images_is_overloaded(shared: Path) -> None:
-    async with process(shared, 1, [_http(503)]), client_of(shared) as client:
+    async with process(shared, 1, [_frame(503)]), client_of(shared) as client:
         with pytest.raises(Overloaded):
             await client.detect(b"image")
 
