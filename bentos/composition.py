@@ -14,6 +14,7 @@ from bentos.common.api import create_api
 from bentos.common.connections import bound_connections
 from bentos.common.door import DoorOptions
 from bentos.common.errors import Dependency
+from bentos.common.garbage import collect_less
 from bentos.common.logs import configure_logging
 from bentos.common.opening import Opening, Store
 from bentos.common.scheduling import give_way
@@ -98,6 +99,7 @@ def compose(
         for put in attach:
             put(api.state, parts)
         async with opening.opened(), leave.possible():
+            collect_less()
             yield
         await finder.close()
 

@@ -65,6 +65,7 @@ class Detector:
         self._normalised = ((np.arange(256, dtype=np.float32) - model.input_mean) / model.input_std).reshape(
             1, 256
         )
+        self._blanks: dict[int, tuple[tuple[int, ...], Floats]] = {}
 
     def detect(self, pixels: NDArray[np.uint8], size: int) -> Candidates:
         """All faces of an image, (h, w, 3) uint8 BGR, fitted into `size` × `size`; overlapping ones are one."""
@@ -112,12 +113,19 @@ class Detector:
         )
 
     def _blob(self, pixels: NDArray[np.uint8], side: int) -> Floats:
-        """BGR, (h, w, 3), to normalised RGB, (1, 3, side, side), black on the right and below."""
+        """BGR, (h, w, 3), to normalised RGB, (1, 3, side, side), black on the right and below; valid until the next."""
         height, width = pixels.shape[:2]
-        blob = np.full((1, 3, side, side), self._normalised[0, 0], dtype=np.float32)
+        blob = self._blank(side, (height, width))
         for plane, channel in zip(blob[0], reversed(cv2.split(pixels)), strict=True):
-            plane[:height, :width] = cv2.LUT(channel, self._normalised)
+            cv2.LUT(channel, self._normalised, plane[:height, :width])
         return blob
+
+    def _blank(self, side: int, shape: tuple[int, ...]) -> Floats:
+        """A blob of `side` × `side` that is black outside `shape`: the last one of that side, if it was so too."""
+        if side not in self._blanks or self._blanks[side][0] != shape:
+            blob = np.full((1, 3, side, side), self._normalised[0, 0], dtype=np.float32)
+            self._blanks[side] = shape, blob
+        return self._blanks[side][1]
 
     def _all(self, looked: _Outputs) -> Candidates:
         parts = [

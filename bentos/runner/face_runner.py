@@ -12,6 +12,7 @@ from bentoml.validators import ContentType
 
 from bentos.common.errors import FaceSearchError
 from bentos.common.faces import FacesInImage
+from bentos.common.garbage import collect_less
 from bentos.common.scheduling import give_way
 from bentos.common.startup import settings_or_exit
 from bentos.runner.cpus import available_cpus
@@ -61,6 +62,7 @@ class FaceRunner:
     @bentoml.on_startup
     async def listen(self) -> None:
         """Open this process's own end of the hop."""
+        collect_less()
         self._listener = await listen(self, batched=_settings.batch_size > 1)
 
     @_batched
