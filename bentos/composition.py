@@ -98,10 +98,12 @@ def compose(
         api.state.opening = opening
         for put in attach:
             put(api.state, parts)
-        async with opening.opened(), leave.possible():
-            collect_less()
-            yield
-        await finder.close()
+        try:
+            async with opening.opened(), leave.possible():
+                collect_less()
+                yield
+        finally:
+            await finder.close()
 
     api = create_api(service, list(routers), lifespan=lifespan, docs=settings.docs_enabled)
     api.state.leave = leave

@@ -31,11 +31,11 @@ class FacePack:
         *,
         detection_size: int,
         detection_threshold: float,
-        min_face_size: float = 0.0,
-        landmark_looks: int = 4,
-        confirmation_threshold: float = 0.75,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
-        threads: int = 1,
+        min_face_size: float,
+        landmark_looks: int,
+        confirmation_threshold: float,
+        providers: Sequence[str],
+        threads: int,
     ) -> None:
         # OpenCV would else spread each warp of a few pixels over all cores, at twice the processor time.
         cv2.setNumThreads(threads)

@@ -14,9 +14,9 @@ from bentos.runner.extraction import Extraction
 from bentos.runner.face_pack import FacePack
 
 
-def extraction_of(folder: Path, settings: Settings) -> Extraction:
-    """The pipeline over the face pack in `folder`, set up as the settings say."""
-    pack = FacePack(
+def pack_of(folder: Path, settings: Settings) -> FacePack:
+    """The face pack in `folder`, set up as the settings say."""
+    return FacePack(
         folder,
         detection_size=settings.detection_size,
         detection_threshold=settings.detection_threshold,
@@ -26,8 +26,14 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         providers=settings.onnx_providers,
         threads=settings.runner_threads,
     )
+
+
+def extraction_of(folder: Path, settings: Settings) -> Extraction:
+    """The pipeline over the face pack in `folder`, set up as the settings say."""
     return Extraction(
-        pack, max_pixels=settings.max_image_pixels, selfie_detection_size=settings.selfie_detection_size
+        pack_of(folder, settings),
+        max_pixels=settings.max_image_pixels,
+        selfie_detection_size=settings.selfie_detection_size,
     )
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
-import signal
-import socket
-import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import milvus
+
+from tests.servers.process import ServerProcess, free_ports
 
 _PORTS = (
     "root_coord_port",
@@ -31,16 +28,14 @@ _PORTS = (
     "metrics_port",
 )
 _READY_WITHIN_S = 120
-_STOPPED_WITHIN_S = 10
 
 
-class MilvusServer:
-    """The server's process: it can be stopped, frozen and started again on the same port, with its data."""
+class MilvusServer(ServerProcess):
+    """A Milvus with its data below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
-        self._ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.uri = f"http://127.0.0.1:{self._ports['proxy_port']}"
 
     def start(self) -> None:
@@ -56,37 +51,13 @@ class MilvusServer:
             # Without a file of its own the embedded etcd takes 2379 and 2380, whatever the ports above.
             "ETCD_CONFIG_PATH": str(self._folder / "configs" / "etcd.yaml"),
         }
-        with (self._folder / "logs" / "milvus.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [binaries / "milvus", "run", "standalone"],
-                cwd=self._folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        atexit.register(self.stop)
-        self._wait_until_ready()
-
-    def stop(self) -> None:
-        """End the process and whatever it started, as a crash would. Safe to call twice."""
-        atexit.unregister(self.stop)
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(_STOPPED_WITHIN_S)
-            self._process = None
-
-    def freeze(self) -> None:
-        """From now on connections are accepted, by the kernel, and nothing is answered."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Go on where `freeze` stopped."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGCONT)
+        self._spawn(
+            [binaries / "milvus", "run", "standalone"],
+            self._folder / "logs" / "milvus.log",
+            cwd=self._folder,
+            env=environment,
+        )
+        self._wait_until(self._healthy, _READY_WITHIN_S)
 
     def _write_config(self) -> None:
         for name in ("configs", "logs", "data", "run"):
@@ -102,17 +73,6 @@ class MilvusServer:
             f"listen-peer-urls: {peer}\ninitial-advertise-peer-urls: {peer}\ninitial-cluster: default={peer}\n"
         )
 
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _READY_WITHIN_S
-        while not self._healthy():
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                log = (self._folder / "logs" / "milvus.log").read_text(errors="replace")
-                message = f"Milvus did not start:\n{log[-2000:]}"
-                raise RuntimeError(message)
-            time.sleep(0.2)
-
     def _healthy(self) -> bool:
         address = f"http://127.0.0.1:{self._ports['metrics_port']}/healthz"
         try:
@@ -123,27 +83,7 @@ class MilvusServer:
 
 
 @contextlib.contextmanager
-def milvus_server_process(folder: Path) -> Iterator[MilvusServer]:
-    """A running server that the test may stop, freeze and start again."""
-    server = MilvusServer(folder)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-
-
-@contextlib.contextmanager
 def milvus_server(folder: Path) -> Iterator[str]:
     """The URI of a running server."""
-    with milvus_server_process(folder) as server:
+    with MilvusServer(folder).running() as server:
         yield server.uri
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free just now, all different, because all are held until the last is known."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

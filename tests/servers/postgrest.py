@@ -6,13 +6,8 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +17,7 @@ import uvicorn
 from tests.servers.postgres import authenticator_dsn
 from tests.servers.postgrest_app import Config, application
 from tests.servers.postgrest_tokens import make_token
+from tests.servers.process import ServerProcess, free_ports
 
 JWT_SECRET = "tests-jwt-secret-of-at-least-32-characters"
 TOKEN = make_token(JWT_SECRET)
@@ -31,8 +27,8 @@ _ROOT = Path(__file__).parents[2]
 _READY_WITHIN_S = 30
 
 
-class PostgrestServer:
-    """The stand-in's process: it can be stopped, frozen and started again on the same port."""
+class PostgrestServer(ServerProcess):
+    """The stand-in in front of the database `dsn`."""
 
     def __init__(
         self,
@@ -42,57 +38,30 @@ class PostgrestServer:
         pool: int = 10,
         pool_acquisition_timeout_s: float = 10,
     ) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
-        self._arguments = ["--dsn", dsn, "--port", str(self._port), "--jwt-secret", jwt_secret]
+        (port,) = free_ports(1)
+        self._arguments = ["--dsn", dsn, "--port", str(port), "--jwt-secret", jwt_secret]
         self._arguments += ["--pool", str(pool)]
         self._arguments += ["--pool-acquisition-timeout", str(pool_acquisition_timeout_s)]
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"http://127.0.0.1:{port}"
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        command = [sys.executable, "-m", "tests.servers.postgrest", *self._arguments]
-        self._process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.DEVNULL)
-        atexit.register(self.stop)
-        deadline = time.monotonic() + _READY_WITHIN_S
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                httpx.get(self.url, timeout=5)
-                return
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the stand-in of PostgREST does not start")
-            time.sleep(0.05)
+        self._spawn([sys.executable, "-m", "tests.servers.postgrest", *self._arguments], cwd=_ROOT)
+        self._wait_until(self._answers, _READY_WITHIN_S)
 
-    def stop(self) -> None:
-        """End the process, as a crash would. Safe to call twice."""
-        atexit.unregister(self.stop)
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
-
-    def freeze(self) -> None:
-        """From now on connections are accepted, by the kernel, and nothing is answered."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Go on where `freeze` stopped."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+    def _answers(self) -> bool:
+        try:
+            httpx.get(self.url, timeout=5)
+        except httpx.TransportError:
+            return False
+        return True
 
 
 @contextlib.contextmanager
 def postgrest_server(dsn: str, *, pool: int = 10) -> Iterator[str]:
     """Start the stand-in in front of the database of a superuser's `dsn` and yield its URL; see `TOKEN`."""
-    server = PostgrestServer(authenticator_dsn(dsn), pool=pool)
-    try:
-        server.start()
+    with PostgrestServer(authenticator_dsn(dsn), pool=pool).running() as server:
         yield server.url
-    finally:
-        server.stop()
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers import s3
-from tests.servers.milvus import MilvusServer, milvus_server_process
+from tests.servers.milvus import MilvusServer
 from tests.servers.postgres import authenticator_dsn, postgres_server
 from tests.servers.postgrest import TOKEN, PostgrestServer
 
@@ -48,9 +48,7 @@ def real_servers(folder: Path) -> Iterator[RealServers]:
         part.mkdir(parents=True)
     with contextlib.ExitStack() as running:
         dsn = running.enter_context(postgres_server(parts["postgres"]))
-        postgrest = PostgrestServer(authenticator_dsn(dsn), pool=20)
-        running.callback(postgrest.stop)
-        postgrest.start()
-        objects = running.enter_context(s3.s3_server_process(parts["s3"]))
-        milvus = running.enter_context(milvus_server_process(parts["milvus"]))
+        postgrest = running.enter_context(PostgrestServer(authenticator_dsn(dsn), pool=20).running())
+        objects = running.enter_context(s3.S3Server(parts["s3"]).running())
+        milvus = running.enter_context(MilvusServer(parts["milvus"]).running())
         yield RealServers(milvus, postgrest, objects, dsn)

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from bentos.common.faces import Embedding, Face
+from bentos.common.settings import Settings
 from bentos.runner.face_pack import FacePack
 from bentos.runner.images import DecodedImage, decode
+from bentos.runner.local import pack_of
 from tests.unit.runner.image_kinds import KINDS, expected, jpeg, photo
 
 ENOUGH = 50_000_000
@@ -37,7 +39,7 @@ def pack() -> FacePack:
         folder = Path(bentoml.models.get("yunet-mbf:latest").path)
     except bentoml.exceptions.NotFound:
         pytest.skip("the face pack is not in the model store: python -m models.assemble")
-    return FacePack(folder, detection_size=DETECTION_SIZE, detection_threshold=0.5)
+    return pack_of(folder, Settings(detection_size=DETECTION_SIZE))
 
 
 def see(pack: FacePack, file: bytes, **options: int) -> Seen:

@@ -14,7 +14,7 @@ from bentos.common.errors import DependencyUnavailable
 from bentos.common.faces import BoundingBox
 from bentos.stores.base import FaceVector
 from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
-from tests.servers.milvus import MilvusServer, milvus_server_process
+from tests.servers.milvus import MilvusServer
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -35,7 +35,7 @@ FACE = FaceVector(
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
-    with milvus_server_process(tmp_path_factory.mktemp("milvus")) as server:
+    with MilvusServer(tmp_path_factory.mktemp("milvus")).running() as server:
         yield server
 
 

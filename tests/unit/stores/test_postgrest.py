@@ -37,10 +37,8 @@ async def opened(
 @pytest.fixture
 def server(postgres_dsn: str) -> Iterator[PostgrestServer]:
     """A stand-in of one's own, to stop and to freeze."""
-    server = PostgrestServer(authenticator_dsn(postgres_dsn), pool=2)
-    server.start()
-    yield server
-    server.stop()
+    with PostgrestServer(authenticator_dsn(postgres_dsn), pool=2).running() as server:
+        yield server
 
 
 @pytest.fixture
@@ -99,14 +97,12 @@ async def test_a_token_that_does_not_open_says_so_when_the_store_opens(
 async def test_a_database_without_the_schema_says_so_when_the_store_opens(postgres_dsn: str) -> None:
     with empty_database(postgres_dsn, "bare") as dsn, psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("create schema face_search")
-        server = PostgrestServer(authenticator_dsn(dsn))
-        server.start()
-        try:
-            with pytest.raises(DependencyUnavailable, match=r"apply that"):
-                async with opened(server.url):
-                    pass
-        finally:
-            server.stop()
+        with (
+            PostgrestServer(authenticator_dsn(dsn)).running() as server,
+            pytest.raises(DependencyUnavailable, match=r"apply that"),
+        ):
+            async with opened(server.url):
+                pass
 
 
 async def test_the_token_is_not_in_what_is_printed() -> None:
@@ -116,9 +112,8 @@ async def test_the_token_is_not_in_what_is_printed() -> None:
 async def test_an_exhausted_pool_is_unavailable_and_passes(
     postgres_dsn: str, tmp_path: Path, empty: None
 ) -> None:
-    server = PostgrestServer(authenticator_dsn(postgres_dsn), pool=1, pool_acquisition_timeout_s=0.2)
-    server.start()
-    try:
+    small = PostgrestServer(authenticator_dsn(postgres_dsn), pool=1, pool_acquisition_timeout_s=0.2)
+    with small.running() as server:
         async with opened(server.url) as store:
             with psycopg.connect(postgres_dsn) as connection:
                 connection.execute("lock table face_search.photos")
@@ -128,8 +123,6 @@ async def test_an_exhausted_pool_is_unavailable_and_passes(
                     await store.photo("q")
             assert await stuck is None
             assert await store.photo("q") is None
-    finally:
-        server.stop()
 
 
 async def test_connections_that_postgresql_cuts_are_replaced_unseen(

@@ -18,7 +18,7 @@ import pytest
 from bentos.common.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest
 from bentos.common.settings import SettingsError
 from bentos.stores.s3 import S3Options, S3Store
-from tests.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY, S3Server, s3_server_process
+from tests.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY, S3Server
 
 LIMIT = 1 << 20
 
@@ -198,7 +198,7 @@ async def a_thread_comes_free(store: S3Store) -> None:
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server_process(tmp_path_factory.mktemp("own-s3")) as server:
+    with S3Server(tmp_path_factory.mktemp("own-s3")).running() as server:
         yield server
 
 
