@@ -84,7 +84,8 @@ def test_one_runner_for_one_cpu(start: Start) -> None:
 
 
 def test_the_largest_images_at_once_fit_into_the_memory_and_it_is_given_back(start: Start) -> None:
-    container = start("image-search")
+    # Memory is asked about here: decoding eight of them takes a machine that is busy longer than a caller would wait.
+    container = start("image-search", RUNNER_TIMEOUT_S="120")
     container.wait_until_ready()
     before = container.workers("face-runner"), container.resident_bytes()
     file = io.BytesIO()
