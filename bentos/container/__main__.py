@@ -9,9 +9,6 @@ import sys
 from bentos.common.stopping import DELAY_S, SETTLE_S, TIMEOUT_S
 from bentos.container.supervisor import Supervisor
 
-_KEEP_ALIVE_S = 75
-"""Longer than a load balancer keeps an idle connection (nginx: 60): the one who sends has to be the one who closes."""
-
 
 def main() -> int:
     """Run the command line until the service has ended. Returns the exit status: 0 after an orderly end."""
@@ -21,14 +18,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=3000)
     options = parser.parse_args()
     command = [sys.executable, "-m", "bentoml", "serve", options.target]
-    command += [
-        "--host",
-        options.host,
-        "--port",
-        str(options.port),
-        "--timeout-keep-alive",
-        str(_KEEP_ALIVE_S),
-    ]
+    command += ["--host", options.host, "--port", str(options.port)]
     return Supervisor(command, leave_within_s=_leave_within_s()).run()
 
 

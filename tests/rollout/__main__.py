@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -73,6 +74,7 @@ def main() -> int:
     parser.add_argument("--rollouts", type=int, default=2)
     parser.add_argument("--delay", type=float, default=5, help="s between the endpoint's removal and SIGTERM")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     if found() is None:
         print(
             "roll-check: there is no `haproxy` here; `apt-get install haproxy` brings it (Debian's package)"
@@ -85,7 +87,7 @@ def main() -> int:
         # Here everything shares one machine, and a replica that starts takes its CPU from those that serve; a cluster
         # has some for it. What is replaced, and how, is as there, but a search looks less closely at the selfie, so
         # that two CPUs carry the rate, and may wait for seconds.
-        light = {"SELFIE_DETECTION_SIZE": "160", "LANDMARK_LOOKS": "1"}
+        light = {"SELFIE_DETECTION_SIZE": "128", "LANDMARK_LOOKS": "0"}
         patience = {"RUNNER_QUEUE": "1000", "RUNNER_TIMEOUT_S": "60"}
         settings |= {"RUNNER_WORKERS": "1", "LOG_LEVEL": "warning", **light, **patience}
         status = asyncio.run(_check(front, folder, process_environment(folder, settings), options))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ TARGETS = {
     "image-search": "bentos.search.service:ImageSearch",
     "image-vectorizer": "bentos.vectorizer.service:ImageVectorizer",
 }
+_LOWEST_PRIORITY = 19
 _numbers = itertools.count(1)
 
 
@@ -40,6 +42,7 @@ class Replica:
 
     @classmethod
     def start(cls, service: str, folder: Path, environment: dict[str, str]) -> Replica:
+        """A new one. Until it is ready it takes only the CPU that those who serve leave it, as if it had its own."""
         port = free_port()
         log = folder / f"{service}-{next(_numbers)}.log"
         command = [sys.executable, "-m", "bentos.container", TARGETS[service]]
@@ -48,7 +51,10 @@ class Replica:
             process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
             )
-        return cls(service, log, process, port)
+        replica = cls(service, log, process, port)
+        if _may_be_raised():
+            replica._set_niceness(_LOWEST_PRIORITY)
+        return replica
 
     async def ready(self, within_s: float = 240) -> float:
         """Wait until /readyz says so; returns the seconds since the start."""
@@ -60,6 +66,7 @@ class Replica:
                     url = f"http://127.0.0.1:{self.port}/readyz"
                     async with session.get(url, timeout=aiohttp.ClientTimeout(5)) as answer:
                         if answer.status == 200:
+                            self._set_niceness(0)
                             return time.monotonic() - self.started
                 await asyncio.sleep(0.1)
         raise ReplicaFailed(f"not ready: {self.log}")
@@ -73,13 +80,27 @@ class Replica:
 
     def kill(self) -> None:
         """End every process of it at once, as a node that loses power does, and wait until the kernel is done."""
-        try:
-            leader = psutil.Process(self.process.pid)
-            family = [*leader.children(recursive=True), leader]
-        except psutil.NoSuchProcess:
-            return
+        family = self._family()
         for each in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
         self.process.wait(10)
         psutil.wait_procs(family, timeout=10)
+
+    def _set_niceness(self, niceness: int) -> None:
+        for each in self._family():
+            for thread in each.threads():
+                with contextlib.suppress(ProcessLookupError):
+                    os.setpriority(os.PRIO_PROCESS, thread.id, niceness)
+
+    def _family(self) -> list[psutil.Process]:
+        try:
+            leader = psutil.Process(self.process.pid)
+            return [*leader.children(recursive=True), leader]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _may_be_raised() -> bool:
+    """Whether this process may give another a higher priority again, which takes a right: CAP_SYS_NICE."""
+    return os.geteuid() == 0
