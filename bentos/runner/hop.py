@@ -64,8 +64,8 @@ async def _converse(work: Work, reader: StreamReader, writer: StreamWriter) -> N
     try:
         while True:
             await write_frame(writer, await _answer(work, await read_frame(reader)))
-    except (EOFError, ConnectionError):
-        pass  # the caller is gone, or gave up on its request
+    except (EOFError, ConnectionError, asyncio.CancelledError):
+        pass  # the caller is gone, or gave up on its request, or this process ends
     finally:
         writer.close()
 
