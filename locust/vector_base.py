@@ -26,7 +26,8 @@ Vectors = NDArray[np.float32]
 
 _BATCH = 1000
 _BATCHES_AT_ONCE = 4
-_SETTLED_WITHIN_S = 900
+_SETTLED_WITHIN_S = 1800
+_LOOKS_AT_REST = 4  # what is merged is new, and its index is asked for a moment later
 _BOX = BoundingBox(100.0, 100.0, 220.0, 260.0)
 _NOISE = 0.6
 """Length of what is added to a unit vector: cosine 0.86 to where it came from, as between photos of one person."""
@@ -85,7 +86,7 @@ async def fill(
 
 
 async def settle(uri: str, alias: str, count: int) -> None:
-    """Bring a server to where a base at rest is: all rows in sealed segments, indexed, and those in memory.
+    """Bring a server to where a base at rest is: all rows in merged and sealed segments, indexed, and those in memory.
 
     Milvus does so by itself after ten quiet minutes, or in the middle of a measurement.
     """
@@ -93,18 +94,23 @@ async def settle(uri: str, alias: str, count: int) -> None:
     try:
         collection = (await client.describe_alias(alias))["collection_name"]
         await client.flush(collection)
+        merging = await client.compact(collection)
         deadline = time.monotonic() + _SETTLED_WITHIN_S
-        while await _indexed_rows(client, collection) < count:
+        at_rest = 0
+        while at_rest < _LOOKS_AT_REST:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"Milvus has not indexed {count} rows within {_SETTLED_WITHIN_S} s")
             await asyncio.sleep(0.5)
+            merged = await client.get_compaction_state(merging) == "Completed"
+            at_rest = at_rest + 1 if merged and await _is_indexed(client, collection, count) else 0
         await client.refresh_load(collection)
     finally:
         await client.close()
 
 
-async def _indexed_rows(client: AsyncMilvusClient, collection: str) -> int:
-    return int((await client.describe_index(collection, EMBEDDING))["indexed_rows"])
+async def _is_indexed(client: AsyncMilvusClient, collection: str, count: int) -> bool:
+    index = await client.describe_index(collection, EMBEDDING)
+    return int(index["indexed_rows"]) >= count and not int(index["pending_index_rows"])
 
 
 def _face(prefix: str, number: int, embedding: NDArray[np.float32], collections: Sequence[str]) -> FaceVector:
