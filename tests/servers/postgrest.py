@@ -14,10 +14,11 @@ from pathlib import Path
 import httpx
 import uvicorn
 
+from bentos.demo.process import free_port
 from tests.servers.postgres import authenticator_dsn
 from tests.servers.postgrest_app import Config, application
 from tests.servers.postgrest_tokens import make_token
-from tests.servers.process import ServerProcess, free_ports
+from tests.servers.process import ServerProcess
 
 JWT_SECRET = "tests-jwt-secret-of-at-least-32-characters"
 TOKEN = make_token(JWT_SECRET)
@@ -38,7 +39,7 @@ class PostgrestServer(ServerProcess):
         pool: int = 10,
         pool_acquisition_timeout_s: float = 10,
     ) -> None:
-        (port,) = free_ports(1)
+        port = free_port()
         self._arguments = ["--dsn", dsn, "--port", str(port), "--jwt-secret", jwt_secret]
         self._arguments += ["--pool", str(pool)]
         self._arguments += ["--pool-acquisition-timeout", str(pool_acquisition_timeout_s)]
