@@ -47,13 +47,13 @@ pack: $(VENV)/runtime ## assemble the default face pack into the model store
 	@$(BIN)/python -m models.assemble
 
 seed: $(VENV)/runtime pack ## fill the stores of the environment with two collections; ARGS="--photos 100", ARGS=--help
-	@PYTHONPATH=. $(BIN)/python locust/seed.py $(ARGS)
+	@PYTHONPATH=.:locust $(BIN)/python locust/seed/seed.py $(ARGS)
 
 bench: $(VENV)/dev pack ## capacity of this machine and how far from its ceiling; ARGS=--help
-	@PYTHONPATH=. $(BIN)/python locust/capacity.py $(ARGS)
+	@PYTHONPATH=.:locust $(BIN)/python locust/bench/capacity.py $(ARGS)
 
 load: $(VENV)/dev pack ## RPS=100 DURATION=5m searches, on this machine or against HOST=https://... with API_KEY
-	@PYTHONPATH=. $(BIN)/python locust/load.py --host "$(HOST)" --rps $(or $(RPS),100) --duration $(or $(DURATION),5m) $(ARGS)
+	@PYTHONPATH=.:locust $(BIN)/python locust/load.py --host "$(HOST)" --rps $(or $(RPS),100) --duration $(or $(DURATION),5m) $(ARGS)
 
 lock: $(VENV)/dev ## pin the requirements anew, with hashes
 	$(BIN)/python -m pip install -q uv

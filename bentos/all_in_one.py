@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bentoml
 
-from bentos.common.door import Door
-from bentos.common.ping import ping_router
-from bentos.common.settings import Role
-from bentos.common.startup import pack_or_exit, settings_or_exit
 from bentos.composition import SERVICE_CONFIG, compose, door_of, runner_client
+from bentos.config.settings import Role
+from bentos.config.startup import settings_or_exit
+from bentos.http.middleware import Door
+from bentos.http.ping import ping_router
+from bentos.pipeline.pack_store import pack_or_exit
 from bentos.runner.face_runner import FaceRunner
 from bentos.search.api import SERVICE as SEARCH
 from bentos.search.api import router as search_router

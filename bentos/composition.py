@@ -10,21 +10,21 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.datastructures import State
 
-from bentos.common.api import create_api
-from bentos.common.connections import bound_connections
-from bentos.common.door import DoorOptions
-from bentos.common.errors import Dependency
-from bentos.common.garbage import collect_less
-from bentos.common.logs import configure_logging
-from bentos.common.opening import Opening, Store
-from bentos.common.scheduling import give_way
-from bentos.common.settings import Settings
-from bentos.common.startup import face_pack_folder
-from bentos.common.stopping import Leave
+from bentos.config.settings import Settings
+from bentos.domain.errors import Dependency
+from bentos.http.api import create_api
+from bentos.http.middleware import DoorOptions
+from bentos.observability.logs import configure_logging
+from bentos.pipeline.pack_info import PackInfo
+from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.client import FaceFinder, RunnerClient
 from bentos.runner.face_runner import QUIET
-from bentos.runner.hop import shared_socket
-from bentos.runner.pack_info import PackInfo
+from bentos.runner.transport.server import shared_socket
+from bentos.serving.connections import bound_connections
+from bentos.serving.drain import Leave
+from bentos.serving.gc_tuning import collect_less
+from bentos.serving.readiness import Opening, Store
+from bentos.serving.scheduling import give_way
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
 

@@ -18,11 +18,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bentos.common.settings import SettingsError
+from bench.memory_watch import Growth, MemoryWatch, growths
+from bench.processes import costs
+from bench.rig import rig
+from bentos.config.settings import SettingsError
 from bentos.demo.process import DidNotStart
-from memory_watch import Growth, MemoryWatch, growths
-from processes import costs
-from rig import rig
 
 _HERE = Path(__file__).parent
 

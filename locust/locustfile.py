@@ -19,13 +19,13 @@ import gevent
 from gevent.pool import Pool
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING
 
-import search_form
-from answer_check import reason_of_failure
-from arrivals import Metronome, due_times
-from latency_table import Latencies, as_json, percentile, rows_of, table
-from load_options import add_options, names, thresholds_of
+from bench import search_form
+from bench.answer_check import reason_of_failure
+from bench.arrivals import Metronome, due_times
+from bench.latency_table import Latencies, as_json, percentile, rows_of, table
+from bench.load_options import add_options, names, thresholds_of
+from bench.search_form import SearchTask, never_the_same, search_tasks
 from locust import FastHttpUser, events, task
-from search_form import SearchTask, never_the_same, search_tasks
 
 _MOST_IN_FLIGHT = 2000
 _GRACE_S = 30
@@ -99,9 +99,9 @@ def _selfies(folder: Path | None) -> list[bytes]:
     """Made in a process of their own: what makes them (models, threads) does not belong into this one."""
     if folder is None:
         folder = _MADE_SELFIES / "480x640"
-        root = Path(__file__).parent
-        environment = {**os.environ, "PYTHONPATH": str(root.parent)}
-        program = [sys.executable, str(root / "selfie_pool.py"), "--out", str(_MADE_SELFIES)]
+        locust = Path(__file__).parent
+        environment = {**os.environ, "PYTHONPATH": f"{locust.parent}{os.pathsep}{locust}"}
+        program = [sys.executable, str(locust / "bench" / "selfie_pool.py"), "--out", str(_MADE_SELFIES)]
         subprocess.run(program, env=environment, check=True, stdout=subprocess.DEVNULL)
     jpegs = [path.read_bytes() for path in sorted(folder.glob("*.jp*g"))]
     if not jpegs:

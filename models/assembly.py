@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from bentos.runner.pack_info import (
+from bentos.pipeline.pack_info import (
     DETECTOR_FILE,
     RECOGNISER_FILE,
     PackFile,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentos.runner.pack_info import file_sha256, fingerprint
+from bentos.pipeline.pack_info import file_sha256, fingerprint
 from models.catalog import PACKS, CataloguedPack
 from models.errors import PackError
 from models.fetch import fetch

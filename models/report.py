@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from bentos.runner.pack_info import DETECTOR_FILE, RECOGNISER_FILE
+from bentos.pipeline.pack_info import DETECTOR_FILE, RECOGNISER_FILE
 from models.conditioning import fix_weights, fold_constants
 from models.equivalence import faces_of_the_group, scrfd_input, session, square_photo
 from models.published import Published

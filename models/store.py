@@ -12,7 +12,7 @@ import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException
 
-from bentos.runner.pack_info import (
+from bentos.pipeline.pack_info import (
     DETECTOR_FILE,
     PACK_FILE,
     RECOGNISER_FILE,

@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture(scope="session")
 def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Milvus server."""
-    from tests.servers.milvus import milvus_server
+    from bentos.demo.servers.milvus import milvus_server
 
     with milvus_server(tmp_path_factory.mktemp("milvus")) as uri:
         yield uri
@@ -21,7 +21,7 @@ def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_dsn() -> Iterator[str]:
     """A real PostgreSQL server with the project's schema: a superuser's connection string."""
-    from tests.servers.postgres import postgres_server
+    from bentos.demo.servers.postgres import postgres_server
 
     # Not below pytest's folder: each run of pytest closes that to others, and run by root PostgreSQL is another user.
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder, postgres_server(Path(folder)) as dsn:
@@ -31,7 +31,7 @@ def postgres_dsn() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgrest_url(postgres_dsn: str) -> Iterator[str]:
     """The PostgREST protocol in front of that PostgreSQL."""
-    from tests.servers.postgrest import postgrest_server
+    from bentos.demo.servers.postgrest import postgrest_server
 
     with postgrest_server(postgres_dsn) as url:
         yield url
@@ -39,8 +39,8 @@ def postgrest_url(postgres_dsn: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 server; bucket `photos`, keys from `tests.servers.s3`."""
-    from tests.servers.s3 import s3_server
+    """A real S3 server; bucket `photos`, keys from `bentos.demo.servers.s3`."""
+    from bentos.demo.servers.s3 import s3_server
 
     with s3_server(tmp_path_factory.mktemp("s3")) as url:
         yield url
@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def pack_folder() -> Path:
     """The default face pack, assembled by `make test` before the tests run."""
-    from bentos.common.startup import face_pack_folder
+    from bentos.pipeline.pack_store import face_pack_folder
 
     return face_pack_folder("yunet-mbf")
 
@@ -63,7 +63,7 @@ def pack_folder() -> Path:
 @pytest.fixture(scope="session")
 def extraction(pack_folder: Path):
     """The pipeline over the default face pack."""
-    from bentos.common.settings import Settings
+    from bentos.config.settings import Settings
     from bentos.runner.local import extraction_of
 
     return extraction_of(pack_folder, Settings())

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bentos.audit.ledger import Kind, Ledger
 from bentos.audit.reading import read_stores
 from bentos.audit.repair import Repair, WrongStores
-from bentos.common.errors import FaceSearchError
-from bentos.common.settings import Settings, SettingsError, load_settings
-from bentos.common.startup import face_pack_folder
+from bentos.audit.snapshot import Kind, Ledger
 from bentos.composition import Parts
+from bentos.config.settings import Settings, SettingsError, load_settings
+from bentos.domain.errors import FaceSearchError
+from bentos.pipeline.pack_info import PackInfo
+from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import LocalFaceFinder, extraction_of
-from bentos.runner.pack_info import PackInfo
 from bentos.vectorizer.wiring import indexing_of
 
 _EXAMPLES = 3

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from bentos.audit.ledger import Ledger
+from bentos.audit.snapshot import Ledger
 from bentos.composition import Parts
 
 T = TypeVar("T")

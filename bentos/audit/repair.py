@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bentos.audit.ledger import Finding, Kind, Ledger
-from bentos.common.errors import InvalidRequest, NoFacesDetected, PhotoNotFound
+from bentos.audit.snapshot import Finding, Kind, Ledger
+from bentos.domain.errors import InvalidRequest, NoFacesDetected, PhotoNotFound
 from bentos.stores.base import MetadataStore, VectorStore
 from bentos.vectorizer.indexing import Indexing
 from bentos.vectorizer.removal import Removal

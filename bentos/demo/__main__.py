@@ -13,7 +13,7 @@ from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.photos import astronaut
 from bentos.demo.process import DidNotStart, RunningService, serving
 from bentos.demo.real import tell_on_real_servers
-from bentos.demo.story import Story
+from bentos.demo.scenario import Story
 
 
 def main() -> int:

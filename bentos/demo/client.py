@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from bentos.common.faces import BoundingBox
+from bentos.domain.faces import BoundingBox
 
 
 class FaceSearchClient:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
-from bentos.common.faces import BoundingBox
+from bentos.domain.faces import BoundingBox
 
 _MARGIN = 0.35
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from bentos.demo.client import FaceSearchClient
 from bentos.demo.process import DidNotStart, RunningService, serving
-from bentos.demo.story import Story
+from bentos.demo.scenario import Story
 
 if TYPE_CHECKING:
-    from tests.servers.real import RealServers
+    from bentos.demo.servers.real import RealServers
 
 VECTORIZER = "bentos.vectorizer.service:ImageVectorizer"
 SEARCH = "bentos.search.service:ImageSearch"
@@ -41,7 +41,7 @@ def real_stack(folder: Path, say: Say) -> Iterator[RealStack]:
     """
     try:
         # The servers come with the tests: they are no part of the product.
-        from tests.servers.real import real_servers  # noqa: PLC0415
+        from bentos.demo.servers.real import real_servers  # noqa: PLC0415
     except ImportError as error:
         raise DidNotStart(f"This demo needs a checkout and requirements/dev.txt ({error}).") from error
     key = secrets.token_hex(24)

@@ -1,1 +1,1 @@
-"""From image bytes to faces: the only CPU- or GPU-bound part."""
+"""FaceRunner, the BentoML service that runs the pipeline, and the client that calls it."""

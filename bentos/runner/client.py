@@ -9,14 +9,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
-from bentos.common.errors import DependencyUnavailable, Overloaded
-from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
-from bentos.common.stages import add_stage, end_stage
-from bentos.runner.frames import Frame
-from bentos.runner.hop import METHODS, Method
-from bentos.runner.processes import RunnerProcesses
-from bentos.runner.stage_clock import STAGES
-from bentos.runner.wire import Request, decode_faces, encode_request, split_timing
+from bentos.domain.errors import DependencyUnavailable, Overloaded
+from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.observability.stages import add_stage, end_stage
+from bentos.pipeline.stage_clock import STAGES
+from bentos.runner.codec import Request, decode_faces, encode_request, split_timing
+from bentos.runner.transport.frames import Frame
+from bentos.runner.transport.pool import RunnerProcesses
+from bentos.runner.transport.server import METHODS, Method
 
 _TRIES = 4
 

@@ -10,14 +10,14 @@ from typing import Annotated
 import bentoml
 from bentoml.validators import ContentType
 
-from bentos.common.errors import FaceSearchError
-from bentos.common.faces import FacesInImage
-from bentos.common.garbage import collect_less
-from bentos.common.scheduling import give_way
-from bentos.common.startup import settings_or_exit
+from bentos.config.startup import settings_or_exit
+from bentos.domain.errors import FaceSearchError
+from bentos.domain.faces import FacesInImage
+from bentos.runner.codec import Timing, decode_request, encode_answer, with_timing
 from bentos.runner.cpus import available_cpus
-from bentos.runner.hop import SERVICE, listen
-from bentos.runner.wire import Timing, decode_request, encode_answer, with_timing
+from bentos.runner.transport.server import SERVICE, listen
+from bentos.serving.gc_tuning import collect_less
+from bentos.serving.scheduling import give_way
 
 _settings = settings_or_exit()
 
@@ -30,7 +30,7 @@ QUIET = {
 
 
 Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
-"""One payload of `bentos.runner.wire` for each item of a batch."""
+"""One payload of `bentos.runner.codec` for each item of a batch."""
 
 
 _batched = bentoml.api(
@@ -48,7 +48,7 @@ _batched = bentoml.api(
     **QUIET,
 )
 class FaceRunner:
-    """Each method takes a batch of requests and answers a payload for each, both of `bentos.runner.wire`."""
+    """Each method takes a batch of requests and answers a payload for each, both of `bentos.runner.codec`."""
 
     pack_model = bentoml.models.BentoModel(f"{_settings.face_pack}:latest")
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bentos.common.errors import FaceSearchError
-from bentos.common.faces import BoundingBox, Embedding, FacesInImage, Landmarks
-from bentos.common.settings import Settings
-from bentos.runner.extraction import Extraction
-from bentos.runner.face_pack import FacePack
+from bentos.config.settings import Settings
+from bentos.domain.errors import FaceSearchError
+from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.pipeline.extraction import Extraction
+from bentos.pipeline.face_pack import FacePack
 
 
 def pack_of(folder: Path, settings: Settings) -> FacePack:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, File, Form, Request, UploadFile
 
-from bentos.common import errors
-from bentos.common.api import EitherSlashRouter, api_key_header, unambiguous
-from bentos.common.fields import CollectionId, read_image
-from bentos.common.openapi import documented
-from bentos.common.settings import Role
-from bentos.common.stages import end_stage
-from bentos.common.startup import settings_or_exit
+from bentos.config.settings import Role
+from bentos.config.startup import settings_or_exit
+from bentos.domain import errors
+from bentos.http.api import EitherSlashRouter, api_key_header, unambiguous
+from bentos.http.fields import CollectionId, read_image
+from bentos.http.openapi import documented
+from bentos.observability.stages import end_stage
 from bentos.search.query import PhotoSearch, SearchPage
 from bentos.search.schemas import SearchAnswer
 

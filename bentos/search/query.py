@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bentos.common.errors import InvalidRequest, NoFacesDetected, TooManyFaces
-from bentos.common.faces import Face
-from bentos.common.stages import end_stage
+from bentos.domain.errors import InvalidRequest, NoFacesDetected, TooManyFaces
+from bentos.domain.faces import Face
+from bentos.observability.stages import end_stage
 from bentos.runner.client import FaceFinder
 from bentos.stores.base import ImageStore, Match, VectorStore
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from bentos.common.faces import BoundingBox, Embedding, Landmarks
+from bentos.domain.faces import BoundingBox, Embedding, Landmarks
 
 PhotoStatus = Literal["indexed", "partial", "detected", "no_faces", "failed"]
 """What `/embed_status/` says of a photo.

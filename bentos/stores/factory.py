@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bentos.common.settings import Settings, SettingsError
-from bentos.runner.pack_info import PackInfo
+from bentos.config.settings import Settings, SettingsError
+from bentos.pipeline.pack_info import PackInfo
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 
 
 def vector_store(settings: Settings, pack: PackInfo) -> VectorStore:
     """Milvus: a server for http(s)://, Milvus Lite for a file."""
-    from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+    from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 
     return MilvusVectorStore(
         MilvusOptions(
@@ -38,7 +38,7 @@ def metadata_store(settings: Settings) -> MetadataStore:
     """PostgREST for http(s)://, SQLite for sqlite:///path."""
     address = urlsplit(settings.postgrest_url)
     if address.scheme in {"http", "https"}:
-        from bentos.stores.postgrest import PostgrestMetadataStore, PostgrestOptions
+        from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
 
         return PostgrestMetadataStore(
             PostgrestOptions(
@@ -48,7 +48,7 @@ def metadata_store(settings: Settings) -> MetadataStore:
             )
         )
     if address.scheme == "sqlite":
-        from bentos.stores.sqlite import SqliteMetadataStore
+        from bentos.stores.sqlite.store import SqliteMetadataStore
 
         return SqliteMetadataStore(_path(settings.postgrest_url, "sqlite:///"))
     raise SettingsError("POSTGREST_URL has to begin with http://, https:// or sqlite:///.")
@@ -58,7 +58,7 @@ def image_store(settings: Settings) -> ImageStore:
     """S3 for http(s)://, a folder for file:///path."""
     address = urlsplit(settings.s3_endpoint_url)
     if address.scheme in {"http", "https"}:
-        from bentos.stores.s3 import S3Options, S3Store
+        from bentos.stores.s3.store import S3Options, S3Store
 
         return S3Store(
             S3Options(

@@ -16,8 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from bentos.common.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
-from bentos.common.ids import is_valid_id
+from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
+from bentos.domain.ids import is_valid_id
 
 T = TypeVar("T")
 

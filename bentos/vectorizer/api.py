@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import Depends, File, Form, Query, Request, UploadFile
 
-from bentos.common import errors
-from bentos.common.api import EitherSlashRouter, api_key_header, invalid_fields, unambiguous
-from bentos.common.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
-from bentos.common.openapi import documented, one_of_forms
-from bentos.common.settings import Role
-from bentos.common.startup import settings_or_exit
-from bentos.runner.images import sniff_content_type
+from bentos.config.settings import Role
+from bentos.config.startup import settings_or_exit
+from bentos.domain import errors
+from bentos.http.api import EitherSlashRouter, api_key_header, invalid_fields, unambiguous
+from bentos.http.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
+from bentos.http.openapi import documented, one_of_forms
+from bentos.imaging.decoding import sniff_content_type
 from bentos.stores.base import PhotoRecord, PhotoStatus
 from bentos.vectorizer.indexing import IndexedFace, Indexing
 from bentos.vectorizer.removal import Removal

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bentos.common.errors import (
+from bentos.domain.errors import (
     FaceNotFound,
     NoFacesDetected,
     PhotoNotFound,
 )
-from bentos.common.faces import BoundingBox, Embedding, Face, FacesInImage
-from bentos.common.ids import derive_face_id, derive_photo_id, image_digest
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage
+from bentos.domain.ids import derive_face_id, derive_photo_id, image_digest
 from bentos.runner.client import FaceFinder
 from bentos.stores.base import (
     FaceRecord,

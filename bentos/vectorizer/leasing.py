@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from bentos.common.errors import DependencyUnavailable, Overloaded
+from bentos.domain.errors import DependencyUnavailable, Overloaded
 from bentos.stores.base import Lease, LeaseLost, MetadataStore, PhotoBusy
 
 T = TypeVar("T")

@@ -86,7 +86,7 @@ class Container:
     def workers(self, service: str) -> list[int]:
         """The processes that work for a BentoML service, by their ids inside the container."""
         code = (
-            "from bentos.container.processes import process; import os\n"
+            "from bentos.serving.processes import process; import os\n"
             "found = [process(int(n)) for n in os.listdir('/proc') if n.isdigit()]\n"
             f"print(*[p.pid for p in found if p and p.is_alive and p.service == {service!r}])"
         )

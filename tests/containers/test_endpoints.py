@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bentos.common.faces import BoundingBox
 from bentos.demo import photos
 from bentos.demo.client import FaceSearchClient, box_of
+from bentos.domain.faces import BoundingBox
 from tests.containers.engine import Container
 from tests.rollout.stores import KEY
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bentos.common.errors import ImageTooLarge, InvalidRequest, PhotoNotFound
+from bentos.demo.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY
+from bentos.domain.errors import ImageTooLarge, InvalidRequest, PhotoNotFound
 from bentos.stores.base import ImageStore
 from bentos.stores.files import FilesStore
-from bentos.stores.s3 import S3Options, S3Store
-from tests.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY
+from bentos.stores.s3.store import S3Options, S3Store
 
 JPEG = "image/jpeg"
 LIMIT = 1 << 20

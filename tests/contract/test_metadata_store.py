@@ -11,19 +11,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bentos.common.errors import (
+from bentos.demo.servers.postgrest import TOKEN
+from bentos.domain.errors import (
     CollectionMismatch,
     DependencyUnavailable,
     FaceNotFound,
     InvalidRequest,
     PhotoNotFound,
 )
-from bentos.common.faces import BoundingBox
-from bentos.common.ids import derive_face_id
+from bentos.domain.faces import BoundingBox
+from bentos.domain.ids import derive_face_id
 from bentos.stores.base import FaceRecord, Lease, LeaseLost, MetadataStore, PhotoBusy, PhotoRecord
-from bentos.stores.postgrest import PostgrestMetadataStore, PostgrestOptions
-from bentos.stores.sqlite import SqliteMetadataStore
-from tests.servers.postgrest import TOKEN
+from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
+from bentos.stores.sqlite.store import SqliteMetadataStore
 
 SHA = "5f" * 32
 OTHER_SHA = "a0" * 32

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from bentos.common.errors import NotReady
-from bentos.common.faces import BoundingBox, Embedding
+from bentos.domain.errors import NotReady
+from bentos.domain.faces import BoundingBox, Embedding
 from bentos.stores.base import FaceVector, Match, VectorStore
-from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 
 DIM = 16
 BBOX = BoundingBox(463.0, 266.1, 576.2, 416.9)

@@ -11,13 +11,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from bentos.common.door import Door
-from bentos.common.faces import BoundingBox
-from bentos.common.ping import ping_router
-from bentos.common.settings import Settings
 from bentos.composition import compose, door_of
+from bentos.config.settings import Settings
 from bentos.demo import photos
-from bentos.runner.extraction import Extraction
+from bentos.domain.faces import BoundingBox
+from bentos.http.middleware import Door
+from bentos.http.ping import ping_router
+from bentos.pipeline.extraction import Extraction
 from bentos.runner.local import LocalFaceFinder
 from bentos.search.api import router as search_router
 from bentos.search.wiring import attach_search

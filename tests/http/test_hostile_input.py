@@ -14,11 +14,11 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from bentos.common.ids import is_face_id, is_valid_id
-from bentos.common.logs import configure_logging
+from bentos.domain.ids import is_face_id, is_valid_id
+from bentos.observability.logs import configure_logging
 from bentos.stores.files import FilesStore
-from bentos.stores.milvus import MilvusVectorStore
-from bentos.stores.sqlite import SqliteMetadataStore
+from bentos.stores.milvus.store import MilvusVectorStore
+from bentos.stores.sqlite.store import SqliteMetadataStore
 from tests.http.conftest import KEY, Api
 
 HOSTILE = [

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bentos.common.faces import BoundingBox
 from bentos.demo import photos
+from bentos.domain.faces import BoundingBox
 from tests.http.conftest import Api
 
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 from fastapi import FastAPI
 
-from bentos.common.api import EitherSlashRouter, create_api
-from bentos.common.door import Door, DoorOptions
+from bentos.http.api import EitherSlashRouter, create_api
+from bentos.http.middleware import Door, DoorOptions
 
 KEY = "0123456789abcdef-key-of-the-tests"
 

@@ -148,8 +148,8 @@ async def test_a_collection_given_later_becomes_the_photos(
 async def test_a_face_that_was_indexed_before_its_photo_had_a_collection_is_found_in_it(
     api: Api, group_photo: bytes
 ) -> None:
-    from bentos.common.faces import BoundingBox
     from bentos.demo import photos
+    from bentos.domain.faces import BoundingBox
 
     photo = (await api.detect(group_photo)).json()
     first, second = photo["faces"][:2]

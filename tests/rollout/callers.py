@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import httpx
 
-from bentos.common.faces import BoundingBox
 from bentos.demo import photos
+from bentos.domain.faces import BoundingBox
 from tests.rollout.stores import KEY
 
 SELFIE = photos.selfie_of(photos.astronaut(), BoundingBox(178.6, 63.4, 269.1, 173.9))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import aiohttp
 import httpx
 
-from bentos.common.faces import BoundingBox
 from bentos.demo import photos
+from bentos.domain.faces import BoundingBox
 from tests.rollout.stores import KEY
 
 _ASTRONAUT = BoundingBox(178.6, 63.4, 269.1, 173.9)

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers import s3
-from tests.servers.milvus import milvus_server
-from tests.servers.postgres import postgres_server
-from tests.servers.postgrest import TOKEN, postgrest_server
+from bentos.demo.servers import s3
+from bentos.demo.servers.milvus import milvus_server
+from bentos.demo.servers.postgres import postgres_server
+from bentos.demo.servers.postgrest import TOKEN, postgrest_server
 
 KEY = "0123456789abcdef-key-of-the-tests"
 

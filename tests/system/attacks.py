@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from tests.system.conftest import KEY
-from tests.unit.runner.image_bombs import OVERSIZED
+from tests.unit.imaging.image_bombs import OVERSIZED
 
 CONNECTIONS = 200
 HEAD = f"Host: x\r\nX-Api-Key: {KEY}\r\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import schemathesis
 from hypothesis import strategies as st
 
-from bentos.common.faces import BoundingBox
 from bentos.demo import photos
+from bentos.domain.faces import BoundingBox
 
 SELFIE = photos.selfie_of(photos.astronaut(), BoundingBox(178.6, 63.4, 269.1, 173.9))
 

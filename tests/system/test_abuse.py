@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from bentos.common.faces import BoundingBox
 from bentos.demo import photos
+from bentos.domain.faces import BoundingBox
 from tests.system.attacks import ATTACKS
 from tests.system.conftest import KEY, TARGETS, Live, running
 from tests.system.process_memory import memory_of, watched

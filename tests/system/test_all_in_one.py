@@ -14,8 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from bentos.common.faces import BoundingBox
 from bentos.demo import photos
+from bentos.domain.faces import BoundingBox
 from tests.system.conftest import KEY, Live
 
 pytestmark = pytest.mark.system

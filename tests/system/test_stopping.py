@@ -14,9 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bentos.container.processes import Process, is_alive, workers_of
 from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.process import free_port
+from bentos.serving.processes import Process, is_alive, workers_of
 from tests.rollout.callers import SELFIE, Callers
 from tests.rollout.stores import KEY
 

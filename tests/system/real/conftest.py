@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bentos.common.faces import BoundingBox
 from bentos.demo import photos
+from bentos.domain.faces import BoundingBox
 from tests.system.real.stack import Api, Stack, running_stack
 
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bentos.common.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
-from bentos.common.ids import image_digest
 from bentos.composition import Parts
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
+from bentos.domain.ids import image_digest
 from bentos.vectorizer.wiring import indexing_of
 from tests.system.real.stack import parts_of
 

@@ -12,16 +12,16 @@ from typing import Any, TypeVar
 
 import httpx
 
-from bentos.audit.ledger import Kind, Ledger
 from bentos.audit.reading import read_stores
-from bentos.common.settings import Settings
-from bentos.common.startup import face_pack_folder
+from bentos.audit.snapshot import Kind, Ledger
 from bentos.composition import Parts
+from bentos.config.settings import Settings
 from bentos.demo.process import RunningService, serving
 from bentos.demo.real import SEARCH, VECTORIZER
+from bentos.demo.servers.real import RealServers, real_servers
+from bentos.pipeline.pack_info import PackInfo
+from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.client import FaceFinder
-from bentos.runner.pack_info import PackInfo
-from tests.servers.real import RealServers, real_servers
 
 KEY = "0123456789abcdef-key-of-the-tests"
 TIMEOUT_S = 2

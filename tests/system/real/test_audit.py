@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.common.faces import BoundingBox
+from bentos.domain.faces import BoundingBox
 from bentos.stores.base import FaceVector, Lease
 from tests.system.real.mortal import TwoFaces, embedding_of
 from tests.system.real.stack import Api, Stack, disagreements

@@ -10,9 +10,9 @@ import uuid
 import httpx
 import pytest
 
-from bentos.common.ids import derive_face_id
 from bentos.composition import Parts
 from bentos.demo.process import serving
+from bentos.domain.ids import derive_face_id
 from tests.system.real.mortal import (
     CountedParts,
     Deed,

@@ -10,7 +10,7 @@ import pytest
 
 from bentos.demo import photos
 from bentos.demo.client import FaceSearchClient
-from bentos.demo.story import Story
+from bentos.demo.scenario import Story
 from tests.system.real.mortal import TwoFaces
 from tests.system.real.stack import KEY, Api, Stack, disagreements
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from bentos.audit import __main__ as audit
-from bentos.audit.ledger import Kind, Ledger
-from bentos.common.faces import BoundingBox, FacesInImage
-from bentos.common.settings import Settings
+from bentos.audit.snapshot import Kind, Ledger
 from bentos.composition import Parts
+from bentos.config.settings import Settings
 from bentos.demo import photos
 from bentos.demo.embedded import embedded_environment
+from bentos.domain.faces import BoundingBox, FacesInImage
+from bentos.pipeline.pack_info import PackInfo
 from bentos.runner.local import LocalFaceFinder
-from bentos.runner.pack_info import PackInfo
 from bentos.stores.base import FaceVector, Lease, PhotoRecord, StoredVector
 from bentos.vectorizer.wiring import indexing_of
 
@@ -283,6 +283,6 @@ def test_the_ledger_holds_a_base_in_a_file_and_not_in_memory(tmp_path: Path) -> 
 
 
 def _digest(path: Path) -> str:
-    from bentos.common.ids import image_digest
+    from bentos.domain.ids import image_digest
 
     return image_digest(path.read_bytes())

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bentos.common.door import _FORM_OVERHEAD, METRICS, PROBES
-from bentos.common.ping import ping_router
-from bentos.common.settings import MEGABYTE, Settings
+from bentos.config.settings import MEGABYTE, Settings
+from bentos.http.middleware import _FORM_OVERHEAD, METRICS, PROBES
+from bentos.http.ping import ping_router
 from bentos.search.api import router as search_router
 from bentos.vectorizer.api import router as vectorizer_router
 from tests.unit.deploy.manifests import SERVICES, labels_of_pods, of_kind, the

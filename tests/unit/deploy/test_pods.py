@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bentos.common.settings import Settings
-from bentos.common.stopping import SETTLE_S
+from bentos.config.settings import Settings
+from bentos.serving.drain import SETTLE_S
 from tests.unit.deploy.manifests import SERVICES, container_of, labels_of_pods, of_kind, pod_of, the
 
 pytestmark = pytest.mark.parametrize("service", SERVICES)

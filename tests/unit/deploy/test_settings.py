@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from bentos.common.settings import Role, Settings, SettingsError, load_settings
-from bentos.common.settings_table import shown
+from bentos.config.settings import Role, Settings, SettingsError, load_settings
+from bentos.config.settings_table import shown
 from tests.unit.deploy.manifests import SERVICES, container_of, the
 
 YOURS = {"MILVUS_URI", "POSTGREST_URL", "S3_BUCKET"}

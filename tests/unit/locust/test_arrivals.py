@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from arrivals import Metronome, due_times
+from bench.arrivals import Metronome, due_times
 
 
 def test_steady_arrivals_are_equally_far_apart():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 from starlette.requests import Request
 
-from closed_loop import Requests, measure
-from search_form import search_tasks
+from bench.closed_loop import Requests, measure
+from bench.search_form import search_tasks
 from tests.unit.locust.conftest import KEY
 
 JPEG = b"\xff\xd8" + b"x" * 1000

@@ -6,9 +6,9 @@ import io
 
 from PIL import Image
 
-from face_images import photo, selfie
-from search_form import never_the_same
-from selfie_pool import selfies_with_one_face
+from bench.search_form import never_the_same
+from bench.selfie_pool import selfies_with_one_face
+from seed.face_images import photo, selfie
 
 
 def test_the_same_number_gives_the_same_bytes():

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from latency_table import ALL, Latencies, Thresholds, as_json, percentile, row_of, rows_of, table
+from bench.latency_table import ALL, Latencies, Thresholds, as_json, percentile, row_of, rows_of, table
 
 
 def test_a_percentile_is_one_of_the_values():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from face_images import selfie
+from seed.face_images import selfie
 from tests.unit.locust.conftest import KEY
 
 ROOT = Path(__file__).parents[3]

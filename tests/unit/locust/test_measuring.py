@@ -6,13 +6,13 @@ import json
 
 from prometheus_client import generate_latest
 
-from bentos.common.stages import begin_stages, end_stage
-from capacity_report import Capacity, Level, text_of, write_json, write_plot
-from ceiling import Ceiling
-from latency_table import Latencies, row_of
-from memory_watch import growths
-from processes import Cost, cpu_spent, role_of
-from stage_times import mean_ms, parse_stages
+from bench.capacity_report import Capacity, Level, text_of, write_json, write_plot
+from bench.ceiling import Ceiling
+from bench.latency_table import Latencies, row_of
+from bench.memory_watch import growths
+from bench.processes import Cost, cpu_spent, role_of
+from bench.stage_times import mean_ms, parse_stages
+from bentos.observability.stages import begin_stages, end_stage
 
 
 def test_the_stages_of_a_request_add_up_to_it_and_are_read_back():

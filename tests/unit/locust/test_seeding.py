@@ -7,14 +7,14 @@ import pytest
 import pytest_asyncio
 from starlette.datastructures import State
 
-from bentos.common.settings import Settings
+from bench.vector_base import fill, neighbours, strangers
 from bentos.composition import Parts
+from bentos.config.settings import Settings
 from bentos.demo import photos
-from bentos.runner.pack_info import PackInfo
+from bentos.pipeline.pack_info import PackInfo
 from bentos.vectorizer.wiring import attach_indexing
-from seed_sources import FileItem, MadeItem, items_of
-from seeding import Seeder
-from vector_base import fill, neighbours, strangers
+from seed.seed_sources import FileItem, MadeItem, items_of
+from seed.seeding import Seeder
 
 
 @pytest_asyncio.fixture

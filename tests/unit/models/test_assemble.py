@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from bentos.runner.pack_info import DETECTOR_FILE, RECOGNISER_FILE, PackInfo
+from bentos.pipeline.pack_info import DETECTOR_FILE, RECOGNISER_FILE, PackInfo
 from models import assemble, assembly
 from models.catalog import DEFAULT_PACK, find_pack
 from models.published import Published

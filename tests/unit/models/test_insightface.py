@@ -11,7 +11,7 @@ from insightface.app import FaceAnalysis
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from insightface.utils.face_align import norm_crop
 
-from bentos.runner.pack_info import RECOGNISER_FILE
+from bentos.pipeline.pack_info import RECOGNISER_FILE
 from models.equivalence import group_photo, session
 from models.published import Published
 

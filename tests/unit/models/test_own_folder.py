@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from bentos.runner.pack_info import DETECTOR_FILE, RECOGNISER_FILE
+from bentos.pipeline.pack_info import DETECTOR_FILE, RECOGNISER_FILE
 from models.errors import PackError
 from models.own_folder import look_into
 from models.published import fingerprint_of

@@ -9,7 +9,7 @@ import pytest
 from insightface.model_zoo.scrfd import SCRFD
 from onnx import helper
 
-from bentos.runner.pack_info import DETECTOR_FILE
+from bentos.pipeline.pack_info import DETECTOR_FILE
 from models.equivalence import check_yunet, group_photo, scrfd_input, session, square_photo
 from models.errors import PackError
 from models.published import Published

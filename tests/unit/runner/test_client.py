@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bentos.common.errors import DependencyUnavailable, Overloaded
-from bentos.common.faces import FacesInImage
+from bentos.domain.errors import DependencyUnavailable, Overloaded
+from bentos.domain.faces import FacesInImage
 from bentos.runner.client import RunnerClient
-from bentos.runner.frames import read_frame
-from bentos.runner.wire import Timing, encode_faces, with_timing
+from bentos.runner.codec import Timing, encode_faces, with_timing
+from bentos.runner.transport.frames import read_frame
 
 NOBODY = FacesInImage(width=4, height=3, faces=())
 ANSWER = with_timing(Timing(0, 0, 0, 0, 0), encode_faces(NOBODY))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.common.errors import DependencyUnavailable, PhotoNotFound
+from bentos.domain.errors import DependencyUnavailable, PhotoNotFound
 from bentos.stores.files import FilesStore
 
 JPEG = "image/jpeg"

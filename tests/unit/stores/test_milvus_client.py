@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bentos.common.errors import DependencyUnavailable
-from bentos.common.faces import BoundingBox
+from bentos.domain.errors import DependencyUnavailable
+from bentos.domain.faces import BoundingBox
 from bentos.stores.base import FaceVector
-from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
+from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 
 FACE = FaceVector(
     "0b8f7c1e-55c1-5d0e-9b5e-3a7d2b1c4f60",
@@ -45,13 +45,16 @@ def python(code: str, folder: Path, **environment: str) -> str:
 
 
 def test_the_environment_may_name_a_file_as_MILVUS_URI_and_stays_as_it_is(folder: Path) -> None:  # noqa: N802
-    code = "import os, bentos.stores.milvus; print(os.environ['MILVUS_URI'], 'PYTHON_DOTENV_DISABLED' in os.environ)"
+    code = (
+        "import os, bentos.stores.milvus.store; "
+        "print(os.environ['MILVUS_URI'], 'PYTHON_DOTENV_DISABLED' in os.environ)"
+    )
     assert python(code, folder, MILVUS_URI="./vectors.db") == "./vectors.db False"
 
 
 def test_a_stray_env_file_does_not_become_part_of_the_settings(folder: Path) -> None:
     (folder / ".env").write_text("FROM_A_STRAY_FILE=1\n")
-    code = "import os, bentos.stores.milvus; print('FROM_A_STRAY_FILE' in os.environ)"
+    code = "import os, bentos.stores.milvus.store; print('FROM_A_STRAY_FILE' in os.environ)"
     assert python(code, folder) == "False"
 
 
@@ -70,8 +73,8 @@ async def test_a_file_that_is_open_in_another_process_is_said_so(folder: Path) -
     await store.open()
     code = (
         "import asyncio, sys\n"
-        "from bentos.common.errors import DependencyUnavailable\n"
-        "from bentos.stores.milvus import MilvusOptions, MilvusVectorStore\n"
+        "from bentos.domain.errors import DependencyUnavailable\n"
+        "from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore\n"
         f"options = MilvusOptions(uri={options(folder).uri!r}, alias='faces', dim=8, pack_name='p', fingerprint='f')\n"
         "try: asyncio.run(MilvusVectorStore(options).open())\n"
         "except DependencyUnavailable as error: print(error.message)\n"
@@ -87,7 +90,7 @@ async def test_a_closed_file_can_be_opened_by_another_process(folder: Path) -> N
     await store.close()
     code = (
         "import asyncio\n"
-        "from bentos.stores.milvus import MilvusOptions, MilvusVectorStore\n"
+        "from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore\n"
         f"store = MilvusVectorStore(MilvusOptions(uri={options(folder).uri!r}, alias='faces', dim=8,\n"
         "    pack_name='p', fingerprint='0123456789abcdef'))\n"
         "async def main():\n"

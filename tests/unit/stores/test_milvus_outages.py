@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import numpy as np
 import pytest
 
-from bentos.common.errors import DependencyUnavailable
-from bentos.common.faces import BoundingBox
+from bentos.demo.servers.milvus import MilvusServer
+from bentos.domain.errors import DependencyUnavailable
+from bentos.domain.faces import BoundingBox
 from bentos.stores.base import FaceVector
-from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
-from tests.servers.milvus import MilvusServer
+from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -10,13 +10,13 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from bentos.common.faces import BoundingBox
-from bentos.common.ids import derive_face_id
+from bentos.domain.faces import BoundingBox
+from bentos.domain.ids import derive_face_id
 from bentos.stores.base import FaceVector, Match
-from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
-from bentos.stores.milvus_client import MilvusConnection
-from bentos.stores.milvus_options import Consistency
-from bentos.stores.milvus_rows import MilvusRows
+from bentos.stores.milvus.client import MilvusConnection
+from bentos.stores.milvus.options import Consistency
+from bentos.stores.milvus.rows import MilvusRows
+from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 
 DIM = 8
 ROWS = 40

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bentos.common.faces import BoundingBox
-from bentos.stores import milvus_search
+from bentos.domain.faces import BoundingBox
 from bentos.stores.base import Match
-from bentos.stores.milvus_search import WIDEST, nearest_photos
+from bentos.stores.milvus.search import WIDEST, nearest_photos
+from bentos.stores.milvus import search as milvus_search
 
 BBOX = BoundingBox(0, 0, 1, 1)
 

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from bentos.common.errors import DependencyUnavailable
+from bentos.demo.servers.postgres import authenticator_dsn, empty_database
+from bentos.demo.servers.postgrest import JWT_SECRET, TOKEN, PostgrestServer
+from bentos.demo.servers.postgrest_tokens import make_token
+from bentos.domain.errors import DependencyUnavailable
 from bentos.stores.base import Lease, PhotoBusy
-from bentos.stores.postgrest import PostgrestMetadataStore, PostgrestOptions
-from tests.servers.postgres import authenticator_dsn, empty_database
-from tests.servers.postgrest import JWT_SECRET, TOKEN, PostgrestServer
-from tests.servers.postgrest_tokens import make_token
+from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
 
 SHA = "5f" * 32
 

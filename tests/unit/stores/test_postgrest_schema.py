@@ -9,7 +9,7 @@ import pytest
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 
-from tests.servers.postgres import apply_schema, authenticator_dsn, dump_schema, empty_database
+from bentos.demo.servers.postgres import apply_schema, authenticator_dsn, dump_schema, empty_database
 
 PHOTO = (
     "insert into photos (photo_id, collection_id, image_sha256, width, height, detected_at, created_at, updated_at)"

@@ -9,8 +9,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.servers.postgrest import JWT_SECRET, TOKEN
-from tests.servers.postgrest_tokens import make_token
+from bentos.demo.servers.postgrest import JWT_SECRET, TOKEN
+from bentos.demo.servers.postgrest_tokens import make_token
 
 
 @pytest.fixture

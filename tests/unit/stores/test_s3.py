@@ -15,10 +15,10 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from bentos.common.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest
-from bentos.common.settings import SettingsError
-from bentos.stores.s3 import S3Options, S3Store
-from tests.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY, S3Server
+from bentos.config.settings import SettingsError
+from bentos.demo.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY, S3Server
+from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest
+from bentos.stores.s3.store import S3Options, S3Store
 
 LIMIT = 1 << 20
 

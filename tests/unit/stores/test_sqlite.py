@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bentos.common.errors import DependencyUnavailable
+from bentos.domain.errors import DependencyUnavailable
 from bentos.stores.base import Lease, PhotoBusy
-from bentos.stores.sqlite import SqliteMetadataStore
+from bentos.stores.sqlite.store import SqliteMetadataStore
 
 SHA = "5f" * 32
 
@@ -21,7 +21,7 @@ _WRITER = """
 import asyncio, sys
 from pathlib import Path
 from bentos.stores.base import Lease
-from bentos.stores.sqlite import SqliteMetadataStore
+from bentos.stores.sqlite.store import SqliteMetadataStore
 
 async def main():
     store = SqliteMetadataStore(Path(sys.argv[1]))

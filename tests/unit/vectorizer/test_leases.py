@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.common.errors import FaceNotFound, Overloaded
-from bentos.common.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
+from bentos.domain.errors import FaceNotFound, Overloaded
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
 from bentos.stores.base import Lease, PhotoRecord
 from bentos.stores.files import FilesStore
-from bentos.stores.milvus import MilvusOptions, MilvusVectorStore
-from bentos.stores.sqlite import SqliteMetadataStore
+from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+from bentos.stores.sqlite.store import SqliteMetadataStore
 from bentos.vectorizer.indexing import Indexing
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.removal import Removal

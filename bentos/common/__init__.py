@@ -1,1 +1,0 @@
-"""Settings, errors, ids, the API key, logging: what every service needs."""

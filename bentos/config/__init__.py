@@ -1,0 +1,1 @@
+"""The settings of both services and the checks that run before a service starts."""

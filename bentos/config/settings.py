@@ -1,0 +1,269 @@
+"""Every setting of both services: one object, read from the environment and from nowhere else.
+
+The names are those of the fields in upper case. A value that is missing, malformed or at odds with
+another stops the start with one sentence that names the setting (`SettingsError`).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Role = Literal["image-vectorizer", "image-search", "face-search"]
+"""Which service reads the settings; `face-search` is both in one."""
+
+_PLACEHOLDERS = (
+    "change-me",
+    "changeme",
+    "change_me",
+    "placeholder",
+    "replace-me",
+    "your-api-key",
+    "example",
+    "todo",
+    "xxx",
+)
+_SHORTEST_KEY = 16
+_TOO_FEW_CHARACTERS = 3
+SHUTDOWN_DELAY_S = 1.0
+SHUTDOWN_TIMEOUT_S = 7.0
+_BATCH_SIZE = 8
+MEGABYTE = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """The settings contradict themselves; the message is one sentence that names the setting."""
+
+
+class Settings(BaseSettings):
+    """The settings, with their defaults."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True
+    )
+
+    # The door
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Keys that open the API, separated by commas; required."
+    )
+    docs_enabled: bool = Field(False, description="Serve `/docs` and `/openapi.json`, with a key.")
+    receive_timeout_s: float = Field(
+        30, gt=0, le=600, description="Longest wait for the head of a request, then for its body."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    # What a caller may ask
+    search_max_image_mb: float = Field(5, gt=0, le=1024, description="Largest selfie, MiB.")
+    vectorize_max_image_mb: float = Field(20, gt=0, le=1024, description="Largest photo, MiB.")
+    max_image_pixels: int = Field(50_000_000, ge=64 * 64, description="Most pixels of any image.")
+    top_k_default: int = Field(10, ge=1, description="Photos a page when none is asked for.")
+    top_k_max: int = Field(50, ge=1, le=1000, description="Most photos a page.")
+    score_threshold: float = Field(
+        0.5, ge=-1, le=1, description="Lowest score of a match when none is asked for."
+    )
+    url_expires_s: int = Field(
+        300, ge=1, le=7 * 24 * 3600, description="How long a link to an image opens, s."
+    )
+
+    # The face pack and the runner
+    face_pack: str = Field("yunet-mbf", min_length=1, description="A pack in the BentoML model store.")
+    embedding_dim: int = Field(512, ge=1, description="Dimension of the pack's embeddings.")
+    detection_size: int = Field(
+        640, ge=32, le=4096, description="Side of the detector's input, px; 32 divides it."
+    )
+    selfie_detection_size: int = Field(
+        320,
+        ge=32,
+        le=4096,
+        description="The same for a selfie, where the face is large; without a face, DETECTION_SIZE.",
+    )
+    detection_threshold: float = Field(0.5, gt=0, lt=1, description="Lowest confidence of a face.")
+    landmark_looks: int = Field(4, ge=0, le=8, description="Further looks at each face for better landmarks.")
+    confirmation_threshold: float = Field(
+        0.75, ge=0, lt=1, description="Lowest confidence of the first further look; below, there is no face."
+    )
+    min_face_size: float = Field(
+        0, ge=0, description="Smallest side of a face that counts, px; 0: all count."
+    )
+    onnx_providers: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("CPUExecutionProvider",), description="ONNX Runtime's execution providers, separated by commas."
+    )
+    runner_workers: int = Field(
+        0, ge=0, le=256, description="Runner processes; 0: one for each CPU there is."
+    )
+    runner_threads: int = Field(1, ge=1, le=256, description="ONNX Runtime threads of each runner process.")
+    runner_max_batch_size: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Most images in one batch; 0: 1 on a CPU, where batches do not pay, else 8.",
+    )
+    runner_max_latency_ms: int = Field(
+        10_000, ge=1, description="Longest wait for a batch, ms; then refused."
+    )
+    runner_queue: int = Field(64, ge=1, description="Images under way at once; one more is `overloaded`.")
+    runner_timeout_s: float = Field(15, gt=0, description="Longest wait for the runner.")
+
+    # Milvus
+    milvus_uri: str = Field(
+        "", description="`http(s)://host:19530`, or a file `*.db` for Milvus Lite; required."
+    )
+    milvus_token: SecretStr = Field(
+        SecretStr(""), description="`user:password` or an API key, if there is one."
+    )
+    milvus_collection: str = Field(
+        "faces", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="Alias of the collection."
+    )
+    milvus_index_type: Literal["HNSW", "IVF_FLAT", "FLAT", "AUTOINDEX"] = Field(
+        "HNSW", description="Vector index."
+    )
+    milvus_hnsw_m: int = Field(16, ge=2, le=2048, description="HNSW: neighbours of a node.")
+    milvus_hnsw_ef_construction: int = Field(200, ge=8, description="HNSW: candidates when building.")
+    milvus_ivf_nlist: int = Field(128, ge=1, le=65536, description="IVF_FLAT: cells.")
+    milvus_search_ef: int = Field(
+        128, ge=1, le=32768, description="HNSW: candidates when searching, at least."
+    )
+    milvus_search_nprobe: int = Field(16, ge=1, le=65536, description="IVF_FLAT: cells searched.")
+    milvus_consistency: Literal["Strong", "Bounded", "Session", "Eventually"] = Field(
+        "Bounded",
+        description="How soon a search sees what another process wrote; saving waits until it does.",
+    )
+    milvus_timeout_s: float = Field(5, gt=0, description="Longest wait for Milvus.")
+
+    # Metadata
+    postgrest_url: str = Field(
+        "", description="`http(s)://host:3000`, or `sqlite:///path`; vectorizer: required."
+    )
+    postgrest_token: SecretStr = Field(SecretStr(""), description="JWT of the role `face_search`.")
+    postgrest_timeout_s: float = Field(5, gt=0, description="Longest wait for PostgREST.")
+    lease_s: float = Field(
+        15, gt=0, le=600, description="How long a crashed writer keeps others off its photo."
+    )
+
+    # Images
+    s3_endpoint_url: str = Field("https://storage.yandexcloud.net", description="Or `file:///folder`.")
+    s3_region: str = Field("ru-central1", description="Region of the bucket.")
+    s3_bucket: str = Field("", description="The bucket; required unless the images are in a folder.")
+    s3_prefix: str = Field(
+        "", pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$", description="Before the id of each photo."
+    )
+    s3_access_key_id: SecretStr = Field(SecretStr(""), description="Required with a bucket.")
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Required with a bucket.")
+    s3_addressing: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="How the bucket is addressed."
+    )
+    s3_threads: int = Field(16, ge=1, le=256, description="Calls to the object store at once.")
+    s3_timeout_s: float = Field(5, gt=0, description="Longest wait for the object store.")
+
+    # Stopping
+    shutdown_delay_s: float = Field(
+        SHUTDOWN_DELAY_S,
+        ge=0,
+        le=600,
+        description="Told to stop: how long it serves on, not ready, until it closes its door.",
+    )
+    shutdown_timeout_s: float = Field(
+        SHUTDOWN_TIMEOUT_S, gt=0, le=3600, description="Then: longest wait for the requests under way."
+    )
+
+    @field_validator("onnx_providers", mode="before")
+    @classmethod
+    def _split_providers(cls, value: object) -> object:
+        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> Self:
+        if self.top_k_default > self.top_k_max:
+            raise ValueError(f"TOP_K_DEFAULT ({self.top_k_default}) is above TOP_K_MAX ({self.top_k_max})")
+        for name in ("detection_size", "selfie_detection_size"):
+            if getattr(self, name) % 32:
+                raise ValueError(f"{name.upper()} ({getattr(self, name)}) is not a multiple of 32")
+        if not self.onnx_providers:
+            raise ValueError("ONNX_PROVIDERS is empty; CPUExecutionProvider always works")
+        if self.lease_s <= self.milvus_timeout_s:
+            raise ValueError(
+                f"LEASE_S ({self.lease_s:g}) has to be longer than MILVUS_TIMEOUT_S ({self.milvus_timeout_s:g})"
+            )
+        return self
+
+    @cached_property
+    def api_keys(self) -> tuple[str, ...]:
+        """Every key that opens the door."""
+        return tuple(k.strip() for k in self.api_key.get_secret_value().split(",") if k.strip())
+
+    @property
+    def batch_size(self) -> int:
+        """Most images in one batch."""
+        on_a_cpu = set(self.onnx_providers) <= {"CPUExecutionProvider"}
+        return self.runner_max_batch_size or (1 if on_a_cpu else _BATCH_SIZE)
+
+    @property
+    def search_max_image_bytes(self) -> int:
+        """SEARCH_MAX_IMAGE_MB in bytes."""
+        return int(self.search_max_image_mb * MEGABYTE)
+
+    @property
+    def vectorize_max_image_bytes(self) -> int:
+        """VECTORIZE_MAX_IMAGE_MB in bytes."""
+        return int(self.vectorize_max_image_mb * MEGABYTE)
+
+    @property
+    def images_in_folder(self) -> bool:
+        """Whether the images are in a local folder and not in an object store."""
+        return self.s3_endpoint_url.startswith("file://")
+
+
+def _check_keys(keys: tuple[str, ...]) -> None:
+    if not keys:
+        raise SettingsError("API_KEY is not set; make a key with `openssl rand -hex 24`.")
+    for key in keys:
+        if len(key) < _SHORTEST_KEY:
+            raise SettingsError(f"API_KEY: each key needs at least {_SHORTEST_KEY} characters.")
+        if any(word in key.lower() for word in _PLACEHOLDERS) or len(set(key)) <= _TOO_FEW_CHARACTERS:
+            raise SettingsError("API_KEY is still a placeholder; make a key with `openssl rand -hex 24`.")
+        if not (key.isascii() and key.isprintable()):
+            raise SettingsError("API_KEY: keys may hold printable ASCII characters only.")
+
+
+_REQUIRED: dict[Role, tuple[str, ...]] = {
+    "image-vectorizer": ("milvus_uri", "postgrest_url"),
+    "image-search": ("milvus_uri",),
+    "face-search": ("milvus_uri", "postgrest_url"),
+}
+
+
+def read_settings() -> Settings:
+    """Read the environment without asking for what only a running service needs. Raises `SettingsError`."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_one_sentence(error)) from None
+
+
+def load_settings(role: Role) -> Settings:
+    """Read the environment for one service. Raises `SettingsError`."""
+    settings = read_settings()
+    _check_keys(settings.api_keys)
+    for name in _REQUIRED[role]:
+        if not getattr(settings, name):
+            description = Settings.model_fields[name].description
+            raise SettingsError(f"{name.upper()} is not set: {description}")
+    if not settings.images_in_folder:
+        for name in ("s3_bucket", "s3_access_key_id", "s3_secret_access_key"):
+            value = getattr(settings, name)
+            if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
+                raise SettingsError(
+                    f"{name.upper()} is not set: the images are in {settings.s3_endpoint_url} "
+                    "(S3_ENDPOINT_URL=file:///folder keeps them in a folder)."
+                )
+    return settings
+
+
+def _one_sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    name = ".".join(str(part) for part in first["loc"]).upper()
+    return f"{name}: {reason}." if name else f"{reason}."

@@ -1,0 +1,28 @@
+"""`python -m bentos.config.settings_table` prints the settings as the table of the README."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from bentos.config.settings import Settings
+
+
+def rows() -> list[str]:
+    """A Markdown row for each setting: its name, its default and what it means."""
+    return [
+        f"| `{name.upper()}` | {shown(field.default)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def shown(value: object) -> str:
+    """A default as one writes it into the environment; secrets are empty."""
+    if isinstance(value, SecretStr) or value == "":
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    print("\n".join(rows()))  # noqa: T201 - a program for people

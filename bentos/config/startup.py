@@ -1,0 +1,26 @@
+"""What is checked before a service starts: a wrong setting stops it with one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from bentos.config.settings import Role, Settings, SettingsError, load_settings, read_settings
+
+
+def settings_or_exit(role: Role | None = None) -> Settings:
+    """The settings, for use while a service's module is imported.
+
+    What a running service needs is asked for only where one is being started: a bento is built, and its OpenAPI
+    document made, without a key and without stores. Exits the process with one sentence.
+    """
+    try:
+        return load_settings(role) if role and is_serving() else read_settings()
+    except SettingsError as error:
+        raise SystemExit(f"{error}") from None
+
+
+def is_serving() -> bool:
+    """Whether this process is to serve requests, and does not build a bento or print the OpenAPI document."""
+    program = Path(sys.argv[0])
+    return "serve" in sys.argv[1:2] or program.parts[-2:] == ("worker", "service.py")

@@ -1,0 +1,142 @@
+"""Every error that a caller can meet, as one tree.
+
+FaceSearchError
+├── InvalidImageFormat     the bytes are not a readable JPEG, PNG or WebP
+├── InvalidApiKey          no key, or a wrong one
+├── PhotoNotFound          no such photo
+├── FaceNotFound           no such face
+├── RouteNotFound          no such path
+├── MethodNotAllowed       the path exists, the method does not
+├── CollectionMismatch     the photo belongs to another collection
+├── ImageTooLarge          too many bytes or too many pixels
+├── NoFacesDetected        no face in the image
+├── TooManyFaces           more than one face in a search image
+├── InvalidRequest         any other field missing, malformed or out of range
+├── DependencyUnavailable  a store is down or too slow
+│   └── (names the dependency)
+├── Overloaded             more work is waiting than can be done in time
+├── NotReady               a store holds something else than the settings say
+└── InternalError          a bug
+
+The domain raises these; `bentos.http.error_responses` alone turns them into HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+Dependency = Literal["milvus", "postgrest", "object_store", "runner"]
+
+
+class FaceSearchError(Exception):
+    """The root. `message` is one sentence that a person can act on; `details` is JSON-serialisable."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, object] = dict(details or {})
+
+
+class InvalidImageFormat(FaceSearchError):
+    code = "invalid_image_format"
+
+
+class InvalidApiKey(FaceSearchError):
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__("Send a valid key in the X-Api-Key header.")
+
+
+class PhotoNotFound(FaceSearchError):
+    code = "photo_not_found"
+
+    def __init__(self, photo_id: str) -> None:
+        super().__init__(f"There is no photo {photo_id!r}.", {"photo_id": photo_id})
+
+
+class FaceNotFound(FaceSearchError):
+    code = "face_not_found"
+
+    def __init__(self, face_id: str) -> None:
+        super().__init__(f"There is no face {face_id!r}.", {"face_id": face_id})
+
+
+class RouteNotFound(FaceSearchError):
+    code = "not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this path; the README lists the endpoints.")
+
+
+class MethodNotAllowed(FaceSearchError):
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: str | None = None) -> None:
+        super().__init__("This path does not answer to this method.", {"allow": allowed} if allowed else None)
+
+
+class CollectionMismatch(FaceSearchError):
+    code = "collection_mismatch"
+
+    def __init__(self, photo_id: str, actual: str, asked: str) -> None:
+        super().__init__(
+            f"Photo {photo_id!r} belongs to collection {actual!r}, not to {asked!r}.",
+            {"photo_id": photo_id, "collection_id": actual},
+        )
+
+
+class ImageTooLarge(FaceSearchError):
+    """Raised with `details` that hold the limit: `max_bytes`, or `max_pixels`."""
+
+    code = "image_too_large"
+
+
+class NoFacesDetected(FaceSearchError):
+    code = "no_faces_detected"
+
+
+class TooManyFaces(FaceSearchError):
+    code = "too_many_faces"
+
+
+class InvalidRequest(FaceSearchError):
+    """Raised with `details.fields`: one sentence for each field that is wrong."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, fields: Mapping[str, str]) -> None:
+        super().__init__(message, {"fields": dict(fields)})
+
+
+class DependencyUnavailable(FaceSearchError):
+    code = "dependency_unavailable"
+
+    def __init__(self, dependency: Dependency, reason: str) -> None:
+        super().__init__(f"{dependency} is not available: {reason}.", {"dependency": dependency})
+        self.dependency = dependency
+
+
+class Overloaded(FaceSearchError):
+    code = "overloaded"
+
+    def __init__(
+        self, message: str = "More images are waiting than can be looked at in time; try again shortly."
+    ) -> None:
+        super().__init__(message)
+
+
+class NotReady(FaceSearchError):
+    """A store answers, but not with what this service was set up for; only a setting changes that."""
+
+    code = "dependency_unavailable"
+
+
+class InternalError(FaceSearchError):
+    code = "internal_error"
+
+    def __init__(self) -> None:
+        super().__init__("The service made a mistake; the request id finds it in the log.")

@@ -1,0 +1,1 @@
+"""What both HTTP services share: middleware, error responses, request fields, OpenAPI."""

@@ -1,0 +1,159 @@
+"""What both FastAPI apps have in common: the envelope for every failure, paths with and without a slash, OpenAPI."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from bentos.domain.errors import (
+    FaceSearchError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    RouteNotFound,
+)
+from bentos.http.docs_page import docs_page
+from bentos.http.error_responses import error_response
+from bentos.http.openapi import tighten
+from bentos.version import VERSION
+
+ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+api_key_header = APIKeyHeader(name="X-Api-Key", description="One of the keys in API_KEY.", auto_error=False)
+"""For OpenAPI alone: the key is checked at the door, before any route."""
+
+
+class EitherSlashRouter(APIRouter):
+    """A router whose paths answer with and without the trailing slash, without a redirect of a large body."""
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
+        """Add the route as written, which OpenAPI shows, and its sibling, which it does not."""
+        super().add_api_route(path, endpoint, **kwargs)
+        sibling = path.removesuffix("/") if path.endswith("/") else path + "/"
+        super().add_api_route(sibling, endpoint, **{**kwargs, "include_in_schema": False})
+
+
+def unambiguous(*fields: str, repeatable: str | None = None) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that refuses a field which is given twice, `repeatable` apart, or empty.
+
+    FastAPI would take the last of several, and an empty field of a form as none: `collection_id=` would search all.
+    """
+
+    async def check(request: Request) -> None:
+        given: list[tuple[str, UploadFile | str]] = [*request.query_params.multi_items()]
+        if request.method in {"POST", "PUT"}:
+            given += (await request.form()).multi_items()
+        times = Counter(name for name, _ in given)
+        wrong = {name: "is given more than once" for name in fields if times[name] > 1}
+        wrong |= {name: "is empty" for name, value in given if value == "" and name in {*fields, repeatable}}
+        if wrong:
+            raise invalid_fields(wrong)
+
+    return check
+
+
+class _Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        made = self.openapi_schema is not None
+        document = super().openapi()
+        if not made:
+            tighten(document)
+        return document
+
+
+def create_api(
+    title: str,
+    routers: list[APIRouter],
+    *,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+    docs: bool,
+) -> FastAPI:
+    """A FastAPI app that serves `routers` and answers everything else with the error envelope."""
+    api = _Api(
+        title=title,
+        version=VERSION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if docs else None,
+    )
+    api.state.endpoints = [route for router in routers for route in router.routes]
+    for router in routers:
+        api.include_router(router)
+    if docs:
+        api.add_api_route("/docs", _docs, include_in_schema=False)
+    api.exception_handler(FaceSearchError)(_known)
+    api.exception_handler(RequestValidationError)(_invalid)
+    api.exception_handler(HTTPException)(_from_framework)
+    api.exception_handler(Exception)(_unexpected)
+    api.add_api_route("/{path:path}", _elsewhere, methods=ALL_METHODS, include_in_schema=False)
+    return api
+
+
+async def _docs(request: Request) -> Response:
+    return docs_page(request.app.title, request.app.openapi())
+
+
+async def _elsewhere(request: Request) -> Response:
+    return error_response(_no_endpoint(request))
+
+
+def _no_endpoint(request: Request) -> FaceSearchError:
+    allowed = {
+        method
+        for route in request.app.state.endpoints
+        if route.matches(request.scope)[0] is Match.PARTIAL
+        for method in route.methods
+    }
+    return MethodNotAllowed(", ".join(sorted(allowed))) if allowed else RouteNotFound()
+
+
+async def _known(_: Request, error: FaceSearchError) -> Response:
+    return error_response(error)
+
+
+async def _unexpected(_: Request, __: Exception) -> Response:
+    return error_response(InternalError())  # the door logs it: Starlette raises it again
+
+
+async def _invalid(_: Request, error: RequestValidationError) -> Response:
+    fields: dict[str, str] = {}
+    for problem in error.errors():
+        name = next((str(part) for part in reversed(problem["loc"]) if isinstance(part, str)), "body")
+        fields.setdefault(name, _sentence(problem))
+    return error_response(invalid_fields(fields))
+
+
+def invalid_fields(fields: dict[str, str]) -> InvalidRequest:
+    """The error for fields that are missing, malformed or out of range; one reason for each."""
+    return InvalidRequest(f"Check {', '.join(sorted(fields))}.", fields)
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    if problem["type"] == "missing":
+        return "is required"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+async def _from_framework(request: Request, error: HTTPException) -> Response:
+    """Starlette's and FastAPI's own refusals, a body that cannot be parsed above all."""
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a method that has no name here
+        return error_response(_no_endpoint(request))
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, FaceSearchError):
+            return error_response(cause)
+        cause = cause.__cause__ or cause.__context__
+    return error_response(InvalidRequest("The body is not a readable form.", {"body": str(error.detail)}))

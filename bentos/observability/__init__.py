@@ -1,0 +1,1 @@
+"""Metrics, stage timings, log lines and request ids."""

@@ -1,0 +1,1 @@
+"""Pixels to faces: face pack, detector, landmarks, alignment, recogniser."""

@@ -1,0 +1,66 @@
+"""Turns a face upright and to the recogniser's size: the five landmarks go where ArcFace was trained to see them."""
+
+from __future__ import annotations
+
+import cmath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bentos.domain.faces import Landmarks
+
+# Where the two eyes, the nose and the corners of the mouth lie in a 112 × 112 crop: the template of ArcFace
+# (Deng et al. 2019, arXiv:1801.07698), the same numbers as `insightface.utils.face_align.arcface_dst`.
+_TEMPLATE = (
+    38.2946 + 51.6963j,
+    73.5318 + 51.5014j,
+    56.0252 + 71.7366j,
+    41.5493 + 92.3655j,
+    70.7299 + 92.2041j,
+)
+_TEMPLATE_CENTRE = sum(_TEMPLATE) / len(_TEMPLATE)
+_TEMPLATE_SIZE = 112
+_SMALLEST_SPREAD = 1e-3
+
+
+def similarity(landmarks: Landmarks, size: int = _TEMPLATE_SIZE) -> NDArray[np.float64] | None:
+    """The similarity transform that brings `landmarks` closest to the template, least squares.
+
+    With points as complex numbers, a rotation with scaling is one complex factor, and the best one is
+    `sum(conj(p) * q) / sum(|p|^2)` over centred points (the reflection-free case of Umeyama 1991, eq. 40-42).
+
+    Returns: (2, 3) float64, or None when the landmarks are not finite or fall into one point.
+    """
+    # Plain complex numbers: numpy takes five times as long for five points.
+    points = [complex(x, y) for x, y in landmarks]
+    if not all(map(cmath.isfinite, points)):
+        return None
+    enlarged = size / _TEMPLATE_SIZE
+    centre = sum(points) / len(points)
+    spread = sum(abs(p - centre) ** 2 for p in points)
+    if spread < _SMALLEST_SPREAD:
+        return None
+    pairs = zip(points, _TEMPLATE, strict=True)
+    factor = enlarged / spread * sum((p - centre).conjugate() * (q - _TEMPLATE_CENTRE) for p, q in pairs)
+    shift = enlarged * _TEMPLATE_CENTRE - factor * centre
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def magnification(landmarks: Landmarks) -> float:
+    """How many pixels of the 112 × 112 crop a pixel of the image becomes; 0 where the landmarks say nothing."""
+    transform = similarity(landmarks)
+    return 0.0 if transform is None else float(np.hypot(transform[0, 0], transform[1, 0]))
+
+
+def align(
+    pixels: NDArray[np.uint8], landmarks: Landmarks, size: int = _TEMPLATE_SIZE
+) -> NDArray[np.uint8] | None:
+    """The face as the recogniser wants it: (size, size, 3) uint8 of the same channel order as `pixels`.
+
+    None when the landmarks say nothing (see `similarity`). What lies outside the image is black.
+    """
+    transform = similarity(landmarks, size)
+    if transform is None:
+        return None
+    return np.asarray(cv2.warpAffine(pixels, transform, (size, size), borderValue=0.0), dtype=np.uint8)

@@ -1,0 +1,104 @@
+"""A face pack at work: InsightFace's detector and recogniser on ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+from insightface.app import FaceAnalysis
+from numpy.typing import NDArray
+
+from bentos.domain.faces import BoundingBox, Embedding, Face, Landmarks
+from bentos.pipeline.alignment import align, similarity
+from bentos.pipeline.detector import Detector
+from bentos.pipeline.landmarks import CloserLook
+from bentos.pipeline.pack_info import PackInfo
+
+
+class FacePack:
+    """Opens the pack in `folder` once; safe to use from one thread at a time.
+
+    `threads` is given to ONNX Runtime, which would else count the cores of the host, not of the container.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        detection_size: int,
+        detection_threshold: float,
+        min_face_size: float,
+        landmark_looks: int,
+        confirmation_threshold: float,
+        providers: Sequence[str],
+        threads: int,
+    ) -> None:
+        # OpenCV would else spread each warp of a few pixels over all cores, at twice the processor time.
+        cv2.setNumThreads(threads)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self.info = PackInfo.read(folder)
+        self.detection_size = detection_size
+        self._min_face_size = min_face_size
+        analysis = FaceAnalysis(
+            name=str(folder),
+            allowed_modules=["detection", "recognition"],
+            providers=list(providers),
+            sess_options=options,
+        )
+        # One size: InsightFace's default runs the detector twice, at 128 and at 640.
+        size = (detection_size, detection_size)
+        analysis.prepare(ctx_id=0, det_thresh=detection_threshold, det_size=size)
+        self._detector = Detector(analysis.models["detection"], threshold=detection_threshold)
+        self._recogniser = analysis.models["recognition"]
+        self._closer = CloserLook(
+            self._detector, looks=landmark_looks, confirmation_threshold=confirmation_threshold
+        )
+        self._crop_size = int(self._recogniser.input_size[0])
+
+    def detect(
+        self, pixels: NDArray[np.uint8], *, scale: float, width: int, height: int, size: int | None = None
+    ) -> list[Face]:
+        """Find the faces in `pixels` ((h, w, 3) uint8 BGR), best score first.
+
+        `pixels` may be a reduction of the image by `scale`; boxes and landmarks are those of the full image of
+        `width` × `height`. A face whose landmarks cannot be aligned, that a second look does not find again, or whose
+        box is empty inside the image or smaller than the smallest that counts is left out. `size`: side of the
+        detector's input, pixels.
+        """
+        size = size or self.detection_size
+        if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * size:
+            return []  # scaled to the detector's input, the short side would be less than a pixel
+        found = self._detector.detect(pixels, size)
+        faces = []
+        for box, score, first in zip(found.boxes, found.scores, found.points, strict=True):
+            if np.isfinite(box).all():
+                bbox = BoundingBox.clipped(box / scale, width, height)
+                face = Face(bbox, min(float(score), 1.0), tuple((float(x), float(y)) for x, y in first))
+                points = self._closer.again(pixels, face.landmarks) if self._counts(face) else None
+                if points is not None:
+                    faces.append(replace(face, landmarks=tuple((x / scale, y / scale) for x, y in points)))
+        return sorted(faces, key=lambda face: (-face.score, face.bbox.as_list()))
+
+    def _counts(self, face: Face) -> bool:
+        side = min(face.bbox.x2 - face.bbox.x1, face.bbox.y2 - face.bbox.y1)
+        return side >= max(1.0, self._min_face_size) and similarity(face.landmarks) is not None
+
+    def crop(
+        self, pixels: NDArray[np.uint8], landmarks: Landmarks, *, scale: float
+    ) -> NDArray[np.uint8] | None:
+        """The aligned face, (112, 112, 3) uint8 BGR, from landmarks of the full image; None when degenerate."""
+        return align(pixels, tuple((x * scale, y * scale) for x, y in landmarks), self._crop_size)
+
+    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+        """One embedding a crop: (dim,) float32, L2-normalised. All crops run as one batch."""
+        if not crops:
+            return []
+        raw = np.asarray(self._recogniser.get_feat(list(crops)), dtype=np.float32)
+        norms = np.linalg.norm(raw, axis=1, keepdims=True)
+        return list(raw / np.maximum(norms, np.finfo(np.float32).tiny))

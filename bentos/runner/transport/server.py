@@ -1,0 +1,117 @@
+"""The hop to the runner, its inner side: a frame of bytes in for each request, one out for its answer.
+
+Every runner process listens on a socket of its own beside the one that BentoML lets them share, so that the caller can
+give an image to the one with the least to do. Over the shared socket a connection stays with the process that took it:
+one process was seen with all of eight connections, the other idle. BentoML's own endpoint for a batchable method also
+builds pydantic models of the request and the answer, as does its client: two milliseconds of processor time more.
+
+The kind of a request is the place of its method in `METHODS`, that of an answer a status of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import os
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import unquote, urlsplit
+
+from bentoml.exceptions import BentoMLException
+from starlette.applications import Starlette
+
+from bentos.runner.transport.frames import BUFFER, Frame, read_frame, write_frame
+
+logger = logging.getLogger(__name__)
+
+SERVICE = "face-runner"
+Method = Literal["detect", "detect_and_embed", "embed", "detect_in_region"]
+"""The batchable methods of the runner: one `bytes` in and one out for each item."""
+
+METHODS: tuple[Method, ...] = get_args(Method)
+_BACKLOG = 2048
+"""As many as BentoML's own: more connections than that at once are refused."""
+Work = Callable[[str, bytes], Awaitable[bytes]]
+
+
+def shared_socket() -> Path:
+    """The socket that BentoML lets the runner's processes share. Raises `KeyError` where BentoML started none."""
+    address: str = json.loads(os.environ["BENTOML_RUNNER_MAP"])[SERVICE]
+    return Path(unquote(urlsplit(address).path))
+
+
+async def listen(runner: Any, *, batched: bool) -> asyncio.Server:
+    """Answer requests on a socket of this process, as long as what is returned is kept.
+
+    `batched`: requests that wait are put together by BentoML, which looks every millisecond whether the last batch is
+    done; that pays on a GPU. Else each goes straight to the thread that works, first come, first served.
+    """
+    work = _in_batches(runner) if batched else _one_by_one(runner)
+    shared = shared_socket()
+    own = shared.with_name(f"{shared.name}.{os.getpid()}")
+    converse = functools.partial(_converse, work)
+    return await asyncio.start_unix_server(converse, own, limit=BUFFER, backlog=_BACKLOG)
+
+
+async def _converse(work: Work, reader: StreamReader, writer: StreamWriter) -> None:
+    """Answer what one connection asks, one request after the other, until it ends."""
+    try:
+        while True:
+            await write_frame(writer, await _answer(work, await read_frame(reader)))
+    except (EOFError, ConnectionError, asyncio.CancelledError):
+        pass  # the caller is gone, or gave up on its request, or this process ends
+    finally:
+        writer.close()
+
+
+async def _answer(work: Work, request: Frame) -> Frame:
+    try:
+        return Frame(HTTPStatus.OK, await work(METHODS[request.kind], request.body))
+    except BentoMLException as error:
+        return Frame(error.error_code, b"")
+    except Exception:
+        logger.exception("the runner failed")
+        return Frame(HTTPStatus.INTERNAL_SERVER_ERROR, b"")
+
+
+def _one_by_one(runner: Any) -> Work:
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runner")
+
+    def alone(method: str, request: bytes) -> bytes:
+        [payload] = getattr(runner, method).local([request])
+        return bytes(payload)
+
+    async def work(method: str, request: bytes) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(thread, alone, method, request)
+
+    return work
+
+
+def _in_batches(runner: Any) -> Work:
+    batch_infer: Callable[..., Awaitable[list[bytes]]] | None = None
+
+    async def work(method: str, request: bytes) -> bytes:
+        nonlocal batch_infer
+        batch_infer = batch_infer or _batching_of(runner.to_async.app)  # set after the runner has started
+        [payload] = await batch_infer(method, ([request],), {})
+        return bytes(payload)
+
+    return work
+
+
+def _batching_of(app: Starlette) -> Callable[..., Awaitable[list[bytes]]]:
+    """What BentoML's endpoints call to put an item into the next batch. Raises `RuntimeError` when it is not there."""
+    for route in app.routes:
+        endpoint = getattr(route, "endpoint", None)
+        batching: Callable[..., Awaitable[list[bytes]]] | None = getattr(
+            getattr(getattr(endpoint, "func", None), "__self__", None), "batch_infer", None
+        )
+        if batching is not None:
+            return batching
+    raise RuntimeError("this version of BentoML keeps its batching somewhere else")

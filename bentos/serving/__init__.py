@@ -1,0 +1,1 @@
+"""The process around a service: supervisor, readiness, draining, connection limits, scheduling."""

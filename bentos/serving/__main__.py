@@ -1,0 +1,34 @@
+"""`python -m bentos.serving TARGET`: `bentoml serve TARGET`, an orderly end on SIGTERM, logs as JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from bentos.config.settings import SHUTDOWN_DELAY_S, SHUTDOWN_TIMEOUT_S
+from bentos.serving.drain import SETTLE_S
+from bentos.serving.supervisor import Supervisor
+
+
+def main() -> int:
+    """Run the command line until the service has ended. Returns the exit status: 0 after an orderly end."""
+    parser = argparse.ArgumentParser(prog="python -m bentos.serving", description=__doc__)
+    parser.add_argument("target", help="a bento's folder or tag, or module:Service")
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - a container is reached from outside
+    parser.add_argument("--port", type=int, default=3000)
+    options = parser.parse_args()
+    command = [sys.executable, "-m", "bentoml", "serve", options.target]
+    command += ["--host", options.host, "--port", str(options.port)]
+    return Supervisor(command, leave_within_s=_leave_within_s()).run()
+
+
+def _leave_within_s() -> float:
+    """The services check these settings; here they are only added up."""
+    delay = float(os.environ.get("SHUTDOWN_DELAY_S") or SHUTDOWN_DELAY_S)
+    timeout = float(os.environ.get("SHUTDOWN_TIMEOUT_S") or SHUTDOWN_TIMEOUT_S)
+    return delay + SETTLE_S + timeout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""`MetadataStore` in PostgreSQL behind PostgREST; `deploy/postgrest/schema.sql` holds the other half."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from bentos.domain.errors import (
+    CollectionMismatch,
+    DependencyUnavailable,
+    FaceNotFound,
+    PhotoNotFound,
+)
+from bentos.domain.faces import BoundingBox
+from bentos.stores.base import (
+    FaceRecord,
+    Lease,
+    LeaseLost,
+    PhotoBusy,
+    PhotoPage,
+    PhotoRecord,
+    PhotoStatus,
+    PhotoSummary,
+    RemovalBatch,
+)
+from bentos.stores.errors import other_image
+from bentos.stores.postgrest.client import PostgrestClient, PostgrestError, PostgrestOptions
+
+__all__ = ["PostgrestMetadataStore", "PostgrestOptions"]
+
+
+class PostgrestMetadataStore:
+    """`MetadataStore` over one PostgREST. Every method is one request, and so one transaction."""
+
+    def __init__(self, options: PostgrestOptions) -> None:
+        self._options = options
+        self._opened: PostgrestClient | None = None
+
+    async def open(self) -> None:
+        """Connect. Raises `DependencyUnavailable` when it cannot be reached, or lacks the schema or rights."""
+        if self._opened is None:
+            self._opened = PostgrestClient(self._options)
+            try:
+                await self.now()
+            except BaseException:
+                await self.close()
+                raise
+
+    async def close(self) -> None:
+        """Let go of every connection. Safe to call twice."""
+        client, self._opened = self._opened, None
+        if client is not None:
+            await client.close()
+
+    async def photo(self, photo_id: str) -> PhotoRecord | None:
+        """The photo with its faces, or None."""
+        row = await self._client.row_of("photo_records", "photo_id", photo_id)
+        return None if row is None else _photo(row)
+
+    async def photo_of_face(self, face_id: str) -> PhotoRecord | None:
+        """The photo that the face belongs to, with all its faces, or None."""
+        row = await self._client.row_of("photos_of_faces", "of_face_id", face_id)
+        return None if row is None else _photo(row)
+
+    async def list_photos(
+        self,
+        *,
+        collection_id: str | None = None,
+        status: PhotoStatus | None = None,
+        limit: int,
+        offset: int,
+    ) -> PhotoPage:
+        """Newest first (by creation), ties by `photo_id`."""
+        page = await self._client.call(
+            "list_photos", p_collection_id=collection_id, p_status=status, p_limit=limit, p_offset=offset
+        )
+        return PhotoPage(tuple(_summary(item) for item in page["items"]), page["total"])
+
+    async def scan_photos(self, batch_size: int = 500) -> AsyncIterator[list[PhotoRecord]]:
+        """Every photo with its faces, in batches, ordered by `photo_id`."""
+        last = ""
+        while rows := await self._client.call("scan_photos", p_after=last, p_limit=batch_size):
+            yield [_photo(row) for row in rows]
+            last = rows[-1]["photo_id"]
+
+    async def begin_detection(
+        self, photo_id: str, *, collection_id: str | None, image_sha256: str, lease: Lease
+    ) -> PhotoRecord:
+        """Take the lease of the photo, creating its record when there is none; see `MetadataStore`."""
+        with _refusals(photo_id, collection_id):
+            row = await self._client.call(
+                "begin_detection",
+                p_photo_id=photo_id,
+                p_collection_id=collection_id,
+                p_image_sha256=image_sha256,
+                p_lease_token=lease.token,
+                p_lease_seconds=lease.seconds,
+            )
+        return _photo(row)
+
+    async def finish_detection(
+        self, photo_id: str, *, width: int, height: int, faces: Sequence[FaceRecord], lease: Lease
+    ) -> PhotoRecord:
+        """Record the size and the faces, and give the lease back. Raises `LeaseLost`."""
+        with _refusals(photo_id):
+            row = await self._client.call(
+                "finish_detection",
+                p_photo_id=photo_id,
+                p_width=width,
+                p_height=height,
+                p_faces=[
+                    {
+                        "face_id": face.face_id,
+                        "bbox": face.bbox.as_list(),
+                        "score": face.score,
+                        "landmarks": face.landmarks,
+                    }
+                    for face in faces
+                ],
+                p_lease_token=lease.token,
+            )
+        return _photo(row)
+
+    async def begin_indexing(
+        self, photo_id: str, *, face_ids: Sequence[str], collection_id: str | None, lease: Lease
+    ) -> PhotoRecord:
+        """Take the lease; the named faces go from `detected` to `pending`; see `MetadataStore`."""
+        with _refusals(photo_id, collection_id):
+            row = await self._client.call(
+                "begin_indexing",
+                p_photo_id=photo_id,
+                p_face_ids=list(face_ids),
+                p_collection_id=collection_id,
+                p_lease_token=lease.token,
+                p_lease_seconds=lease.seconds,
+            )
+        return _photo(row)
+
+    async def finish_indexing(self, photo_id: str, *, face_ids: Sequence[str], lease: Lease) -> None:
+        """The named faces go from `pending` to `indexed`; the lease is given back. Raises `LeaseLost`."""
+        with _refusals(photo_id):
+            await self._client.call(
+                "finish_indexing", p_photo_id=photo_id, p_face_ids=list(face_ids), p_lease_token=lease.token
+            )
+
+    async def begin_removal(self, photo_id: str, *, lease: Lease) -> bool:
+        """Take the lease; every face of the photo goes to `removing`; see `MetadataStore`."""
+        with _refusals(photo_id):
+            return bool(
+                await self._client.call(
+                    "begin_removal",
+                    p_photo_id=photo_id,
+                    p_lease_token=lease.token,
+                    p_lease_seconds=lease.seconds,
+                )
+            )
+
+    async def begin_removals(
+        self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
+    ) -> RemovalBatch:
+        """The same for up to `limit` photos that have a face up to `until`; see `MetadataStore`."""
+        batch = await self._client.call(
+            "begin_removals",
+            p_collection_id=collection_id,
+            p_until=until.isoformat(),
+            p_limit=limit,
+            p_lease_token=lease.token,
+            p_lease_seconds=lease.seconds,
+        )
+        return RemovalBatch(tuple(batch["photo_ids"]), batch["busy"])
+
+    async def finish_removals(self, photo_ids: Sequence[str], *, purge: bool, lease: Lease) -> int:
+        """Delete the faces in state `removing`, with `purge` the photos too; see `MetadataStore`.
+
+        When the first answer was lost on the way, the repetition counts only what it removed itself.
+        """
+        done = await self._client.call(
+            "finish_removals", p_photo_ids=list(photo_ids), p_purge=purge, p_lease_token=lease.token
+        )
+        if lost := done["lost"]:
+            raise LeaseLost(f"the leases of {len(lost)} photos are lost, first of all {lost[0]!r}")
+        return int(done["faces_removed"])
+
+    async def release(self, photo_id: str, *, lease: Lease) -> None:
+        """Give the lease back without finishing. Does nothing when it is not held."""
+        await self._client.call("release", p_photo_id=photo_id, p_lease_token=lease.token)
+
+    async def now(self) -> datetime:
+        """PostgreSQL's clock, in UTC."""
+        return datetime.fromisoformat(await self._client.call("clock"))
+
+    @property
+    def _client(self) -> PostgrestClient:
+        if self._opened is None:
+            raise DependencyUnavailable("postgrest", "the store is not open")
+        return self._opened
+
+
+@contextmanager
+def _refusals(photo_id: str, collection_id: str | None = None) -> Iterator[None]:
+    """Raises what the codes of schema.sql mean for this photo, asked for under this collection."""
+    try:
+        yield
+    except PostgrestError as error:
+        raise _in_words_of_the_domain(error, photo_id, collection_id) from error
+
+
+def _in_words_of_the_domain(error: PostgrestError, photo_id: str, collection_id: str | None) -> Exception:
+    meanings = {
+        "FS001": PhotoBusy(f"photo {photo_id!r} is held by another writer"),
+        "FS002": LeaseLost(f"the lease of photo {photo_id!r} is lost"),
+        "FS003": PhotoNotFound(photo_id),
+        "FS004": FaceNotFound(error.details or ""),
+        "FS005": CollectionMismatch(photo_id, error.details or "", collection_id or ""),
+        "FS006": other_image(photo_id),
+    }
+    return meanings.get(error.code, ValueError(f"the metadata refuse this: {error}"))
+
+
+def _photo(row: dict[str, Any]) -> PhotoRecord:
+    return PhotoRecord(
+        photo_id=row["photo_id"],
+        collection_id=row["collection_id"],
+        image_sha256=row["image_sha256"],
+        width=row["width"],
+        height=row["height"],
+        faces=tuple(_face(face) for face in row["faces"]),
+    )
+
+
+def _face(face: dict[str, Any]) -> FaceRecord:
+    return FaceRecord(
+        face_id=face["face_id"],
+        bbox=BoundingBox(*(float(v) for v in face["bbox"])),
+        score=float(face["score"]),
+        landmarks=tuple((float(x), float(y)) for x, y in face["landmarks"]),
+        state=face["state"],
+    )
+
+
+def _summary(item: dict[str, Any]) -> PhotoSummary:
+    return PhotoSummary(
+        photo_id=item["photo_id"],
+        collection_id=item["collection_id"],
+        status=item["status"],
+        faces_detected=item["faces_detected"],
+        faces_indexed=item["faces_indexed"],
+        created_at=datetime.fromisoformat(item["created_at"]),
+        updated_at=datetime.fromisoformat(item["updated_at"]),
+    )

@@ -1,0 +1,198 @@
+"""Images in an S3 bucket: `ImageStore` over boto3, whose blocking calls run in threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
+from urllib3.exceptions import HTTPError
+
+from bentos.config.settings import SettingsError
+from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
+from bentos.domain.ids import is_valid_id
+from bentos.stores.s3.errors import is_missing_object, reason
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+_ATTEMPTS = 2
+_CHUNK_BYTES = 256 * 1024
+_LARGEST_LISTING = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """Where the bucket is and how long it may take; the fields are those of the settings `S3_*`."""
+
+    endpoint_url: str
+    region: str
+    bucket: str
+    prefix: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    threads: int = 16
+    timeout_s: float = 5.0
+
+
+class S3Store:
+    """`ImageStore` over one bucket: the object `{prefix}{photo_id}` is the image, with its content type.
+
+    No call takes longer than `timeout_s`, whatever the server does. A thread that a silent server holds comes
+    free soon after: one attempt may be silent for half of that time, and there are two.
+    """
+
+    def __init__(self, options: S3Options) -> None:
+        self._options = options
+        self._client = _client(options)
+        self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix="s3")
+
+    async def open(self) -> None:
+        """See that the bucket is there and the keys open it. Raises `DependencyUnavailable`."""
+        await self._in_thread(lambda: self._client.head_bucket(Bucket=self._options.bucket))
+
+    async def close(self) -> None:
+        """Let go of every connection. Safe to call twice; nothing else may be called afterwards."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def put(self, photo_id: str, image: bytes, content_type: str) -> None:
+        """Store or replace. Raises `InvalidRequest`, `DependencyUnavailable`."""
+        place = self._place(photo_id)
+        await self._in_thread(lambda: self._client.put_object(**place, Body=image, ContentType=content_type))
+
+    async def get(self, photo_id: str, *, max_bytes: int) -> bytes:
+        """The bytes. Raises `PhotoNotFound`, `ImageTooLarge`, `InvalidRequest`, `DependencyUnavailable`."""
+        place = self._place(photo_id)
+        image = await self._in_thread(lambda: self._read(place, max_bytes))
+        if image is None:
+            raise PhotoNotFound(photo_id)
+        return image
+
+    async def exists(self, photo_id: str) -> bool:
+        """Whether there is an image under this id."""
+        place = self._place(photo_id)
+        return await self._in_thread(lambda: self._head(place))
+
+    async def delete(self, photo_id: str) -> None:
+        """Remove; an unknown id is nothing to remove, as S3 itself has it."""
+        place = self._place(photo_id)
+        await self._in_thread(lambda: self._client.delete_object(**place))
+
+    async def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
+        """Every stored `photo_id`, in batches of at most 1000, in the order of the keys."""
+        asked: dict[str, Any] = {
+            "Bucket": self._options.bucket,
+            "Prefix": self._options.prefix,
+            "Delimiter": "/",  # what lies deeper is no photo of this prefix
+            "MaxKeys": min(batch_size, _LARGEST_LISTING),
+        }
+        more = True
+        while more:
+            page = await self._in_thread(lambda: self._client.list_objects_v2(**asked))
+            names = [entry["Key"].removeprefix(self._options.prefix) for entry in page.get("Contents", ())]
+            if photo_ids := [name for name in names if is_valid_id(name)]:
+                yield photo_ids
+            asked["ContinuationToken"] = page.get("NextContinuationToken")
+            more = page.get("IsTruncated", False) and asked["ContinuationToken"] is not None
+
+    async def presigned_url(self, photo_id: str, *, expires_s: int) -> str | None:
+        """A link (signature version 4) that opens the image for `expires_s` seconds. Made without I/O."""
+        place = self._place(photo_id)
+        return self._client.generate_presigned_url("get_object", Params=place, ExpiresIn=expires_s)
+
+    def _place(self, photo_id: str) -> dict[str, Any]:
+        """Bucket and key of a photo. Ids are validated at the edge; here nothing else may become a key."""
+        if not is_valid_id(photo_id):
+            raise InvalidRequest("The id cannot name a photo.", {"photo_id": "not a valid id"})
+        return {"Bucket": self._options.bucket, "Key": f"{self._options.prefix}{photo_id}"}
+
+    def _read(self, place: dict[str, Any], max_bytes: int) -> bytes | None:
+        """The object, or None; what is too large stays unread, whatever length the server declares."""
+        deadline = time.monotonic() + self._options.timeout_s
+        try:
+            answer = self._client.get_object(**place)
+        except ClientError as error:
+            if is_missing_object(error):
+                return None
+            raise
+        declared = answer.get("ContentLength")
+        size = 0
+        chunks: list[bytes] = []
+        body: Any = answer["Body"]
+        with body as stream:  # the connection's own stream, which the type stubs do not know
+            if declared is not None and declared > max_bytes:
+                raise _too_large(max_bytes)
+            # read1 returns what has come; read would wait for a server that trickles, and hold the thread.
+            while chunk := stream.read1(_CHUNK_BYTES):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+        if declared is not None and size != declared:
+            raise IncompleteReadError(actual_bytes=size, expected_bytes=declared)
+        return b"".join(chunks)
+
+    def _head(self, place: dict[str, Any]) -> bool:
+        try:
+            self._client.head_object(**place)
+        except ClientError as error:
+            if is_missing_object(error):
+                return False
+            raise
+        return True
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """Run a blocking call, for `timeout_s` at most, and say in one sentence why it failed."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        try:
+            return await asyncio.wait_for(running, self._options.timeout_s)
+        except TimeoutError as error:
+            silence = f"no answer within {self._options.timeout_s:g} s"
+            raise DependencyUnavailable("object_store", silence) from error
+        except (BotoCoreError, ClientError, HTTPError, OSError) as error:
+            raise DependencyUnavailable("object_store", reason(error, self._options.bucket)) from error
+
+
+def _too_large(max_bytes: int) -> ImageTooLarge:
+    return ImageTooLarge(f"The image has more than {max_bytes} bytes.", {"max_bytes": max_bytes})
+
+
+def _client(options: S3Options) -> S3Client:
+    """One client for the process: it may be shared by threads, its pool holds a connection for each."""
+    if not (options.access_key_id and options.secret_access_key):
+        raise SettingsError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY: set both.")
+    silence = options.timeout_s / _ATTEMPTS
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=silence,
+        read_timeout=silence,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        max_pool_connections=options.threads,
+        s3={"addressing_style": options.addressing},
+        # Newer boto3 sends checksums with everything; some S3 stores refuse them.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        return boto3.client(
+            "s3",
+            endpoint_url=options.endpoint_url,
+            region_name=options.region,
+            aws_access_key_id=options.access_key_id,
+            aws_secret_access_key=options.secret_access_key,
+            config=config,
+        )
+    except ValueError as error:
+        raise SettingsError("S3_ENDPOINT_URL: not the address of an S3 server.") from error

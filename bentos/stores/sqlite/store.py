@@ -1,0 +1,204 @@
+"""`MetadataStore` in one SQLite file: for a laptop, the demo and the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from bentos.domain.errors import DependencyUnavailable
+from bentos.stores.base import (
+    FaceRecord,
+    Lease,
+    LeaseLost,
+    PhotoPage,
+    PhotoRecord,
+    PhotoStatus,
+    RemovalBatch,
+)
+from bentos.stores.sqlite import reads, writes
+from bentos.stores.sqlite.schema import SCHEMA
+
+T = TypeVar("T")
+
+
+class SqliteMetadataStore:
+    """`MetadataStore` in the file `path`, which is created, with its folder, when it is missing.
+
+    One connection, used by one thread; several processes may share the file. Every method is one
+    transaction, and one that has returned survives the death of the process and of the machine.
+    """
+
+    def __init__(self, path: Path, *, timeout_s: float = 5.0) -> None:
+        """`timeout_s`: how long to wait for another process that is writing to the file."""
+        self._path = path
+        self._timeout_s = timeout_s
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open the file, creating what is missing. Raises `DependencyUnavailable`."""
+        if self._thread is not None:
+            return
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-metadata")
+        try:
+            await self._in_thread(self._connect)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
+            thread.shutdown(wait=False)
+
+    async def photo(self, photo_id: str) -> PhotoRecord | None:
+        """The photo with its faces, or None."""
+        return await self._transaction(lambda c: reads.find_photo(c, photo_id), "deferred")
+
+    async def photo_of_face(self, face_id: str) -> PhotoRecord | None:
+        """The photo that the face belongs to, with all its faces, or None."""
+        return await self._transaction(lambda c: reads.find_photo_of_face(c, face_id), "deferred")
+
+    async def list_photos(
+        self,
+        *,
+        collection_id: str | None = None,
+        status: PhotoStatus | None = None,
+        limit: int,
+        offset: int,
+    ) -> PhotoPage:
+        """Newest first (by creation), ties by `photo_id`."""
+        return await self._transaction(
+            lambda c: reads.page_of_photos(c, collection_id, status, limit, offset), "deferred"
+        )
+
+    async def scan_photos(self, batch_size: int = 500) -> AsyncIterator[list[PhotoRecord]]:
+        """Every photo with its faces, in batches, ordered by `photo_id`."""
+        last = ""
+        while batch := await self._photos_after(last, batch_size):
+            yield batch
+            last = batch[-1].photo_id
+
+    async def begin_detection(
+        self, photo_id: str, *, collection_id: str | None, image_sha256: str, lease: Lease
+    ) -> PhotoRecord:
+        """Take the lease of the photo, creating its record when there is none; see `MetadataStore`."""
+
+        def change(c: sqlite3.Connection) -> PhotoRecord:
+            writes.begin_detection(c, photo_id, collection_id, image_sha256, lease)
+            return _photo(c, photo_id)
+
+        return await self._transaction(change)
+
+    async def finish_detection(
+        self, photo_id: str, *, width: int, height: int, faces: Sequence[FaceRecord], lease: Lease
+    ) -> PhotoRecord:
+        """Record the size and the faces, and give the lease back. Raises `LeaseLost`."""
+
+        def change(c: sqlite3.Connection) -> PhotoRecord:
+            writes.finish_detection(c, photo_id, width, height, faces, lease)
+            return _photo(c, photo_id)
+
+        return await self._transaction(change)
+
+    async def begin_indexing(
+        self, photo_id: str, *, face_ids: Sequence[str], collection_id: str | None, lease: Lease
+    ) -> PhotoRecord:
+        """Take the lease; the named faces go from `detected` to `pending`; see `MetadataStore`."""
+
+        def change(c: sqlite3.Connection) -> PhotoRecord:
+            writes.begin_indexing(c, photo_id, face_ids, collection_id, lease)
+            return _photo(c, photo_id)
+
+        return await self._transaction(change)
+
+    async def finish_indexing(self, photo_id: str, *, face_ids: Sequence[str], lease: Lease) -> None:
+        """The named faces go from `pending` to `indexed`; the lease is given back. Raises `LeaseLost`."""
+        await self._transaction(lambda c: writes.finish_indexing(c, photo_id, face_ids, lease))
+
+    async def begin_removal(self, photo_id: str, *, lease: Lease) -> bool:
+        """Take the lease; every face of the photo goes to `removing`; see `MetadataStore`."""
+        return await self._transaction(lambda c: writes.begin_removal(c, photo_id, lease))
+
+    async def begin_removals(
+        self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
+    ) -> RemovalBatch:
+        """The same for up to `limit` photos that have a face up to `until`; see `MetadataStore`."""
+        micros = reads.to_micros(until)
+        return await self._transaction(
+            lambda c: writes.begin_removals(c, collection_id, micros, lease, limit)
+        )
+
+    async def finish_removals(self, photo_ids: Sequence[str], *, purge: bool, lease: Lease) -> int:
+        """Delete the faces in state `removing`, with `purge` the photos too; see `MetadataStore`."""
+        gone, lost = await self._transaction(lambda c: writes.finish_removals(c, photo_ids, purge, lease))
+        if lost:
+            raise LeaseLost(f"the leases of {len(lost)} photos are lost, first of all {lost[0]!r}")
+        return gone
+
+    async def release(self, photo_id: str, *, lease: Lease) -> None:
+        """Give the lease back without finishing. Does nothing when it is not held."""
+        await self._transaction(lambda c: writes.release(c, photo_id, lease))
+
+    async def now(self) -> datetime:
+        """This machine's clock, in UTC."""
+        return reads.from_micros(writes.clock())
+
+    async def _photos_after(self, photo_id: str, limit: int) -> list[PhotoRecord]:
+        return await self._transaction(lambda c: reads.photos_after(c, photo_id, limit), "deferred")
+
+    async def _transaction(self, work: Callable[[sqlite3.Connection], T], mode: str = "immediate") -> T:
+        def whole_or_not_at_all() -> T:
+            connection = self._connection
+            if connection is None:
+                raise DependencyUnavailable("postgrest", "the metadata file is not open")
+            connection.execute(f"begin {mode}")
+            try:
+                result = work(connection)
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+            return result
+
+        return await self._in_thread(whole_or_not_at_all)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            raise DependencyUnavailable("postgrest", "the metadata file is not open")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"the metadata refuse this: {error}") from error
+        except (sqlite3.Error, OSError) as error:
+            raise DependencyUnavailable("postgrest", f"{self._path}: {error}") from error
+
+    def _connect(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=self._timeout_s, isolation_level=None)
+        self._connection = connection
+        connection.row_factory = sqlite3.Row
+        connection.execute("pragma journal_mode = wal")
+        # The truth has to outlive a power cut: NORMAL would lose the last commits, not only delay them.
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma foreign_keys = on")
+        connection.executescript(f"begin immediate; {SCHEMA} commit;")
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _photo(connection: sqlite3.Connection, photo_id: str) -> PhotoRecord:
+    photo = reads.find_photo(connection, photo_id)
+    if photo is None:
+        raise LookupError(photo_id)
+    return photo

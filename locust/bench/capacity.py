@@ -1,0 +1,139 @@
+"""`make bench`: how many searches a second this machine answers, and how far that is from its ceiling.
+
+Starts a real Milvus server with two collections and image-search, loads it with 4, 8 and 16 clients, and calls the same
+pipeline directly, before and after, for the ceiling. What is compared is measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.capacity_report import Capacity, Level, text_of, write_json, write_plot
+from bench.ceiling import Ceiling, mean_of, measure_ceiling
+from bench.latency_table import Latencies, row_of
+from bench.processes import GENERATOR, costs, cpu_spent, memory_peaks
+from bench.rig import COLLECTIONS, Rig, rig, settings_of
+from bench.selfie_pool import DEFAULT_FOLDER, selfie_pool, size_of
+from bench.stage_times import mean_ms, read_stages
+from bentos.config.settings import SettingsError
+from bentos.demo.process import DidNotStart
+from bentos.runner.cpus import available_cpus
+from seed.face_images import DEFAULT_SIZE
+
+
+def main() -> int:
+    """Run the command line. Returns the exit status: 1 when a search failed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    options = _parser().parse_args()
+    environment = {"DETECTION_SIZE": str(options.detection_size)} if options.detection_size else {}
+    try:
+        capacity = _measure(options, environment)
+    except (DidNotStart, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    write_json(capacity, options.reports / "capacity.json")
+    write_plot(capacity, options.reports / "capacity.png")
+    print(text_of(capacity))
+    print(f"\n{options.reports}/capacity.json, {options.reports}/capacity.png")
+    return 1 if capacity.failures else 0
+
+
+def _measure(options: argparse.Namespace, environment: Mapping[str, str]) -> Capacity:
+    jpegs = selfie_pool(DEFAULT_FOLDER, count=options.selfies, size=options.image_size)
+    selfies = DEFAULT_FOLDER / "{}x{}".format(*options.image_size)
+    settings = settings_of(environment)
+
+    def ceiling() -> Ceiling:
+        _say(f"ceiling: {available_cpus()} processes, {options.seconds:g} s")
+        return measure_ceiling(jpegs, settings, processes=available_cpus(), seconds=options.seconds)
+
+    ceilings = [ceiling()]
+    levels = []
+    with tempfile.TemporaryDirectory(prefix="face-search-bench-") as folder:
+        _say("starting Milvus and image-search")
+        with rig(Path(folder), photos=options.photos, indexed=options.full, settings=environment) as running:
+            for clients in options.clients:
+                _say(f"{clients} clients, {options.seconds:g} s")
+                levels.append(_level(running, clients, options, selfies))
+        options.reports.mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path(folder) / "service.log", options.reports / "capacity-service.log")
+    ceilings.append(ceiling())
+    return Capacity(_conditions(options), mean_of(ceilings), [each.rps for each in ceilings], levels)
+
+
+def _level(running: Rig, clients: int, options: argparse.Namespace, selfies: Path) -> Level:
+    """Load the service with so many clients and look at everything before and after."""
+    command = [sys.executable, str(Path(__file__).with_name("closed_loop.py")), "--url", running.url]
+    command += ["--clients", str(clients), "--seconds", str(options.seconds), "--selfies", str(selfies)]
+    command += ["--collections", *COLLECTIONS, "--top-k", *map(str, options.top_k)]
+    generator = subprocess.Popen(command, env={**os.environ, **running.environment}, stdout=subprocess.PIPE)
+    assert generator.stdout is not None  # noqa: S101 - it is a pipe
+    generator.stdout.readline()  # the warm-up is over
+    before, stages_before = costs(), read_stages(running.url)
+    told: dict[str, Any] = json.loads(generator.stdout.readline())
+    after, stages_after = costs(), read_stages(running.url)
+    generator.wait()
+    latencies = Latencies(f"{clients} clients", told["ms"], sum(told["failures"].values()))
+    row = row_of(latencies, told["seconds"])
+    spent = cpu_spent(before, after) | {GENERATOR: told["cpu_s"]}
+    return Level(
+        clients=clients,
+        row=row,
+        failures=told["failures"],
+        stage_ms=mean_ms(stages_before, stages_after),
+        cpu_ms={role: 1000 * s / max(1, row.requests) for role, s in spent.items() if s},
+        peak_mb=memory_peaks(after) | {GENERATOR: [told["peak_mb"]]},
+    )
+
+
+def _conditions(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "cpus": available_cpus(),
+        "machine": platform.platform(),
+        "python": platform.python_version(),
+        "detection_size": options.detection_size or "default",
+        "image_size": "{}x{}".format(*options.image_size),
+        "top_k": options.top_k,
+        "photos": 2 * options.photos,
+        "indexed": options.full,
+        "seconds": options.seconds,
+        "load_average_at_end": os.getloadavg()[0],
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--seconds", type=float, default=10.0, help="of each measurement (10)")
+    add("--clients", type=int, nargs="+", default=[4, 8, 16], help="clients at each level (4 8 16)")
+    add("--detection-size", type=int, help="side of the detector's input (default: that of the settings)")
+    add("--image-size", type=size_of, default=DEFAULT_SIZE, help="width and height of the selfies (480x640)")
+    add("--top-k", type=int, nargs="+", default=[10, 50], help="in turn (10 50)")
+    add("--photos", type=int, default=5000, help="in each of the two collections (5000)")
+    add("--selfies", type=int, default=300, help="different ones, in turn (300)")
+    add(
+        "--full",
+        action="store_true",
+        help="index the photos really; else vectors are filled in, which is faster",
+    )
+    add("--reports", type=Path, default=Path("reports"), help="where the JSON and the plot go (reports)")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(f"... {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

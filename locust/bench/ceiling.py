@@ -1,0 +1,86 @@
+"""The ceiling: decode, detect, align and embed called directly, one process per core, no HTTP and no Milvus."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty
+from typing import Any
+
+from bentos.config.settings import Settings
+from bentos.pipeline.pack_store import face_pack_folder
+from bentos.runner.local import extraction_of
+
+_WARM_UP_IMAGES = 20
+_START_WITHIN_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """`rps`: images a second over all processes. `stage_ms`: milliseconds of an image, by stage."""
+
+    rps: float
+    processes: int
+    stage_ms: Mapping[str, float]
+    cpu_ms: float
+
+
+def measure_ceiling(jpegs: Sequence[bytes], settings: Settings, *, processes: int, seconds: float) -> Ceiling:
+    """Run the pipeline over the images round and round in so many processes at once."""
+    context = multiprocessing.get_context("spawn")
+    ready, results = context.Barrier(processes), context.Queue()
+    workers = [
+        context.Process(target=_work, args=(list(jpegs), settings, seconds, ready, results), daemon=True)
+        for _ in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        found = [results.get(timeout=_START_WITHIN_S + seconds) for _ in workers]
+    except Empty:
+        raise RuntimeError("a process of the ceiling ended without a result") from None
+    finally:
+        for worker in workers:
+            worker.join(1)
+            worker.kill()
+    images = sum(each["images"] for each in found)
+    return Ceiling(
+        rps=sum(each["images"] / each["elapsed"] for each in found),
+        processes=processes,
+        stage_ms={
+            stage: 1000 * sum(each["stages"][stage] for each in found) / images
+            for stage in found[0]["stages"]
+        },
+        cpu_ms=1000 * sum(each["cpu"] for each in found) / images,
+    )
+
+
+def mean_of(measured: Sequence[Ceiling]) -> Ceiling:
+    """The middle of several measurements."""
+    count = len(measured)
+    return Ceiling(
+        rps=sum(each.rps for each in measured) / count,
+        processes=measured[0].processes,
+        stage_ms={
+            stage: sum(each.stage_ms[stage] for each in measured) / count for stage in measured[0].stage_ms
+        },
+        cpu_ms=sum(each.cpu_ms for each in measured) / count,
+    )
+
+
+def _work(jpegs: list[bytes], settings: Settings, seconds: float, ready: Any, results: Any) -> None:
+    extraction = extraction_of(face_pack_folder(settings.face_pack), settings)
+    images = itertools.cycle(jpegs)
+    for _ in range(_WARM_UP_IMAGES):
+        extraction.detect_and_embed([next(images)])
+    ready.wait(_START_WITHIN_S)
+    extraction.clock.take()
+    count, started, cpu = 0, time.perf_counter(), time.process_time()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        extraction.detect_and_embed([next(images)])
+        count += 1
+    stages = extraction.clock.take()
+    results.put({"images": count, "elapsed": elapsed, "cpu": time.process_time() - cpu, "stages": stages})

@@ -1,0 +1,64 @@
+"""The options of the load test beside Locust's own; each can come from the environment too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.latency_table import Thresholds
+
+
+def add_options(parser: Any) -> None:
+    """Add them to Locust's parser (a configargparse one)."""
+    group = parser.add_argument_group("Search load", "An open arrival rate: no request waits for another.")
+    add = group.add_argument
+    add("--rps", type=float, default=100.0, env_var="RPS", help="requests a second (100)")
+    add(
+        "--arrivals",
+        choices=("poisson", "steady"),
+        default="poisson",
+        env_var="ARRIVALS",
+        help="poisson, as from independent callers, or equally far apart",
+    )
+    add(
+        "--collections",
+        default="made-a,made-b",
+        env_var="COLLECTIONS",
+        help="collections to search in, with commas between them (made-a,made-b)",
+    )
+    add("--top-ks", default="10,50", env_var="TOP_KS", help="values of top_k (10,50)")
+    add(
+        "--selfies",
+        type=Path,
+        default=None,
+        env_var="SELFIES",
+        help="a folder of JPEGs with one face each; without it, they are made from faces in the installed packages",
+    )
+    add("--p95-ms", type=float, default=150.0, env_var="P95_MS", help="threshold (150)")
+    add("--p99-ms", type=float, default=300.0, env_var="P99_MS", help="threshold (300)")
+    add(
+        "--max-errors",
+        type=float,
+        default=0.0,
+        env_var="MAX_ERRORS",
+        help="share of requests that may fail (0)",
+    )
+    add(
+        "--min-answered",
+        type=float,
+        default=0.97,
+        env_var="MIN_ANSWERED",
+        help="share of the rate that has to be answered each second (0.97)",
+    )
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Words with commas between them."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def thresholds_of(options: Any) -> tuple[Thresholds, Thresholds]:
+    """For each task, and for all of them together."""
+    times = Thresholds(p95_ms=options.p95_ms, p99_ms=options.p99_ms)
+    rate = options.rps * options.min_answered
+    return times, Thresholds(options.p95_ms, options.p99_ms, errors=options.max_errors, rps=rate)

@@ -1,0 +1,30 @@
+"""Boxes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentos.domain.faces import BoundingBox
+
+corners = st.tuples(*[st.floats(-50, 150)] * 4).map(
+    lambda c: BoundingBox(min(c[0], c[2]), min(c[1], c[3]), max(c[0], c[2]), max(c[1], c[3]))
+)
+
+
+def test_a_box_is_clipped_to_the_image_and_rounded() -> None:
+    assert BoundingBox.clipped((-3.0, 1.26, 200.0, 49.94), 100, 50).as_list() == [0.0, 1.3, 100, 49.9]
+
+
+def test_iou_is_the_shared_part_of_both() -> None:
+    box = BoundingBox(0, 0, 10, 10)
+    assert box.iou(box) == 1
+    assert box.iou(BoundingBox(10, 0, 20, 10)) == 0
+    assert box.iou(BoundingBox(5, 0, 15, 10)) == pytest.approx(1 / 3)
+
+
+@given(corners, corners)
+def test_iou_is_symmetric_and_between_0_and_1(one: BoundingBox, other: BoundingBox) -> None:
+    assert 0 <= one.iou(other) <= 1
+    assert one.iou(other) == pytest.approx(other.iou(one))

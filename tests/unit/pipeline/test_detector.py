@@ -1,0 +1,38 @@
+"""The detector against InsightFace's own reading of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from insightface.app import FaceAnalysis
+
+from bentos.demo import photos
+from bentos.pipeline.detector import Detector
+
+
+@pytest.mark.parametrize("size", [320, 640])
+@pytest.mark.parametrize(
+    "photo", [photos.group_photo(), photos.astronaut(), photos.portrait(), photos.coffee_cup()]
+)
+def test_it_finds_what_insightface_finds(pack_folder: Path, photo: Path, size: int) -> None:
+    analysis = FaceAnalysis(name=str(pack_folder), providers=["CPUExecutionProvider"])
+    analysis.prepare(ctx_id=0, det_thresh=0.5, det_size=(size, size))
+    pixels = cv2.imread(str(photo))
+    boxes, points = analysis.det_model.detect(pixels)
+    ours = Detector(analysis.det_model, threshold=0.5).detect(pixels, size)
+    assert len(ours) == len(boxes)
+    np.testing.assert_allclose(ours.scores, boxes[:, 4], atol=1e-5)
+    # InsightFace takes the scale from the shorter side, which it has rounded down to whole pixels: up to 1 in `size`.
+    np.testing.assert_allclose(ours.boxes, boxes[:, :4], atol=0.6, rtol=0.005)
+    np.testing.assert_allclose(ours.points, points, atol=0.6, rtol=0.005)
+
+
+def test_a_detector_of_another_layout_is_refused() -> None:
+    class Other:
+        output_names = ("a", "b")
+
+    with pytest.raises(ValueError, match="outputs"):
+        Detector(Other(), threshold=0.5)

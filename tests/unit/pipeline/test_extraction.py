@@ -1,0 +1,156 @@
+"""The pipeline with the real models on the real photos."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bentos.config.settings import Settings
+from bentos.demo import photos
+from bentos.domain.errors import FaceSearchError, InvalidImageFormat
+from bentos.domain.faces import BoundingBox, FacesInImage
+from bentos.pipeline.extraction import Extraction
+from bentos.runner.local import extraction_of
+
+
+def _found(result: FacesInImage | FaceSearchError) -> FacesInImage:
+    assert isinstance(result, FacesInImage)
+    return result
+
+
+def _saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def test_a_face_is_a_unit_vector_of_512_floats(extraction: Extraction) -> None:
+    found = _found(extraction.detect_and_embed([photos.astronaut().read_bytes()])[0])
+    embedding = found.faces[0].embedding
+    assert embedding is not None
+    assert (embedding.shape, embedding.dtype) == ((512,), np.float32)
+    assert abs(float(np.linalg.norm(embedding)) - 1) < 1e-5
+
+
+def test_one_broken_image_fails_alone(extraction: Extraction) -> None:
+    good = photos.astronaut().read_bytes()
+    batch = [good, b"broken", photos.coffee_cup().read_bytes(), good]
+    for results in (extraction.detect(batch), extraction.detect_and_embed(batch)):
+        assert [len(_found(results[i]).faces) for i in (0, 2, 3)] == [1, 0, 1]
+        assert isinstance(results[1], InvalidImageFormat)
+
+
+def test_a_batch_gives_what_single_images_give(extraction: Extraction) -> None:
+    images = [p.read_bytes() for p in (photos.group_photo(), photos.astronaut(), photos.portrait())]
+    batch = extraction.detect_and_embed(images)
+    for image, together in zip(images, batch, strict=True):
+        alone = _found(extraction.detect_and_embed([image])[0])
+        for one, other in zip(alone.faces, _found(together).faces, strict=True):
+            assert one.bbox == other.bbox
+            np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-4)
+
+
+def test_embedding_a_known_face_gives_the_vector_of_the_whole_run(extraction: Extraction) -> None:
+    image = photos.group_photo().read_bytes()
+    found = _found(extraction.detect_and_embed([image])[0])
+    again = _found(extraction.embed(image, [face.landmarks for face in found.faces]))
+    for one, other in zip(found.faces, again.faces, strict=True):
+        np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-5)
+
+
+def test_landmarks_that_say_nothing_give_no_embedding(extraction: Extraction) -> None:
+    image = photos.astronaut().read_bytes()
+    good = _found(extraction.detect([image])[0]).faces[0].landmarks
+    again = _found(extraction.embed(image, [((1.0, 1.0),) * 5, good]))
+    assert again.faces[0].embedding is None
+    assert again.faces[1].embedding is not None
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_format_does_not_change_the_face(extraction: Extraction, kind: str) -> None:
+    original = photos.astronaut().read_bytes()
+    with Image.open(photos.astronaut()) as image:
+        same = _saved(image.convert("RGB"), kind, quality=90)
+    one, other = (_found(r).faces[0].embedding for r in extraction.detect_and_embed([original, same]))
+    assert one is not None
+    assert other is not None
+    assert float(one @ other) > 0.95
+
+
+def test_a_region_is_searched_alone(extraction: Extraction) -> None:
+    image = photos.group_photo().read_bytes()
+    face = _found(extraction.detect([image])[0]).faces[3]
+    region = BoundingBox(face.bbox.x1 - 20, face.bbox.y1 - 20, face.bbox.x2 + 20, face.bbox.y2 + 20)
+    found = _found(extraction.detect_in_region(image, region))
+    assert len(found.faces) == 1
+    assert found.faces[0].bbox.iou(face.bbox) > 0.7
+    assert (found.width, found.height) == (1280, 886)
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        BoundingBox(0, 0, 5, 5),
+        BoundingBox(5000, 5000, 5100, 5100),
+        BoundingBox(-50, -50, -10, -10),
+        BoundingBox(600, 700, 601, 701),
+    ],
+)
+def test_a_region_without_a_face_has_none(extraction: Extraction, region: BoundingBox) -> None:
+    assert _found(extraction.detect_in_region(photos.group_photo().read_bytes(), region)).faces == ()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 1), (1, 3000), (3, 5000), (31, 33)])
+def test_an_image_too_small_or_too_thin_for_a_face_has_none(
+    extraction: Extraction, size: tuple[int, int]
+) -> None:
+    found = _found(extraction.detect_and_embed([_saved(Image.new("RGB", size, "gray"))])[0])
+    assert (found.width, found.height, found.faces) == (*size, ())
+
+
+def test_a_face_cut_by_the_border_stays_inside_the_image(extraction: Extraction) -> None:
+    with Image.open(photos.astronaut()) as image:
+        cut = image.convert("RGB").crop((225, 0, 512, 512))
+    found = _found(extraction.detect_and_embed([_saved(cut)])[0])
+    for face in found.faces:
+        assert face.bbox.x1 >= 0
+        assert face.embedding is not None
+        assert np.isfinite(face.embedding).all()
+
+
+def test_a_small_face_in_a_large_photo_is_cut_from_the_full_size(extraction: Extraction) -> None:
+    with Image.open(photos.astronaut()) as image:
+        portrait = image.convert("RGB").crop((100, 0, 350, 250)).resize((400, 400))
+    large = Image.new("RGB", (5200, 3900), (90, 110, 100))
+    large.paste(portrait, (3000, 1500))  # after reduction the face is about 35 pixels wide
+    alone = _found(extraction.detect_and_embed([_saved(portrait, "JPEG", quality=95)])[0]).faces[0]
+    found = _found(extraction.detect([_saved(large, "JPEG", quality=95)])[0]).faces
+    again = _found(extraction.embed(_saved(large, "JPEG", quality=95), [found[0].landmarks])).faces[0]
+    assert alone.embedding is not None
+    assert again.embedding is not None
+    assert float(alone.embedding @ again.embedding) > 0.9
+
+
+def _passer_by() -> bytes:
+    """The astronaut in front, another person small and far behind."""
+    with Image.open(photos.astronaut()) as image:
+        scene = image.convert("RGB").crop((100, 0, 350, 250)).resize((480, 480))
+    with Image.open(photos.group_photo()) as image:
+        behind = image.convert("RGB").crop((1100, 230, 1270, 440)).resize((34, 42))
+    scene.paste(behind, (440, 20))
+    return _saved(scene, "JPEG", quality=95)
+
+
+def test_a_tiny_face_counts_unless_a_smallest_size_is_set(pack_folder: Path) -> None:
+    sizes = {"detection_size": 640, "selfie_detection_size": 640}
+    every = extraction_of(pack_folder, Settings(**sizes))
+    large_only = extraction_of(pack_folder, Settings(**sizes, min_face_size=40))
+    faces = _found(every.detect_and_embed([_passer_by()])[0]).faces
+    assert len(faces) == 2
+    assert min(face.bbox.x2 - face.bbox.x1 for face in faces) < 30
+    assert all(face.embedding is not None and np.isfinite(face.embedding).all() for face in faces)
+    assert len(_found(large_only.detect_and_embed([_passer_by()])[0]).faces) == 1

@@ -1,0 +1,108 @@
+"""Both ends of the hop over real sockets, around a runner that only pretends to look."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from bentoml.exceptions import ServiceUnavailable
+
+from bentos.domain.errors import DependencyUnavailable, Overloaded
+from bentos.domain.faces import FacesInImage
+from bentos.runner.client import RunnerClient
+from bentos.runner.codec import Timing, decode_request, encode_faces, with_timing
+from bentos.runner.transport.server import METHODS, SERVICE, listen
+
+LARGE = bytes(range(256)) * 80_000
+NO_TIME = Timing(0, 0, 0, 0, 0)
+
+
+class Method:
+    """Answers with the size of the image as the width of what it saw."""
+
+    def __init__(self, runner: PretendedRunner) -> None:
+        self._runner = runner
+
+    def local(self, requests: list[bytes]) -> list[bytes]:
+        (request,) = requests
+        image = decode_request(request).image
+        if image == b"full":
+            raise ServiceUnavailable("the batch is late")
+        if image == b"broken":
+            raise ZeroDivisionError
+        if image == b"slow":
+            self._runner.waits.result(10)
+        self._runner.seen.append(image)
+        return [with_timing(NO_TIME, encode_faces(FacesInImage(len(image), 1, ())))]
+
+
+class PretendedRunner:
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self.waits: Future[None] = Future()
+        for name in METHODS:
+            setattr(self, name, Method(self))
+
+
+@pytest.fixture
+def runner() -> PretendedRunner:
+    return PretendedRunner()
+
+
+@pytest.fixture
+async def client(
+    runner: PretendedRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RunnerClient]:
+    shared = tmp_path / "runner.sock"
+    monkeypatch.setenv("BENTOML_RUNNER_MAP", json.dumps({SERVICE: f"unix://{quote(str(shared))}"}))
+    client = RunnerClient(shared, queue=10, timeout_s=5)
+    async with await listen(runner, batched=False):
+        yield client
+        await client.close()
+
+
+async def test_a_large_image_arrives_whole(client: RunnerClient, runner: PretendedRunner) -> None:
+    assert (await client.detect(LARGE)).width == len(LARGE)
+    assert runner.seen == [LARGE]
+
+
+async def test_images_are_looked_at_in_the_order_in_which_they_came(
+    client: RunnerClient, runner: PretendedRunner
+) -> None:
+    images = [b"slow", *(bytes([number]) for number in range(9))]
+    asked = []
+    for image in images:
+        asked.append(asyncio.create_task(client.detect_and_embed(image)))
+        await asyncio.sleep(0.02)
+    assert runner.seen == []
+    runner.waits.set_result(None)
+    assert [found.width for found in await asyncio.gather(*asked)] == [len(image) for image in images]
+    assert runner.seen == images
+
+
+async def test_a_failure_is_told_and_the_next_image_is_looked_at(client: RunnerClient) -> None:
+    with pytest.raises(DependencyUnavailable, match="500"):
+        await client.detect(b"broken")
+    with pytest.raises(Overloaded):
+        await client.detect(b"full")
+    assert (await client.detect(b"next")).width == len(b"next")
+
+
+async def test_a_caller_that_gives_up_takes_nobody_elses_answer_along(
+    client: RunnerClient, runner: PretendedRunner
+) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await client.detect(b"slow")
+    started = time.monotonic()
+    next_ones = [asyncio.create_task(client.detect(b"x" * number)) for number in (3, 4)]
+    await asyncio.sleep(0.1)
+    runner.waits.set_result(None)
+    assert [found.width for found in await asyncio.gather(*next_ones)] == [3, 4]
+    assert time.monotonic() - started < 5

@@ -1,0 +1,30 @@
+"""Every line of the output is one JSON line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bentos.serving.log_lines import json_line
+
+
+def test_a_json_line_passes_as_it_is() -> None:
+    line = '{"time": "t", "message": "x"}'
+    assert json_line(line) == line
+
+
+def test_the_format_of_bentoml_is_understood() -> None:
+    found = json.loads(
+        json_line("2026-11-22T11:00:56+0000 [ERROR] [entry_service:image-search:1] It broke (x)")
+    )
+    assert (found["level"], found["logger"]) == ("error", "entry_service:image-search:1")
+    assert found["message"] == "It broke (x)"
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{not json", "Traceback (most recent call last):", 'a "quoted" \\ line', "лицо"]
+)
+def test_any_other_line_becomes_a_message(line: str) -> None:
+    found = json.loads(json_line(line))
+    assert (found["level"], found["logger"], found["message"]) == ("info", "process", line)
