@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bentos.domain.faces import BoundingBox
 from bentos.stores.base import Match
-from bentos.stores.milvus.search import WIDEST, nearest_photos
 from bentos.stores.milvus import search as milvus_search
+from bentos.stores.milvus.search import WIDEST, nearest_photos
 
 BBOX = BoundingBox(0, 0, 1, 1)
 
