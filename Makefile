@@ -33,7 +33,8 @@ test: $(VENV)/dev pack ## everything that CI checks, but for the images
 	status=0; wait $$real || status=$$?; cat reports/real.log; \
 	exit $$(( rest ? rest : status ))
 
-lint: $(VENV)/dev ## ruff: rules and format
+lint: $(VENV)/dev ## ruff: rules and format; import-linter: what may import what
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
