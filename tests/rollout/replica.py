@@ -45,7 +45,7 @@ class Replica:
         """A new one. Until it is ready it takes only the CPU that those who serve leave it, as if it had its own."""
         port = free_port()
         log = folder / f"{service}-{next(_numbers)}.log"
-        command = [sys.executable, "-m", "bentos.container", TARGETS[service]]
+        command = [sys.executable, "-m", "bentos.serving", TARGETS[service]]
         command += ["--host", "127.0.0.1", "--port", str(port)]
         with log.open("wb") as output:
             process = subprocess.Popen(

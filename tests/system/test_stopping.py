@@ -1,4 +1,4 @@
-"""The service under `bentos.container`, as real processes: told to stop under load, and with workers that die."""
+"""The service under `bentos.serving`, as real processes: told to stop under load, and with workers that die."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Contained:
         command = [
             sys.executable,
             "-m",
-            "bentos.container",
+            "bentos.serving",
             SERVICE,
             "--host",
             "127.0.0.1",
