@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import bentoml
 
-from bentos.composition import SERVICE_CONFIG, compose, door_of, runner_client
+from bentos.composition import SERVICE_CONFIG, compose, middleware_options, runner_client
 from bentos.config.settings import Role
 from bentos.config.startup import settings_or_exit
-from bentos.http.middleware import Door
+from bentos.http.middleware.stack import with_middleware
 from bentos.http.ping import ping_router
 from bentos.pipeline.pack_store import pack_or_exit
 from bentos.runner.face_runner import FaceRunner
@@ -42,4 +42,6 @@ class FaceSearch:
         api.state.finder = lambda: runner_client(settings)
 
 
-FaceSearch.add_asgi_middleware(Door, options=door_of(SERVICE, settings, api))  # type: ignore[attr-defined]
+FaceSearch.add_asgi_middleware(  # type: ignore[attr-defined]
+    with_middleware, options=middleware_options(SERVICE, settings, api)
+)

@@ -1,64 +1,71 @@
-"""Puts a service together: its stores, its logic, its routes, its door. The one place that knows all the parts."""
+"""Puts a service together: stores, logic, routes and middleware. The only place that knows all of them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
 from starlette.datastructures import State
 
 from bentos.config.settings import Settings
-from bentos.domain.errors import Dependency
+from bentos.config.startup import is_serving
+from bentos.domain.errors import Dependency, FaceSearchError
 from bentos.http.api import create_api
-from bentos.http.middleware import DoorOptions
+from bentos.http.middleware.options import MiddlewareOptions
 from bentos.observability.logs import configure_logging
+from bentos.observability.measured import measured
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.client import FaceFinder, RunnerClient
 from bentos.runner.face_runner import QUIET
 from bentos.runner.transport.server import shared_socket
-from bentos.serving.connections import bound_connections
-from bentos.serving.drain import Leave
+from bentos.serving.connections import ConnectionLimitsUnavailable, bound_connections, check_uvicorn
+from bentos.serving.drain import Drain
 from bentos.serving.gc_tuning import collect_less
 from bentos.serving.readiness import Opening, Store
 from bentos.serving.scheduling import give_way
-from bentos.stores.base import ImageStore, MetadataStore, VectorStore
+from bentos.stores.base import ImageStore, LeaseLost, MetadataStore, PhotoBusy, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
 
+T = TypeVar("T")
 Attach = Callable[[State, "Parts"], None]
 """Puts the logic of one service into the state of the app."""
 
 SERVICE_CONFIG: dict[str, Any] = {
     "workers": 1,
-    "traffic": {"timeout": 60},
+    "traffic": {"timeout": 24 * 3600},
     **QUIET,
 }
-"""How BentoML runs the process that talks to the network: one, because it only waits for others."""
+"""How BentoML runs the process that talks to the network: one process, because it only waits for others.
+
+BentoML's timeout is never reached: REQUEST_TIMEOUT_S ends a request before, with an answer in the shape of all errors.
+"""
 
 
 class Parts:
-    """What the logic is made of; a store is made when it is first asked for."""
+    """What the logic is made of; a store is made when it is first asked for. Calls to each are counted and timed."""
 
     def __init__(self, settings: Settings, finder: FaceFinder, pack: PackInfo) -> None:
-        self.settings, self.finder, self._pack = settings, finder, pack
+        self.settings, self._pack = settings, pack
+        self.finder = _measured(finder, "runner")
 
     @cached_property
     def vectors(self) -> VectorStore:
         """Where the embeddings are."""
-        return vector_store(self.settings, self._pack)
+        return _measured(vector_store(self.settings, self._pack), "milvus")
 
     @cached_property
     def metadata(self) -> MetadataStore:
         """Where photos and faces are recorded."""
-        return metadata_store(self.settings)
+        return _measured(metadata_store(self.settings), "postgrest")
 
     @cached_property
     def images(self) -> ImageStore:
         """Where the images are."""
-        return image_store(self.settings)
+        return _measured(image_store(self.settings), "object_store")
 
     def store(self, name: Dependency) -> Store:
         """The store behind a dependency."""
@@ -83,13 +90,17 @@ def compose(
     Before it starts, `state.finder` has to be set: a factory of the `FaceFinder`.
     """
 
-    leave = Leave(settings.shutdown_delay_s)
+    drain = Drain(settings.shutdown_delay_s)
+    limit_connections = settings.connection_limits == "required" and is_serving()
+    if limit_connections:
+        _or_exit(check_uvicorn)
 
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         give_way()
         configure_logging(settings.log_level)
-        bound_connections(settings.receive_timeout_s)
+        if limit_connections:
+            bound_connections(settings.receive_timeout_s)
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
         finder: FaceFinder = api.state.finder()
         parts = Parts(settings, finder, pack)
@@ -99,14 +110,14 @@ def compose(
         for put in attach:
             put(api.state, parts)
         try:
-            async with opening.opened(), leave.possible():
+            async with opening.opened(), drain.awaited():
                 collect_less()
                 yield
         finally:
             await finder.close()
 
     api = create_api(service, list(routers), lifespan=lifespan, docs=settings.docs_enabled)
-    api.state.leave = leave
+    api.state.drain = drain
     return api
 
 
@@ -115,13 +126,13 @@ def runner_client(settings: Settings) -> RunnerClient:
     return RunnerClient(shared_socket(), queue=settings.runner_queue, timeout_s=settings.runner_timeout_s)
 
 
-def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], DoorOptions]:
-    """What the door of `service` has to know, read when the door is built."""
+def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callable[[], MiddlewareOptions]:
+    """What the middleware of `service` have to know, read in the process that serves."""
 
-    leave: Leave = api.state.leave
+    drain: Drain = api.state.drain
 
-    def not_ready() -> str | None:
-        if leave.begun:
+    async def not_ready() -> str | None:
+        if drain.begun:
             return "the service is stopping"
         opening: Opening | None = getattr(api.state, "opening", None)
         return "the service is starting" if opening is None else opening.not_ready()
@@ -130,7 +141,7 @@ def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], Door
         parts: Parts | None = getattr(api.state, "parts", None)
         return parts is not None and parts.finder.is_full
 
-    return lambda: DoorOptions(
+    return lambda: MiddlewareOptions(
         service=service,
         keys=settings.api_keys,
         max_image_bytes={
@@ -138,7 +149,20 @@ def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], Door
             "/search": settings.search_max_image_bytes,
         },
         receive_timeout_s=settings.receive_timeout_s,
+        request_timeout_s=settings.request_timeout_s,
         not_ready=not_ready,
         full=full,
-        leaving=lambda: leave.begun,
+        stopping=lambda: drain.begun,
     )
+
+
+def _measured(dependency: T, name: Dependency) -> T:
+    return measured(dependency, name, refusals=(FaceSearchError, PhotoBusy, LeaseLost))
+
+
+def _or_exit(check: Callable[[], None]) -> None:
+    """Exits the process with one sentence when the limits of connections cannot be installed."""
+    try:
+        check()
+    except ConnectionLimitsUnavailable as error:
+        raise SystemExit(f"{error}") from None

@@ -45,13 +45,20 @@ class Settings(BaseSettings):
         frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True
     )
 
-    # The door
+    # HTTP
     api_key: SecretStr = Field(
         SecretStr(""), description="Keys that open the API, separated by commas; required."
     )
     docs_enabled: bool = Field(False, description="Serve `/docs` and `/openapi.json`, with a key.")
     receive_timeout_s: float = Field(
         30, gt=0, le=600, description="Longest wait for the head of a request, then for its body."
+    )
+    request_timeout_s: float = Field(
+        60, gt=0, le=3600, description="Longest time for a request, its body included; then 504 `timed_out`."
+    )
+    connection_limits: Literal["required", "off"] = Field(
+        "required",
+        description="Bounds on connections; `required`: without them (another uvicorn) no start.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
 
@@ -181,6 +188,11 @@ class Settings(BaseSettings):
         for name in ("detection_size", "selfie_detection_size"):
             if getattr(self, name) % 32:
                 raise ValueError(f"{name.upper()} ({getattr(self, name)}) is not a multiple of 32")
+        if self.receive_timeout_s >= self.request_timeout_s:
+            raise ValueError(
+                f"REQUEST_TIMEOUT_S ({self.request_timeout_s:g}) has to be longer than "
+                f"RECEIVE_TIMEOUT_S ({self.receive_timeout_s:g})"
+            )
         if not self.onnx_providers:
             raise ValueError("ONNX_PROVIDERS is empty; CPUExecutionProvider always works")
         if self.lease_s <= self.milvus_timeout_s:

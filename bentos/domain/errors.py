@@ -15,6 +15,7 @@ FaceSearchError
 ├── DependencyUnavailable  a store is down or too slow
 │   └── (names the dependency)
 ├── Overloaded             more work is waiting than can be done in time
+├── TimedOut               the whole request took too long
 ├── NotReady               a store holds something else than the settings say
 └── InternalError          a bug
 
@@ -127,6 +128,16 @@ class Overloaded(FaceSearchError):
         self, message: str = "More images are waiting than can be looked at in time; try again shortly."
     ) -> None:
         super().__init__(message)
+
+
+class TimedOut(FaceSearchError):
+    code = "timed_out"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The request took longer than {seconds:g} s; repeat it, and what was begun is finished.",
+            {"timeout_s": seconds},
+        )
 
 
 class NotReady(FaceSearchError):

@@ -1,4 +1,4 @@
-"""What both FastAPI apps have in common: the envelope for every failure, paths with and without a slash, OpenAPI."""
+"""What both FastAPI apps have in common: error handlers, paths with and without a trailing slash, OpenAPI."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bentos.version import VERSION
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 api_key_header = APIKeyHeader(name="X-Api-Key", description="One of the keys in API_KEY.", auto_error=False)
-"""For OpenAPI alone: the key is checked at the door, before any route."""
+"""For OpenAPI alone: `bentos.http.middleware.api_key` checks the key before any route."""
 
 
 class EitherSlashRouter(APIRouter):
@@ -79,7 +79,7 @@ def create_api(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
     docs: bool,
 ) -> FastAPI:
-    """A FastAPI app that serves `routers` and answers everything else with the error envelope."""
+    """A FastAPI app that serves `routers` and answers everything else with an error."""
     api = _Api(
         title=title,
         version=VERSION,
@@ -107,7 +107,7 @@ async def _docs(request: Request) -> Response:
 
 
 async def _elsewhere(request: Request) -> Response:
-    return error_response(_no_endpoint(request))
+    return error_response(request.scope, _no_endpoint(request))
 
 
 def _no_endpoint(request: Request) -> FaceSearchError:
@@ -120,20 +120,22 @@ def _no_endpoint(request: Request) -> FaceSearchError:
     return MethodNotAllowed(", ".join(sorted(allowed))) if allowed else RouteNotFound()
 
 
-async def _known(_: Request, error: FaceSearchError) -> Response:
-    return error_response(error)
+async def _known(request: Request, error: FaceSearchError) -> Response:
+    return error_response(request.scope, error)
 
 
-async def _unexpected(_: Request, __: Exception) -> Response:
-    return error_response(InternalError())  # the door logs it: Starlette raises it again
+async def _unexpected(request: Request, _: Exception) -> Response:
+    return error_response(
+        request.scope, InternalError()
+    )  # Starlette raises the exception again: it is logged
 
 
-async def _invalid(_: Request, error: RequestValidationError) -> Response:
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
     fields: dict[str, str] = {}
     for problem in error.errors():
         name = next((str(part) for part in reversed(problem["loc"]) if isinstance(part, str)), "body")
         fields.setdefault(name, _sentence(problem))
-    return error_response(invalid_fields(fields))
+    return error_response(request.scope, invalid_fields(fields))
 
 
 def invalid_fields(fields: dict[str, str]) -> InvalidRequest:
@@ -148,12 +150,13 @@ def _sentence(problem: dict[str, Any]) -> str:
 
 
 async def _from_framework(request: Request, error: HTTPException) -> Response:
-    """Starlette's and FastAPI's own refusals, a body that cannot be parsed above all."""
+    """The errors that Starlette and FastAPI raise themselves: mostly a body that cannot be parsed."""
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a method that has no name here
-        return error_response(_no_endpoint(request))
+        return error_response(request.scope, _no_endpoint(request))
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, FaceSearchError):
-            return error_response(cause)
+            return error_response(request.scope, cause)
         cause = cause.__cause__ or cause.__context__
-    return error_response(InvalidRequest("The body is not a readable form.", {"body": str(error.detail)}))
+    unreadable = InvalidRequest("The body is not a readable form.", {"body": str(error.detail)})
+    return error_response(request.scope, unreadable)

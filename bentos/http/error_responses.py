@@ -1,4 +1,4 @@
-"""The one place where an error becomes an HTTP answer."""
+"""Turns an error into an HTTP answer; nothing else writes a status code of an error."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 
 from starlette.responses import Response
+from starlette.types import Scope
 
 from bentos.domain import errors
 from bentos.domain.errors import FaceSearchError
+from bentos.http.request_state import record_error
 from bentos.observability.request_ids import current_request_id
 
 STATUS: Mapping[str, int] = {
@@ -26,12 +28,17 @@ STATUS: Mapping[str, int] = {
     errors.InternalError.code: 500,
     errors.DependencyUnavailable.code: 503,
     errors.Overloaded.code: 503,
+    errors.TimedOut.code: 504,
 }
 _RETRY_AFTER_S: Mapping[str, int] = {errors.DependencyUnavailable.code: 2, errors.Overloaded.code: 1}
 
 
-def error_response(error: FaceSearchError) -> Response:
-    """The error in the one shape that every error has, with `Retry-After` where trying again makes sense."""
+def error_response(scope: Scope, error: FaceSearchError) -> Response:
+    """The error in the one shape of all errors, with `Retry-After` where trying again makes sense.
+
+    The error is kept in the record of the request, for its log line and its metrics.
+    """
+    record_error(scope, error)
     body = {
         "error": error.code,
         "message": error.message,

@@ -27,6 +27,7 @@ _EXAMPLES: tuple[errors.FaceSearchError, ...] = (
     errors.InvalidRequest("Check top_k.", {"top_k": "Input should be less than or equal to 50"}),
     errors.DependencyUnavailable("milvus", "it did not answer in time"),
     errors.Overloaded(),
+    errors.TimedOut(60),
     errors.InternalError(),
 )
 
@@ -46,6 +47,7 @@ def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
         errors.InvalidApiKey.code,
         errors.InvalidRequest.code,
         errors.DependencyUnavailable.code,
+        errors.TimedOut.code,
         errors.InternalError.code,
     )
     wanted = {*codes, *everywhere}

@@ -1,4 +1,4 @@
-"""What Prometheus may know: how many requests, how long, by route and status; never an id."""
+"""Prometheus metrics of requests, their stages and the calls to dependencies. No label holds an id."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ _BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2
 _requests = Counter(
     "face_search_requests_total", "Requests answered.", ["service", "route", "method", "status"]
 )
+_errors = Counter(
+    "face_search_errors_total", "Requests answered with an error, by its code.", ["service", "route", "code"]
+)
 _request_seconds = Histogram(
     "face_search_request_seconds",
     "From the first byte in to the last byte out.",
@@ -22,11 +25,30 @@ _stage_seconds = Histogram(
 )
 
 
+_dependency_calls = Counter(
+    "face_search_dependency_calls_total",
+    "Calls to a dependency, by what came of them.",
+    ["dependency", "operation", "outcome"],
+)
+_dependency_seconds = Histogram(
+    "face_search_dependency_seconds",
+    "Time of one call to a dependency.",
+    ["dependency", "operation"],
+    buckets=_BUCKETS,
+)
+
+
 # prometheus_client looks a series up by its labels at every call; there are few, so each is kept.
 @cache
 def requests_total(service: str, route: str, method: str, status: str) -> Counter:
     """The series of one route, method and status."""
     return _requests.labels(service, route, method, status)
+
+
+@cache
+def errors_total(service: str, route: str, code: str) -> Counter:
+    """The series of one route and error code."""
+    return _errors.labels(service, route, code)
 
 
 @cache
@@ -39,3 +61,15 @@ def request_seconds(service: str, route: str) -> Histogram:
 def stage_seconds(service: str, stage: str) -> Histogram:
     """The series of one stage."""
     return _stage_seconds.labels(service, stage)
+
+
+@cache
+def dependency_calls_total(dependency: str, operation: str, outcome: str) -> Counter:
+    """The series of one operation of a dependency and one outcome."""
+    return _dependency_calls.labels(dependency, operation, outcome)
+
+
+@cache
+def dependency_seconds(dependency: str, operation: str) -> Histogram:
+    """The series of one operation of a dependency."""
+    return _dependency_seconds.labels(dependency, operation)

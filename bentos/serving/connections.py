@@ -1,10 +1,14 @@
-"""What a connection may cost before it is a request: so many seconds and so many bytes; uvicorn bounds neither.
+"""Bounds the seconds and bytes that a connection may take before it is a request; uvicorn bounds neither.
 
-A connection that says nothing, one that sends its headers a letter at a time, headers without an end, and a refused
-upload that goes on and on: each is closed. (Of a request that is being served, the door watches the body.)
+Closed are: a connection that sends nothing, one that sends its headers slowly or without an end, and a refused upload
+that continues. (`bentos.http.middleware.body_limits` bounds the body of a request that is being served.)
 
-A connection that has been answered stays open for longer than the proxies and clients that keep it for later: closed
-here first, their next request would meet its end, and a POST is not sent twice.
+An answered connection stays open for longer than proxies and clients keep theirs: if this side closed first, their
+next request would be lost, and a POST is not sent twice.
+
+Relies on (uvicorn 0.51): `HttpToolsProtocol` and its callbacks, `Config.http_protocol_class` read when the server
+starts to listen, `Server.handle_exit` as the handler of SIGTERM. `check_uvicorn` looks at these before the start; where
+they differ the service does not start, unless CONNECTION_LIMITS=off.
 """
 
 from __future__ import annotations
@@ -15,37 +19,78 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 KEEP_ALIVE_S = 75
-"""ingress-nginx keeps an idle connection for 60 seconds; uvicorn's own 5 lost searches under changing load."""
+"""ingress-nginx keeps an idle connection for 60 s; with uvicorn's default of 5 s searches were lost under load."""
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Bytes of a request beside its body: its line, its headers, what chunked encoding adds."""
+"""Bytes of a request beside its body: the request line, the headers, what chunked encoding adds."""
 _FRAMING = 2
-"""Bytes on the wire for each of the body: chunks may be as short as five bytes."""
+"""Bytes on the connection for each byte of the body: a chunk may be as short as five bytes."""
+
+
+_CALLBACKS = (
+    "connection_made",
+    "connection_lost",
+    "data_received",
+    "on_message_begin",
+    "on_headers_complete",
+    "on_body",
+    "on_response_complete",
+    "on_message_complete",
+    "send_400_response",
+)
+
+
+class ConnectionLimitsUnavailable(Exception):
+    """The limits cannot be installed; the message is one sentence that says what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The limits of connections cannot be installed: {reason}; install the pinned uvicorn and httptools, "
+            "or set CONNECTION_LIMITS=off to run without limits."
+        )
+
+
+def check_uvicorn() -> None:
+    """Raises `ConnectionLimitsUnavailable` when the installed uvicorn lacks what the limits rely on."""
+    missing = [name for name in _CALLBACKS if not callable(getattr(HttpToolsProtocol, name, None))]
+    if missing:
+        raise ConnectionLimitsUnavailable(f"uvicorn's HttpToolsProtocol has no {', '.join(missing)}")
+    known = RequestResponseCycle.__init__.__code__.co_names
+    if unknown := {"response_complete", "more_body"} - set(known):
+        raise ConnectionLimitsUnavailable(f"uvicorn's requests have no {', '.join(sorted(unknown))}")
+    if AutoHTTPProtocol is not HttpToolsProtocol:
+        raise ConnectionLimitsUnavailable(f"uvicorn would use {AutoHTTPProtocol.__name__}")
+    if not callable(getattr(uvicorn.Server, "handle_exit", None)):
+        raise ConnectionLimitsUnavailable("uvicorn's server does not handle signals as expected")
 
 
 def bound_connections(timeout_s: float) -> None:
-    """Have the uvicorn server of this process bound its connections; nothing happens where there is none.
+    """Make the uvicorn server of this process bound its connections.
 
-    To be called before it listens, which is while the lifespan of its app starts.
+    To be called before the server listens: while the lifespan of its app starts. Raises `ConnectionLimitsUnavailable`.
     """
     server = serving_server()
-    if server is not None and server.config.http_protocol_class is HttpToolsProtocol:
-        bounded: Any = partial(BoundedHttp, timeout_s=timeout_s)
-        server.config.http_protocol_class = bounded
-        server.config.timeout_keep_alive = KEEP_ALIVE_S
+    if server is None:
+        raise ConnectionLimitsUnavailable("no uvicorn server was found in this process")
+    if server.config.http_protocol_class is not HttpToolsProtocol:
+        raise ConnectionLimitsUnavailable(f"uvicorn uses {server.config.http_protocol_class}")
+    bounded: Any = partial(BoundedHttp, timeout_s=timeout_s)
+    server.config.http_protocol_class = bounded
+    server.config.timeout_keep_alive = KEEP_ALIVE_S
 
 
 def serving_server() -> uvicorn.Server | None:
-    """The uvicorn server of this process: it handles SIGTERM."""
+    """The uvicorn server of this process, found as the handler of SIGTERM; None where nothing serves."""
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return server if isinstance(server, uvicorn.Server) else None
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection. It has `timeout_s` to come up with the head of a request; `KEEP_ALIVE_S` to begin another."""
+    """One connection: `timeout_s` for the head of a request, `KEEP_ALIVE_S` until the next request begins."""
 
     def __init__(self, *args: Any, timeout_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,17 +101,17 @@ class BoundedHttp(HttpToolsProtocol):
         self._of_the_body = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start the timeout of the first request."""
         super().connection_made(transport)
         self._wait(self._timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop the timeout."""
         self._wait_no_more()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, as long as the request is not mostly something else than its body."""
+        """Parse, and refuse a request that is mostly something else than its body."""
         messages = self._messages
         super().data_received(data)
         # Where a request begins within `data`, that one piece is not counted: it has at most 256 KiB.
@@ -75,7 +120,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse()
 
     def on_message_begin(self) -> None:
-        """Count anew, and wait for the rest of the head."""
+        """Reset the byte counts, and start the timeout of the head."""
         super().on_message_begin()
         self._messages += 1
         if self._between_requests():
@@ -83,23 +128,23 @@ class BoundedHttp(HttpToolsProtocol):
         self._of_the_body = 0
 
     def on_headers_complete(self) -> None:
-        """There is a request: its body is the door's concern."""
+        """Stop the timeout: the middleware bounds the body."""
         super().on_headers_complete()
         self._wait_no_more()
 
     def on_body(self, body: bytes) -> None:
-        """Count what is no overhead."""
+        """Count the bytes of the body."""
         self._of_the_body += len(body)
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, unless it has come already."""
+        """Start the timeout of the next request, unless that has begun already."""
         super().on_response_complete()
         if self._between_requests():
             self._wait(self._timeout_s if self.cycle is not None and self.cycle.more_body else KEEP_ALIVE_S)
 
     def on_message_complete(self) -> None:
-        """The end of a body that nobody waited for: from here on the connection is idle."""
+        """A body that nobody waited for has ended: the connection is idle from now on."""
         super().on_message_complete()
         if self._between_requests():
             self._wait(KEEP_ALIVE_S)

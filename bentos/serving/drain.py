@@ -1,7 +1,11 @@
-"""How the serving process leaves: not ready first, then nothing new, then the requests under way, then the end.
+"""Drains the serving process before it ends: not ready, then no new connections, then the open requests finish.
 
-It is told so by SIGUSR1 from `bentos.serving`, which holds SIGTERM back from BentoML: the arbiter would take the
-sockets of the runner away from the requests under way.
+`bentos.serving` starts this with SIGUSR1 and holds SIGTERM back from BentoML: its arbiter would remove the sockets of
+the runner while requests still need them.
+
+Relies on: uvicorn's server behind the SIGTERM handler (see `connections.py`), and BentoML's worker option `--fd`
+(1.4.39), the number of the listening socket. Without them new connections wait until the process has ended, and a
+warning says so.
 """
 
 from __future__ import annotations
@@ -16,18 +20,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bentos.serving.connections import serving_server
+
 logger = logging.getLogger(__name__)
 
 SETTLE_S = 0.3
-"""Between the last connection that is accepted and the end of idle ones: time for its request to arrive."""
+"""Seconds between the last accepted connection and the end of idle ones: time for its request to arrive."""
 
 RUN_FOLDER = "FACE_SEARCH_RUN_FOLDER"
 """The environment variable with the folder where the serving process writes its process id."""
 PID_FILE = "serving.pid"
 
 
-class Leave:
-    """The way out of the process that serves; without `bentos.serving` in front there is none."""
+class Drain:
+    """Drains this process when it receives SIGUSR1; `delay_s` is how long it still accepts connections, not ready."""
 
     def __init__(self, delay_s: float) -> None:
         self._delay_s = delay_s
@@ -39,8 +45,8 @@ class Leave:
         return self._task is not None
 
     @asynccontextmanager
-    async def possible(self) -> AsyncIterator[None]:
-        """Listen for the signal while the block runs."""
+    async def awaited(self) -> AsyncIterator[None]:
+        """Listen for the signal while the block runs; does nothing unless `bentos.serving` started this process."""
         folder = os.environ.get(RUN_FOLDER)
         if folder is None:
             yield
@@ -54,25 +60,25 @@ class Leave:
     def _begin(self) -> None:
         if self._task is None:
             logger.info("stopping: not ready from now on")
-            self._task = asyncio.create_task(self._leave())
+            self._task = asyncio.create_task(self._drain())
 
-    async def _leave(self) -> None:
+    async def _drain(self) -> None:
         await asyncio.sleep(self._delay_s)
-        _close_the_door()
+        _stop_accepting()
         await asyncio.sleep(SETTLE_S)
         logger.info("stopping: waiting for the requests under way")
         os.kill(os.getpid(), signal.SIGTERM)  # uvicorn finishes what it has and ends
 
 
-def _close_the_door() -> None:
+def _stop_accepting() -> None:
     """Refuse new connections at once.
 
-    The arbiter holds the listening socket as well: closed here alone, connections would be accepted by the kernel
-    and never answered. `shutdown` ends it for every process.
+    The arbiter holds the listening socket as well: if only this process closed it, the kernel would accept connections
+    that nobody answers. `shutdown` closes it for all processes.
     """
     shared = _listening_socket()  # before the event loop closes its number
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)  # uvicorn.Server
-    for listener in getattr(server, "servers", ()):
+    server = serving_server()
+    for listener in () if server is None else server.servers:
         listener.close()
     if shared is None:
         logger.warning("stopping: the listening socket was not found; new connections wait until the end")
@@ -82,7 +88,7 @@ def _close_the_door() -> None:
 
 
 def _listening_socket() -> socket.socket | None:
-    """The one that BentoML's arbiter handed down with `--fd`."""
+    """The socket whose number BentoML's arbiter passed with `--fd`."""
     try:
         return socket.socket(fileno=os.dup(int(sys.argv[sys.argv.index("--fd") + 1])))
     except (ValueError, IndexError, OSError):

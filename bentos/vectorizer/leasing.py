@@ -1,16 +1,19 @@
-"""Holding a photo: no two writers work on one at once, and a writer that crashed keeps others off for a while only."""
+"""Leases of photos: only one writer works on a photo at a time, and a crashed writer blocks others only for a while."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from bentos.domain.errors import DependencyUnavailable, Overloaded
+from bentos.domain.errors import DependencyUnavailable, FaceSearchError, Overloaded
 from bentos.stores.base import Lease, LeaseLost, MetadataStore, PhotoBusy
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _RETRY_S = 0.05
@@ -36,12 +39,17 @@ class PhotoLeases:
     ) -> AsyncIterator[tuple[Lease, T]]:
         """Hold the photo's lease from `begin`, which takes it, until whatever finishes it inside the block.
 
-        A failure gives the lease back, except where a store did not answer: its write may still land, and the lease,
-        until it expires, keeps others from being overtaken by it. Raises `Overloaded` when another writer keeps the
-        photo for too long, or took it over.
+        A failure or a cancellation gives the lease back, except where a store did not answer: its write may still land,
+        and until the lease expires no other writer is overtaken by it. The store calls inside the block have to end
+        before a cancellation is raised (`bentos.vectorizer.uninterrupted`). Raises `Overloaded` when another writer
+        keeps the photo for too long, or took it over.
         """
         lease = self.lease()
-        begun = await self._begun(lease, begin)
+        try:
+            begun = await self._begun(lease, begin)
+        except asyncio.CancelledError:  # the lease may have been granted before
+            await self._give_back(photo_id, lease)
+            raise
         try:
             yield lease, begun
         except DependencyUnavailable:
@@ -49,8 +57,15 @@ class PhotoLeases:
         except LeaseLost as error:
             raise busy() from error
         except BaseException:
-            await self._metadata.release(photo_id, lease=lease)
+            await self._give_back(photo_id, lease)
             raise
+
+    async def _give_back(self, photo_id: str, lease: Lease) -> None:
+        """Release the lease. A failure is only logged, so that it does not replace the error that led here."""
+        try:
+            await self._metadata.release(photo_id, lease=lease)
+        except FaceSearchError as error:
+            logger.warning("a lease was not given back and will expire by itself: %s", error.message)
 
     async def renewed(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
         """Begin once more inside the block of `held`, after work that may have outlived the lease.

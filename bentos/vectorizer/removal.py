@@ -1,13 +1,15 @@
-"""The end of a photo's story: its faces, and if asked for its image and its record, are gone."""
+"""Removes the faces of photos and, where asked for, the images and the records of the photos."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from bentos.stores.base import ImageStore, Lease, LeaseLost, MetadataStore, VectorStore
+from bentos.stores.base import ImageStore, Lease, LeaseLost, MetadataStore, RemovalBatch, VectorStore
 from bentos.vectorizer.leasing import PhotoLeases, busy, pause
+from bentos.vectorizer.uninterrupted import finish
 
 _BATCH = 200
 
@@ -60,17 +62,18 @@ class Removal:
             return await self._finish([photo_id], lease, purge=True)
 
     async def remove_all(self, *, collection_id: str | None) -> RemovedPhotos:
-        """Remove every face that was there when the call came, of a collection or of the whole base."""
+        """Remove every face that was there when the call came, of a collection or of the whole base.
+
+        Works batch by batch. A call that is cancelled finishes its batch first: what was removed stays removed, no
+        lease is left behind, and the next call continues with the photos that are left.
+        """
         until = await self._metadata.now()
         photos = faces = 0
         deadline = self._leases.deadline()
         while True:
-            lease = self._leases.lease()
-            batch = await self._metadata.begin_removals(
-                collection_id=collection_id, until=until, lease=lease, limit=_BATCH
-            )
+            batch, removed = await finish(self._remove_batch(collection_id, until))
             if batch.photo_ids:
-                faces += await self._finished(batch.photo_ids, lease)
+                faces += removed
                 photos += len(batch.photo_ids)
                 deadline = self._leases.deadline()
             elif not batch.busy:
@@ -80,9 +83,16 @@ class Removal:
             else:
                 await pause()
 
-    async def _finished(self, photo_ids: Sequence[str], lease: Lease) -> int:
+    async def _remove_batch(self, collection_id: str | None, until: datetime) -> tuple[RemovalBatch, int]:
+        """The photos whose faces were removed, none when none is left, and how many faces those were."""
+        lease = self._leases.lease()
+        batch = await self._metadata.begin_removals(
+            collection_id=collection_id, until=until, lease=lease, limit=_BATCH
+        )
+        if not batch.photo_ids:
+            return batch, 0
         try:
-            return await self._finish(photo_ids, lease, purge=False)
+            return batch, await self._finish(batch.photo_ids, lease, purge=False)
         except LeaseLost as error:
             raise busy() from error
 

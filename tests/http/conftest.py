@@ -1,4 +1,4 @@
-"""The all-in-one in this process: real models, embedded stores, and the door in front."""
+"""The all-in-one in this process: real models, embedded stores, and the middleware around it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from bentos.composition import compose, door_of
+from bentos.composition import compose, middleware_options
 from bentos.config.settings import Settings
 from bentos.demo import photos
 from bentos.domain.faces import BoundingBox
-from bentos.http.middleware import Door
+from bentos.http.middleware.stack import with_middleware
 from bentos.http.ping import ping_router
 from bentos.pipeline.extraction import Extraction
 from bentos.runner.local import LocalFaceFinder
@@ -87,7 +87,7 @@ async def api(environment: Callable[..., Settings], extraction: Extraction) -> A
         opens=["milvus", "postgrest", "object_store"],
     )
     app.state.finder = lambda: LocalFaceFinder(extraction)
-    guarded = Door(app, door_of("face-search", settings, app))
+    guarded = with_middleware(app, middleware_options("face-search", settings, app))
     async with app.router.lifespan_context(app):
         while app.state.opening.not_ready():
             await asyncio.sleep(0.01)

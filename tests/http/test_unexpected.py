@@ -9,7 +9,8 @@ import httpx
 from fastapi import FastAPI
 
 from bentos.http.api import EitherSlashRouter, create_api
-from bentos.http.middleware import Door, DoorOptions
+from bentos.http.middleware.options import MiddlewareOptions
+from bentos.http.middleware.stack import with_middleware
 
 KEY = "0123456789abcdef-key-of-the-tests"
 
@@ -27,8 +28,8 @@ async def test_a_bug_answers_500_in_the_shape_of_every_error() -> None:
         raise ZeroDivisionError("secret")
 
     api = create_api("image-search", [router], lifespan=nothing, docs=False)
-    door = Door(api, lambda: DoorOptions(service="image-search", keys=[KEY]))
-    transport = httpx.ASGITransport(app=door)
+    app = with_middleware(api, lambda: MiddlewareOptions(service="image-search", keys=[KEY]))
+    transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", headers={"X-Api-Key": KEY}
     ) as client:

@@ -1,0 +1,72 @@
+"""One log line and one count for each request, with the request id that ties them to the answer.
+
+The line of a failed request names the error: `info` for what the caller can mend, `warning` for 503 and 504, `error`
+with the traceback for 500. The probes and `/metrics` are neither logged nor counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bentos.http.error_responses import STATUS
+from bentos.http.middleware.probes import is_open
+from bentos.http.request_state import RequestState, begin_state
+from bentos.observability.metrics import errors_total, request_seconds, requests_total
+from bentos.observability.request_ids import begin_request
+from bentos.observability.stages import begin_stages
+
+logger = logging.getLogger(__name__)
+
+_FIRST_ERROR = 400
+_INTERNAL_ERROR = 500
+
+
+class AccessLog:
+    """Begins the request id, the record and the stage timings of a request, and reports them at its end."""
+
+    def __init__(self, app: ASGIApp, service: str) -> None:
+        self._app, self._service = app, service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; report it at its end, also when it fails or is cancelled."""
+        started = time.perf_counter()
+        state = begin_state(scope, begin_request(Headers(scope=scope).get("x-request-id")))
+        stages = begin_stages(self._service)
+
+        async def noting_status(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                state.status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_status)
+        finally:
+            stages.close()
+            if not is_open(state.path):
+                self._report(scope, state, time.perf_counter() - started)
+
+    def _report(self, scope: Scope, state: RequestState, seconds: float) -> None:
+        method, route = scope["method"], getattr(scope.get("route"), "path", "none")
+        requests_total(self._service, route, method, str(state.status)).inc()
+        request_seconds(self._service, route).observe(seconds)
+        fields = {"method": method, "route": route, "status": state.status, "ms": round(seconds * 1000, 1)}
+        failed_with = state.status if state.error is None else STATUS[state.error.code]
+        if failed_with >= _FIRST_ERROR:
+            code = "other" if state.error is None else state.error.code
+            errors_total(self._service, route, code).inc()
+            fields |= {"error": code}
+        if failed_with >= _INTERNAL_ERROR and state.error is not None:
+            fields |= {"reason": state.error.message}
+            if dependency := state.error.details.get("dependency"):
+                fields |= {"dependency": dependency}
+        logger.log(_level(failed_with), "request", extra={"fields": fields}, exc_info=state.exception)
+
+
+def _level(status: int) -> int:
+    if status > _INTERNAL_ERROR:
+        return logging.WARNING
+    return logging.ERROR if status == _INTERNAL_ERROR else logging.INFO

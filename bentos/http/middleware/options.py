@@ -1,0 +1,33 @@
+"""What the middleware of one service have to know."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+async def _ready() -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class MiddlewareOptions:
+    """The settings of the middleware, and the questions that they ask the service.
+
+    `keys`: each of them is a valid API key.
+    `max_image_bytes`: the largest image by path, without a trailing slash; other paths take no image.
+    `receive_timeout_s`: how long the body of a request may take to arrive.
+    `request_timeout_s`: how long a request may take from its arrival to the end of its answer.
+    `not_ready`: why the service cannot serve, in one sentence, or None.
+    `full`: whether images are refused before they are read.
+    `stopping`: whether every answer asks its caller to close the connection.
+    """
+
+    service: str
+    keys: Sequence[str]
+    max_image_bytes: Mapping[str, int] = field(default_factory=dict)
+    receive_timeout_s: float = 30
+    request_timeout_s: float = 60
+    not_ready: Callable[[], Awaitable[str | None]] = _ready
+    full: Callable[[], bool] = lambda: False
+    stopping: Callable[[], bool] = lambda: False

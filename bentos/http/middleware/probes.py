@@ -1,0 +1,53 @@
+"""What answers without a key: the probes and `/metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bentos.domain.errors import MethodNotAllowed
+from bentos.http.request_state import state_of
+
+_LIVENESS = frozenset({"/livez", "/healthz"})
+_READINESS = "/readyz"
+_METRICS = "/metrics"
+_OPEN = _LIVENESS | {_READINESS, _METRICS}
+
+
+def is_open(path: str) -> bool:
+    """Whether the path, without a trailing slash, answers without a key."""
+    return path in _OPEN
+
+
+class Probes:
+    """Answers `/readyz` and `/metrics`; BentoML answers the liveness probes; all other paths are `protected`."""
+
+    def __init__(
+        self, bentoml: ASGIApp, *, protected: ASGIApp, not_ready: Callable[[], Awaitable[str | None]]
+    ) -> None:
+        self._bentoml, self._protected, self._not_ready = bentoml, protected, not_ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a probe, or pass the request on."""
+        path = state_of(scope).path
+        if not is_open(path):
+            await self._protected(scope, receive, send)
+        elif scope["method"] not in {"GET", "HEAD"}:
+            raise MethodNotAllowed("GET, HEAD")
+        elif path in _LIVENESS:
+            scope["path"] = path
+            await self._bentoml(scope, receive, send)
+        else:
+            answer = _metrics() if path == _METRICS else await self._readiness()
+            await answer(scope, receive, send)
+
+    async def _readiness(self) -> Response:
+        reason = await self._not_ready()
+        return Response((reason or "") + "\n", status_code=503 if reason else 200, media_type="text/plain")
+
+
+def _metrics() -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,45 @@
+"""Puts the middleware of a service together, in the order in which a request passes them.
+
+BentoML runs it around everything that it serves, its own routes included: dependencies of the FastAPI app would not
+cover those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bentos.http.middleware.access_log import AccessLog
+from bentos.http.middleware.api_key import RequireApiKey
+from bentos.http.middleware.body_limits import BodyLimits
+from bentos.http.middleware.deadline import RequestDeadline
+from bentos.http.middleware.errors import AnswerErrors
+from bentos.http.middleware.headers import ResponseHeaders
+from bentos.http.middleware.options import MiddlewareOptions
+from bentos.http.middleware.overload import RefuseWhenFull
+from bentos.http.middleware.probes import Probes
+
+
+def with_middleware(app: ASGIApp, options: Callable[[], MiddlewareOptions]) -> ASGIApp:
+    """`app` behind all middleware. `options` is called once, in the process that serves."""
+    chosen = options()
+    limited = BodyLimits(RefuseWhenFull(app, chosen), chosen)
+    protected = RequireApiKey(RequestDeadline(limited, chosen.request_timeout_s), chosen.keys)
+    answered = AnswerErrors(Probes(app, protected=protected, not_ready=chosen.not_ready))
+    return _HttpOnly(app, AccessLog(ResponseHeaders(answered, chosen.stopping), chosen.service))
+
+
+class _HttpOnly:
+    """Requests pass through the middleware, the lifespan passes beside them, WebSockets are refused."""
+
+    def __init__(self, app: ASGIApp, requests: ASGIApp) -> None:
+        self._app, self._requests = app, requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._requests(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._app(scope, receive, send)
