@@ -63,8 +63,8 @@ class PhotoSearch:
             reason = f"page x top_k may reach {_DEEPEST}; raise score_threshold to narrow the search"
             raise InvalidRequest("The page lies too far down.", {"page": reason})
         matches = tuple(found[first:last])
-        urls = tuple([await self._url(match) if include_url else None for match in matches])
-        return SearchPage(face, matches, urls, has_more=len(found) > last)
+        urls = await self._urls(matches) if include_url else [None] * len(matches)
+        return SearchPage(face, matches, tuple(urls), has_more=len(found) > last)
 
     async def _only_face(self, selfie: bytes) -> Face:
         faces = (await self._finder.detect_and_embed(selfie)).faces
@@ -77,5 +77,6 @@ class PhotoSearch:
             )
         return faces[0]
 
-    async def _url(self, match: Match) -> str | None:
-        return await self._images.presigned_url(match.photo_id, expires_s=self._url_expires_s)
+    async def _urls(self, matches: Sequence[Match]) -> list[str | None]:
+        photo_ids = [match.photo_id for match in matches]
+        return await self._images.presigned_urls(photo_ids, expires_s=self._url_expires_s)

@@ -292,8 +292,9 @@ class ImageStore(Protocol):
     def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
         """Every stored `photo_id`, in batches; memory stays that of a batch. What is no id is ignored."""
 
-    async def presigned_url(self, photo_id: str, *, expires_s: int) -> str | None:
-        """A link that anyone may open for `expires_s` seconds, or None where the store cannot sign.
+    async def presigned_urls(self, photo_ids: Sequence[str], *, expires_s: int) -> list[str | None]:
+        """For each photo a link that anyone may open for `expires_s` seconds, or None where the store cannot sign.
 
-        Made without asking the store: it does not say whether the image exists.
+        Made without asking the store: a link does not say whether the image exists. Links of a page of search results
+        may not hold up the event loop.
         """

@@ -11,7 +11,7 @@ import errno
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -78,9 +78,14 @@ class FilesStore:
         finally:
             entries.close()
 
-    async def presigned_url(self, photo_id: str, *, expires_s: int) -> str | None:  # noqa: ARG002 nothing to sign
-        """None: a folder has no links."""
-        return None
+    async def presigned_urls(
+        self,
+        photo_ids: Sequence[str],
+        *,
+        expires_s: int,  # noqa: ARG002 nothing to sign
+    ) -> list[str | None]:
+        """None for each: a folder has no links."""
+        return [None] * len(photo_ids)
 
     def _path(self, photo_id: str) -> Path:
         """The file of a photo. Ids are validated at the edge; here nothing else may ever become a path."""

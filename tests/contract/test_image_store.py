@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bentos.demo.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY
@@ -149,3 +150,16 @@ async def test_concurrent_puts_of_one_photo_leave_one_of_them_whole(store: Image
 async def test_a_store_may_be_closed_twice(store: ImageStore) -> None:
     await store.close()
     await store.close()
+
+
+async def test_there_is_a_link_or_none_for_each_photo_in_the_order_asked(store: ImageStore) -> None:
+    for photo_id in ("one", "two"):
+        await store.put(photo_id, photo_id.encode(), JPEG)
+    links = await store.presigned_urls(["two", "never-stored", "one"], expires_s=60)
+    assert len(links) == 3
+    opened = [httpx.get(link) for link in links if link is not None]
+    assert [(answer.status_code, answer.content) for answer in opened[::2]] in (
+        [],
+        [(200, b"two"), (200, b"one")],
+    )
+    assert await store.presigned_urls([], expires_s=60) == []

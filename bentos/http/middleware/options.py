@@ -14,7 +14,7 @@ async def _ready() -> str | None:
 class MiddlewareOptions:
     """The settings of the middleware, and the questions that they ask the service.
 
-    `keys`: each of them is a valid API key.
+    `present_keys`: the valid API keys; asked for each request, because keys can change while the service runs.
     `max_image_bytes`: the largest image by path, without a trailing slash; other paths take no image.
     `receive_timeout_s`: how long the body of a request may take to arrive.
     `request_timeout_s`: how long a request may take from its arrival to the end of its answer.
@@ -24,7 +24,7 @@ class MiddlewareOptions:
     """
 
     service: str
-    keys: Sequence[str]
+    present_keys: Callable[[], Sequence[str]]
     max_image_bytes: Mapping[str, int] = field(default_factory=dict)
     receive_timeout_s: float = 30
     request_timeout_s: float = 60

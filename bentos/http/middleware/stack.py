@@ -25,7 +25,7 @@ def with_middleware(app: ASGIApp, options: Callable[[], MiddlewareOptions]) -> A
     """`app` behind all middleware. `options` is called once, in the process that serves."""
     chosen = options()
     limited = BodyLimits(RefuseWhenFull(app, chosen), chosen)
-    protected = RequireApiKey(RequestDeadline(limited, chosen.request_timeout_s), chosen.keys)
+    protected = RequireApiKey(RequestDeadline(limited, chosen.request_timeout_s), chosen.present_keys)
     answered = AnswerErrors(Probes(app, protected=protected, not_ready=chosen.not_ready))
     return _HttpOnly(app, AccessLog(ResponseHeaders(answered, chosen.stopping), chosen.service))
 

@@ -94,4 +94,4 @@ async def test_opening_sweeps_what_a_crash_left_and_spares_what_is_being_written
 
 async def test_a_folder_signs_no_links(folder: Path) -> None:
     store = await opened(folder)
-    assert await store.presigned_url("photo", expires_s=60) is None
+    assert await store.presigned_urls(["photo", "other"], expires_s=60) == [None, None]

@@ -53,7 +53,7 @@ async def opened(options: S3Options) -> AsyncIterator[S3Store]:
 async def test_the_content_type_is_kept_and_travels_with_the_link(options: S3Options) -> None:
     async with opened(options) as store:
         await store.put("photo", b"image", "image/webp")
-        url = await store.presigned_url("photo", expires_s=60)
+        (url,) = await store.presigned_urls(["photo"], expires_s=60)
     assert url is not None
     answer = httpx.get(url)
     assert (answer.status_code, answer.content) == (200, b"image")
@@ -64,7 +64,7 @@ async def test_a_link_opens_one_object_only_and_only_while_it_lasts(options: S3O
     async with opened(options) as store:
         for photo_id in ("photo", "other"):
             await store.put(photo_id, b"image", "image/jpeg")
-        url = await store.presigned_url("photo", expires_s=2)
+        (url,) = await store.presigned_urls(["photo"], expires_s=2)
     assert url is not None
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url
     assert SECRET_ACCESS_KEY not in url
@@ -78,7 +78,7 @@ async def test_a_link_opens_one_object_only_and_only_while_it_lasts(options: S3O
 async def test_no_link_is_made_for_what_is_no_valid_id(options: S3Options) -> None:
     async with opened(options) as store:
         with pytest.raises(InvalidRequest):
-            await store.presigned_url("../other-bucket/secret", expires_s=60)
+            await store.presigned_urls(["photo", "../other-bucket/secret"], expires_s=60)
 
 
 async def test_a_scan_passes_over_deeper_keys_and_what_is_no_id(s3_endpoint: str) -> None:
@@ -215,7 +215,7 @@ async def calls_fail_as_unavailable(store: S3Store) -> None:
     )
     assert [type(result) for result in results] == [DependencyUnavailable] * len(results)
     assert time.monotonic() - begun < 10, "each call is bounded by its timeout of 2 s"
-    assert await store.presigned_url("photo", expires_s=60) is not None
+    assert len(await store.presigned_urls(["photo", "other"], expires_s=60)) == 2
 
 
 @pytest.mark.system
