@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -34,28 +35,32 @@ class LinkSigner:
 
     def sign(
         self,
-        key: str,
+        keys: Sequence[str],
         *,
         access_key_id: str,
         secret_access_key: str,
         expires_s: int,
         now: datetime | None = None,
-    ) -> str:
-        """A link to the object `key` that opens it for `expires_s` seconds from `now`."""
+    ) -> list[str]:
+        """A link to each of the objects `keys` that opens it for `expires_s` seconds from `now`."""
         now = now or datetime.now(UTC)
         day, moment = f"{now:%Y%m%d}", f"{now:%Y%m%dT%H%M%SZ}"
         scope = f"{day}/{self._region}/s3/aws4_request"
-        path = self._folder + quote(key)
+        signing_key = self._signing_key(secret_access_key, day)
         query = (
             f"X-Amz-Algorithm={_ALGORITHM}"
             f"&X-Amz-Credential={quote(f'{access_key_id}/{scope}', safe='')}"
             f"&X-Amz-Date={moment}&X-Amz-Expires={expires_s}&X-Amz-SignedHeaders=host"
         )
-        canonical = f"GET\n{path}\n{query}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD"
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
-        to_sign = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}"
-        signature = _hmac(self._signing_key(secret_access_key, day), to_sign).hex()
-        return f"{self._origin}{path}?{query}&X-Amz-Signature={signature}"
+
+        def signed(key: str) -> str:
+            path = self._folder + quote(key)
+            canonical = f"GET\n{path}\n{query}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD"
+            digest = hashlib.sha256(canonical.encode()).hexdigest()
+            signature = _hmac(signing_key, f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}").hex()
+            return f"{self._origin}{path}?{query}&X-Amz-Signature={signature}"
+
+        return [signed(key) for key in keys]
 
     def _signing_key(self, secret_access_key: str, day: str) -> bytes:
         """Made once a day; only the last one is kept."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import boto3
@@ -109,13 +109,14 @@ class S3Store:
 
     async def presigned_urls(self, photo_ids: Sequence[str], *, expires_s: int) -> list[str | None]:
         """A link (signature version 4) to each image that opens it for `expires_s` seconds. Made without I/O."""
-        sign = partial(
-            self._links.sign,
-            access_key_id=self._options.access_key_id,
-            secret_access_key=self._options.secret_access_key,
-            expires_s=expires_s,
+        return list(
+            self._links.sign(
+                [self._place(photo_id)["Key"] for photo_id in photo_ids],
+                access_key_id=self._options.access_key_id,
+                secret_access_key=self._options.secret_access_key,
+                expires_s=expires_s,
+            )
         )
-        return [sign(self._place(photo_id)["Key"]) for photo_id in photo_ids]
 
     @cached_property
     def _links(self) -> LinkSigner:

@@ -43,13 +43,13 @@ def test_a_link_is_the_one_that_boto3_signs(endpoint: str, addressing: str) -> N
         wanted = boto.generate_presigned_url("get_object", {"Bucket": "photos", "Key": key}, ExpiresIn=300)
         (moment,) = parse_qs(urlsplit(wanted).query)["X-Amz-Date"]
         now = datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        assert signer.sign(key, expires_s=300, now=now, **KEYS) == wanted
+        assert signer.sign([key], expires_s=300, now=now, **KEYS) == [wanted]
 
 
 def test_links_change_with_the_day_and_with_the_secret() -> None:
     signer = LinkSigner(client(ENDPOINTS[0], "path", "r"), bucket="photos", region="r")
     days = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 1)]
-    one, two, one_again = (signer.sign("a", expires_s=60, now=day, **KEYS) for day in days)
+    one, two, one_again = (signer.sign(["a"], expires_s=60, now=day, **KEYS) for day in days)
     assert one == one_again != two
     other_secret = {**KEYS, "secret_access_key": "another"}
-    assert signer.sign("a", expires_s=60, now=days[0], **other_secret) != one
+    assert signer.sign(["a"], expires_s=60, now=days[0], **other_secret) != one
