@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import io
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from bentos.demo import photos
 from bentos.domain.faces import BoundingBox
 from bentos.http.middleware.stack import with_middleware
 from bentos.http.ping import ping_router
+from bentos.observability.logs import configure_logging
 from bentos.pipeline.extraction import Extraction
 from bentos.runner.local import LocalFaceFinder
 from bentos.search.api import router as search_router
@@ -76,9 +80,9 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     return settings
 
 
-@pytest_asyncio.fixture
-async def api(environment: Callable[..., Settings], extraction: Extraction) -> AsyncIterator[Api]:
-    settings = environment()
+@asynccontextmanager
+async def serving_in_process(settings: Settings, extraction: Extraction) -> AsyncIterator[httpx.AsyncClient]:
+    """A client, with a key, of an all-in-one that is ready."""
     app = compose(
         "face-search",
         settings,
@@ -95,7 +99,27 @@ async def api(environment: Callable[..., Settings], extraction: Extraction) -> A
         async with httpx.AsyncClient(
             transport=transport, base_url="http://test", headers={"X-Api-Key": KEY}, timeout=60
         ) as client:
-            yield Api(client)
+            yield client
+
+
+@pytest_asyncio.fixture
+async def api(environment: Callable[..., Settings], extraction: Extraction) -> AsyncIterator[Api]:
+    async with serving_in_process(environment(), extraction) as client:
+        yield Api(client)
+
+
+@pytest.fixture
+def request_log() -> Iterator[io.StringIO]:
+    """What the access log writes, as it writes it."""
+    configure_logging("info")
+    logger, written = logging.getLogger("bentos.http.middleware.access_log"), io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logging.getLogger("bentos").handlers[0].formatter)
+    logger.addHandler(handler)
+    logger.setLevel("INFO")
+    yield written
+    logger.removeHandler(handler)
+    logger.setLevel("NOTSET")
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from bentos.observability.stages import begin_stages
 
 logger = logging.getLogger(__name__)
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+"""Callers may send any method; as labels of metrics, only these are told apart."""
 _FIRST_ERROR = 400
 _INTERNAL_ERROR = 500
 
@@ -51,7 +53,8 @@ class AccessLog:
 
     def _report(self, scope: Scope, state: RequestState, seconds: float) -> None:
         method, route = scope["method"], getattr(scope.get("route"), "path", "none")
-        requests_total(self._service, route, method, str(state.status)).inc()
+        known_method = method if method in _METHODS else "other"
+        requests_total(self._service, route, known_method, str(state.status)).inc()
         request_seconds(self._service, route).observe(seconds)
         fields = {"method": method, "route": route, "status": state.status, "ms": round(seconds * 1000, 1)}
         failed_with = state.status if state.error is None else STATUS[state.error.code]

@@ -1,8 +1,11 @@
-"""How long a connection stays open, over real sockets."""
+"""How long a connection stays open, over real sockets; and what happens when it cannot be bounded."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +16,12 @@ import pytest
 import uvicorn
 
 from bentos.serving import connections
-from bentos.serving.connections import BoundedHttp
+from bentos.serving.connections import (
+    BoundedHttp,
+    ConnectionLimitsUnavailable,
+    bound_connections,
+    check_uvicorn,
+)
 
 HEAD_S = 0.3
 KEEP_ALIVE_S = 3.0
@@ -93,3 +101,52 @@ async def test_a_body_that_nobody_waits_for_has_to_end(port: int) -> None:
         ends.writer.write(BODY)
         assert await stops.seconds_to_the_end() < KEEP_ALIVE_S / 2
         assert await ends.seconds_to_the_end() > HEAD_S
+
+
+def test_the_installed_uvicorn_can_be_bounded() -> None:
+    check_uvicorn()
+
+
+def test_limits_that_cannot_be_installed_are_an_error_and_not_silence() -> None:
+    with pytest.raises(ConnectionLimitsUnavailable, match="no uvicorn server"):
+        bound_connections(HEAD_S)
+
+
+_OTHER_UVICORN = """
+import sys
+import uvicorn.protocols.http.httptools_impl as uvicorn_http
+{change}
+sys.argv = ["bentoml", "serve", "bentos.search.service:ImageSearch"]
+import bentos.search.service
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "del uvicorn_http.HttpToolsProtocol.on_body",
+        "uvicorn_http.RequestResponseCycle.__init__ = lambda self: None",
+        "import uvicorn.protocols.http.auto as auto; auto.AutoHTTPProtocol = type('Other', (), {})",
+        "import uvicorn; del uvicorn.Server.handle_exit",
+    ],
+)
+def test_another_uvicorn_stops_the_start_in_one_sentence_unless_the_limits_are_off(change: str) -> None:
+    def start(connection_limits: str) -> subprocess.CompletedProcess[str]:
+        settings = {
+            "API_KEY": "0123456789abcdef-key-of-the-tests",
+            "MILVUS_URI": "vectors.db",
+            "S3_ENDPOINT_URL": "file:///images",
+            "CONNECTION_LIMITS": connection_limits,
+        }
+        command = [sys.executable, "-c", _OTHER_UVICORN.format(change=change)]
+        return subprocess.run(
+            command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+        )
+
+    required = start("required")
+    assert required.returncode == 1
+    (sentence,) = required.stderr.splitlines()
+    assert sentence.startswith("The limits of connections cannot be installed: ")
+    assert "CONNECTION_LIMITS=off" in sentence
+    off = start("off")
+    assert off.returncode == 0, off.stderr

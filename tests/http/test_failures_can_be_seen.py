@@ -1,0 +1,121 @@
+"""The log line and the metrics of a request that failed name the error, the dependency and the reason."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from bentos.domain.errors import DependencyUnavailable
+from bentos.stores.milvus.store import MilvusVectorStore
+from bentos.stores.sqlite.store import SqliteMetadataStore
+from tests.http.conftest import Api
+
+
+async def _metrics(api: Api) -> dict[str, float]:
+    """Each series and its value."""
+    lines = (await api.client.get("/metrics")).text.splitlines()
+    return {
+        series: float(value)
+        for series, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")
+    }
+
+
+def _lines(log: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+async def test_an_outage_is_one_warning_for_each_request_with_dependency_reason_and_request_id(
+    api: Api, selfie: bytes, request_log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: Any, **__: Any) -> Any:
+        raise DependencyUnavailable("milvus", "no connection to MILVUS_URI")
+
+    before = await _metrics(api)
+    monkeypatch.setattr(MilvusVectorStore, "nearest", unavailable)
+    response = await api.search(selfie)
+    assert response.status_code == 503
+    (line,) = _lines(request_log)
+    assert line["level"] == "warning"
+    assert line["route"] == "/search/"
+    assert line["error"] == "dependency_unavailable"
+    assert line["dependency"] == "milvus"
+    assert line["reason"] == "milvus is not available: no connection to MILVUS_URI."
+    assert line["request_id"] == response.headers["x-request-id"]
+    after = await _metrics(api)
+    for series in (
+        'face_search_dependency_calls_total{dependency="milvus",operation="nearest",outcome="unavailable"}',
+        'face_search_errors_total{code="dependency_unavailable",route="/search/",service="face-search"}',
+        'face_search_dependency_seconds_count{dependency="milvus",operation="nearest"}',
+    ):
+        assert after[series] - before.get(series, 0) == 1, series
+
+
+async def test_a_bug_is_one_error_with_its_traceback(
+    api: Api, request_log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    before = await _metrics(api)
+    monkeypatch.setattr(SqliteMetadataStore, "list_photos", broken)
+    assert (await api.client.get("/embed_status/")).status_code == 500
+    (line,) = _lines(request_log)
+    assert (line["level"], line["error"]) == ("error", "internal_error")
+    assert "ZeroDivisionError: a bug" in line["traceback"]
+    after = await _metrics(api)
+    series = (
+        'face_search_dependency_calls_total{dependency="postgrest",operation="list_photos",outcome="failed"}'
+    )
+    assert after[series] - before.get(series, 0) == 1
+
+
+async def test_what_the_caller_can_mend_is_logged_as_information_with_its_code(
+    api: Api, coffee_cup: bytes, request_log: io.StringIO
+) -> None:
+    await api.search(coffee_cup)
+    await api.search(b"no image")
+    await api.client.get("/nowhere")
+    await api.client.get("/ping", headers={"X-Api-Key": "wrong"})
+    await api.client.delete("/remove/never-seen")
+    assert [(line["level"], line["error"]) for line in _lines(request_log)] == [
+        ("info", "no_faces_detected"),
+        ("info", "invalid_image_format"),
+        ("info", "not_found"),
+        ("info", "invalid_api_key"),
+        ("info", "photo_not_found"),
+    ]
+    metrics = await _metrics(api)
+    refused = 'face_search_dependency_calls_total{dependency="postgrest",operation="begin_removal",outcome="refused"}'
+    assert metrics[refused] >= 1, "a refusal is no outage"
+
+
+async def test_a_request_that_succeeds_has_no_error(api: Api, request_log: io.StringIO) -> None:
+    await api.client.get("/ping")
+    (line,) = _lines(request_log)
+    assert line["level"] == "info"
+    assert not {"error", "reason", "dependency"} & set(line)
+
+
+async def test_no_label_of_a_metric_grows_with_what_callers_send(api: Api) -> None:
+    async def series() -> set[str]:
+        return {name for name in await _metrics(api) if name.startswith("face_search_")}
+
+    async def ask(name: str) -> None:
+        for response in (
+            await api.client.delete(f"/remove/{name}"),
+            await api.client.get(f"/{name}"),
+            await api.client.get("/embed_status/", params={"collection_id": name}),
+            await api.client.request(name.upper(), "/ping"),
+            await api.client.get("/ping", headers={"X-Api-Key": name, "X-Request-Id": name}),
+        ):
+            assert isinstance(response, httpx.Response)
+
+    await ask("first")
+    known = await series()
+    for number in range(20):
+        await ask(f"other{number}")
+    assert await series() == known
