@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -26,9 +28,12 @@ from bentos.serving.connections import ConnectionLimitsUnavailable, bound_connec
 from bentos.serving.drain import Drain
 from bentos.serving.gc_tuning import collect_less
 from bentos.serving.readiness import Opening, Store
+from bentos.serving.runner_check import RunnerCheck
 from bentos.serving.scheduling import give_way
 from bentos.stores.base import ImageStore, LeaseLost, MetadataStore, PhotoBusy, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Attach = Callable[[State, "Parts"], None]
@@ -36,12 +41,12 @@ Attach = Callable[[State, "Parts"], None]
 
 SERVICE_CONFIG: dict[str, Any] = {
     "workers": 1,
-    "traffic": {"timeout": 24 * 3600},
+    "traffic": {"timeout": 2 * 3600},
     **QUIET,
 }
 """How BentoML runs the process that talks to the network: one process, because it only waits for others.
 
-BentoML's timeout is never reached: REQUEST_TIMEOUT_S ends a request before, with an answer in the shape of all errors.
+BentoML's timeout, above the largest REQUEST_TIMEOUT_S, is never reached: our own answers in the shape of all errors.
 """
 
 
@@ -100,11 +105,14 @@ def compose(
         give_way()
         configure_logging(settings.log_level)
         if limit_connections:
-            bound_connections(settings.receive_timeout_s)
+            _bound_connections(settings.receive_timeout_s)
+        elif settings.connection_limits == "off":
+            logger.warning("connections are not limited in time and size: CONNECTION_LIMITS is off")
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
         finder: FaceFinder = api.state.finder()
         parts = Parts(settings, finder, pack)
         api.state.parts = parts
+        api.state.runner = RunnerCheck(parts.finder.check)
         opening = Opening({name: parts.store(name) for name in opens})
         api.state.opening = opening
         for put in attach:
@@ -135,7 +143,11 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
         if drain.begun:
             return "the service is stopping"
         opening: Opening | None = getattr(api.state, "opening", None)
-        return "the service is starting" if opening is None else opening.not_ready()
+        if opening is None:
+            return "the service is starting"
+        runner: RunnerCheck = api.state.runner
+        reasons = (opening.not_ready(), await runner.not_ready())
+        return "; ".join(reason for reason in reasons if reason) or None
 
     def full() -> bool:
         parts: Parts | None = getattr(api.state, "parts", None)
@@ -158,6 +170,15 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
 
 def _measured(dependency: T, name: Dependency) -> T:
     return measured(dependency, name, refusals=(FaceSearchError, PhotoBusy, LeaseLost))
+
+
+def _bound_connections(timeout_s: float) -> None:
+    """Ends the process with one line of log when the limits cannot be installed; raising would print a traceback."""
+    try:
+        bound_connections(timeout_s)
+    except ConnectionLimitsUnavailable as error:
+        logger.critical("%s", error)
+        os._exit(1)
 
 
 def _or_exit(check: Callable[[], None]) -> None:

@@ -19,6 +19,7 @@ from bentos.runner.transport.pool import RunnerProcesses
 from bentos.runner.transport.server import METHODS, Method
 
 _TRIES = 4
+_CHECK_WITHIN_S = 2.0
 
 
 class FaceFinder(Protocol):
@@ -43,6 +44,9 @@ class FaceFinder(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether one more image would be refused as `Overloaded`."""
+
+    async def check(self) -> None:
+        """Return when a process answers that the next image would go to. Raises `DependencyUnavailable`."""
 
     async def close(self) -> None:
         """Let go of what it holds. Nothing is asked afterwards."""
@@ -83,6 +87,14 @@ class RunnerClient:
     def is_full(self) -> bool:
         """See `FaceFinder`."""
         return self._in_flight >= self._queue
+
+    async def check(self) -> None:
+        """See `FaceFinder`."""
+        try:
+            async with asyncio.timeout(_CHECK_WITHIN_S):
+                await self._processes.check()
+        except (TimeoutError, OSError):
+            raise DependencyUnavailable("runner", "no process of it answers") from None
 
     async def close(self) -> None:
         """See `FaceFinder`."""

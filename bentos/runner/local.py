@@ -66,6 +66,9 @@ class LocalFaceFinder:
         """See `FaceFinder`."""
         return False
 
+    async def check(self) -> None:
+        """See `FaceFinder`. There is no process beside this one that could fail to answer."""
+
     async def close(self) -> None:
         """See `FaceFinder`."""
         self._thread.shutdown()

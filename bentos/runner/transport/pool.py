@@ -42,6 +42,10 @@ class _Process:
             if self._left:
                 self.leave()
 
+    async def check(self) -> None:
+        """Return when the process accepts a connection."""
+        self._idle.append(await self._connection())
+
     def leave(self) -> None:
         """Close each connection as soon as nobody uses it."""
         self._left = True
@@ -80,6 +84,10 @@ class RunnerProcesses:
             except (ConnectionRefusedError, FileNotFoundError):  # nobody listens
                 process.path.unlink(missing_ok=True)  # left behind by a process that was killed
                 self._drop(process.path)
+
+    async def check(self) -> None:
+        """Return once a process accepts a connection that the next request could be given to."""
+        await (await self._least_busy()).check()
 
     def close(self) -> None:
         """Let go of all connections."""
