@@ -63,9 +63,9 @@ class AccessLog:
             errors_total(self._service, route, code).inc()
             fields |= {"error": code}
         if failed_with >= _INTERNAL_ERROR and state.error is not None:
-            fields |= {"reason": state.error.message}
             if dependency := state.error.details.get("dependency"):
                 fields |= {"dependency": dependency}
+            fields |= {"reason": state.error.message}
         logger.log(_level(failed_with), "request", extra={"fields": fields}, exc_info=state.exception)
 
 
