@@ -11,7 +11,7 @@ from bentos.domain.errors import ImageTooLarge, InvalidRequest
 from bentos.http.middleware.options import MiddlewareOptions
 from bentos.http.request_state import RequestState, state_of
 
-_FORM_OVERHEAD = 64 * 1024
+FORM_OVERHEAD = 64 * 1024
 """Bytes that a form may have beside its image: the other fields and the boundaries between them."""
 
 
@@ -28,7 +28,7 @@ class BodyLimits:
         state = state_of(scope)
         max_image_bytes = self._max_image_bytes.get(state.path, 0)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > max_image_bytes + _FORM_OVERHEAD:
+        if declared.isdigit() and int(declared) > max_image_bytes + FORM_OVERHEAD:
             raise _too_large(max_image_bytes)
         await self._app(scope, self._bounded(receive, state, max_image_bytes), send)
 
@@ -49,7 +49,7 @@ class BodyLimits:
                 if not message.get("more_body", False):
                     deadline = None
                 received += len(message.get("body", b""))
-                if received > max_image_bytes + _FORM_OVERHEAD:
+                if received > max_image_bytes + FORM_OVERHEAD:
                     raise _too_large(max_image_bytes)
             return message
 
@@ -62,7 +62,7 @@ class BodyLimits:
 
 def _too_large(max_image_bytes: int) -> ImageTooLarge | InvalidRequest:
     if not max_image_bytes:
-        reason = f"has more than {_FORM_OVERHEAD} bytes"
+        reason = f"has more than {FORM_OVERHEAD} bytes"
         return InvalidRequest(f"The body {reason}.", {"body": reason})
     return ImageTooLarge(
         f"The image may have at most {max_image_bytes} bytes.", {"max_bytes": max_image_bytes}

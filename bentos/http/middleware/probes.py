@@ -11,15 +11,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bentos.domain.errors import MethodNotAllowed
 from bentos.http.request_state import state_of
 
-_LIVENESS = frozenset({"/livez", "/healthz"})
-_READINESS = "/readyz"
-_METRICS = "/metrics"
-_OPEN = _LIVENESS | {_READINESS, _METRICS}
+LIVENESS = frozenset({"/livez", "/healthz"})
+READINESS = "/readyz"
+METRICS = "/metrics"
+OPEN_PATHS = LIVENESS | {READINESS, METRICS}
+"""Without a trailing slash."""
 
 
 def is_open(path: str) -> bool:
     """Whether the path, without a trailing slash, answers without a key."""
-    return path in _OPEN
+    return path in OPEN_PATHS
 
 
 class Probes:
@@ -37,11 +38,11 @@ class Probes:
             await self._protected(scope, receive, send)
         elif scope["method"] not in {"GET", "HEAD"}:
             raise MethodNotAllowed("GET, HEAD")
-        elif path in _LIVENESS:
+        elif path in LIVENESS:
             scope["path"] = path
             await self._bentoml(scope, receive, send)
         else:
-            answer = _metrics() if path == _METRICS else await self._readiness()
+            answer = _metrics() if path == METRICS else await self._readiness()
             await answer(scope, receive, send)
 
     async def _readiness(self) -> Response:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bentos.config.settings import MEGABYTE, Settings
-from bentos.http.middleware import _FORM_OVERHEAD, METRICS, PROBES
+from bentos.http.middleware.body_limits import FORM_OVERHEAD
+from bentos.http.middleware.probes import OPEN_PATHS
 from bentos.http.ping import ping_router
 from bentos.search.api import router as search_router
 from bentos.vectorizer.api import router as vectorizer_router
@@ -54,8 +55,7 @@ def test_the_ingress_sends_the_route_to_its_service_with_and_without_a_slash(pat
 @pytest.mark.parametrize(
     "path",
     [
-        *sorted(PROBES),
-        METRICS,
+        *sorted(OPEN_PATHS),
         "/",
         "/docs",
         "/openapi.json",
@@ -95,7 +95,7 @@ def test_every_host_has_tls_and_http_is_redirected() -> None:
 
 def test_the_body_limit_is_the_smallest_that_lets_the_largest_image_through() -> None:
     settings = Settings()
-    largest = max(settings.vectorize_max_image_bytes, settings.search_max_image_bytes) + _FORM_OVERHEAD
+    largest = max(settings.vectorize_max_image_bytes, settings.search_max_image_bytes) + FORM_OVERHEAD
     limit = the("Ingress")["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
     assert limit == f"{math.ceil(largest / MEGABYTE)}m"
 
