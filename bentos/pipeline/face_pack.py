@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,21 +17,7 @@ from bentos.pipeline.alignment import align, similarity
 from bentos.pipeline.detector import Detector
 from bentos.pipeline.landmarks import CloserLook
 from bentos.pipeline.pack_info import PackInfo
-
-
-class ProviderNotInUse(Exception):
-    """An execution provider that was asked for does not run a graph; the message is one sentence."""
-
-
-def require_providers(session: Any, providers: Sequence[str]) -> None:
-    """Raise `ProviderNotInUse` unless `session` uses all `providers`: ONNX Runtime itself falls back to the CPU."""
-    in_use = session.get_providers()
-    missing = [name for name in providers if name not in in_use]
-    if missing:
-        raise ProviderNotInUse(
-            f"{', '.join(missing)} is not in use: ONNX Runtime runs with {', '.join(in_use)}, "
-            f"and has {', '.join(onnxruntime.get_available_providers())}."
-        )
+from bentos.pipeline.providers import require_in_use
 
 
 class FacePack:
@@ -69,7 +54,7 @@ class FacePack:
             sess_options=options,
         )
         for model in analysis.models.values():
-            require_providers(model.session, providers)
+            require_in_use(model.session, providers)
         # One size: InsightFace's default runs the detector twice, at 128 and at 640.
         size = (detection_size, detection_size)
         analysis.prepare(ctx_id=0, det_thresh=detection_threshold, det_size=size)

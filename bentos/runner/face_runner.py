@@ -13,9 +13,10 @@ from typing import Annotated
 import bentoml
 from bentoml.validators import ContentType
 
-from bentos.config.startup import settings_or_exit
+from bentos.config.startup import is_serving, settings_or_exit
 from bentos.domain.errors import FaceSearchError
 from bentos.domain.faces import FacesInImage
+from bentos.pipeline.providers import ProviderNotInUse, require_available
 from bentos.pipeline.wanted import IsWanted
 from bentos.runner.codec import Request, Timing, decode_request, encode_answer, ticket_of, with_timing
 from bentos.runner.cpus import available_cpus
@@ -26,6 +27,11 @@ from bentos.serving.gc_tuning import collect_less
 from bentos.serving.scheduling import give_way
 
 _settings = settings_or_exit()
+if is_serving():
+    try:
+        require_available(_settings.onnx_providers)
+    except ProviderNotInUse as error:
+        raise SystemExit(f"ONNX_PROVIDERS: {error}") from None
 
 QUIET = {
     "metrics": {"enabled": False},

@@ -14,7 +14,8 @@ from bentos.domain.deadline import deadline_within
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.pipeline.extraction import Extraction
-from bentos.pipeline.face_pack import FacePack, ProviderNotInUse
+from bentos.pipeline.face_pack import FacePack
+from bentos.pipeline.providers import ProviderNotInUse
 from bentos.pipeline.wanted import Dropped, IsWanted
 
 

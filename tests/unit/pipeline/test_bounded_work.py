@@ -76,7 +76,9 @@ def test_of_a_crowd_a_hundred_faces_get_one_look_and_none_is_embedded(
 ) -> None:
     crowd_found = found(extraction.embed_only_face([many_faces])[0])
     assert runs.looks == EXAMINED
-    assert runs.detector.total() <= EXAMINED + 2  # at 320, where faces of eleven pixels are not found, and at 640
+    assert (
+        runs.detector.total() <= EXAMINED + 2
+    )  # at 320, where faces of eleven pixels are not found, and at 640
     assert runs.recogniser == []
     assert len(crowd_found.faces) <= EXAMINED
     assert crowd_found.left_out > 0
