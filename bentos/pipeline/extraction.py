@@ -69,7 +69,7 @@ class Extraction:
         """For images that should show one face: that face with its embedding, or all faces without.
 
         Where a face is found at the smaller detection size of selfies, that is enough. With more than one face the
-        surest are listed after one look at each, and the others are `left_out`.
+        surest are listed, and the others are `left_out`.
         """
 
         def look(image: bytes, check: Check) -> _Cut:

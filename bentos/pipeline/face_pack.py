@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,14 @@ from bentos.pipeline.detector import Detector
 from bentos.pipeline.landmarks import CloserLook
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.providers import require_in_use
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What the detector takes for faces, best score first; `left_out`: how many more it has found, less sure."""
+
+    faces: list[Face]
+    left_out: int
 
 
 class FacePack:
@@ -67,9 +75,16 @@ class FacePack:
         self._crop_size = int(self._recogniser.input_size[0])
 
     def candidates(
-        self, pixels: NDArray[np.uint8], *, scale: float, width: int, height: int, size: int | None = None
-    ) -> list[Face]:
-        """What the detector takes for faces in `pixels` ((h, w, 3) uint8 BGR), best score first.
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        scale: float,
+        width: int,
+        height: int,
+        most: int,
+        size: int | None = None,
+    ) -> Candidates:
+        """What the detector takes for faces in `pixels` ((h, w, 3) uint8 BGR): the `most` surest, best score first.
 
         `pixels` may be a reduction of the image by `scale`; boxes and landmarks are those of the full image of
         `width` × `height`. A face whose landmarks cannot be aligned, or whose box is empty inside the image or smaller
@@ -77,15 +92,19 @@ class FacePack:
         """
         size = size or self.detection_size
         if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * size:
-            return []  # scaled to the detector's input, the short side would be less than a pixel
+            return Candidates(
+                [], 0
+            )  # scaled to the detector's input, the short side would be less than a pixel
         found = self._detector.detect(pixels, size)
         faces = []
-        for box, score, points in zip(found.boxes, found.scores, found.points, strict=True):
+        surest = found.pick(slice(most))
+        for box, score, points in zip(surest.boxes, surest.scores, surest.points, strict=True):
             if np.isfinite(box).all():
                 bbox = BoundingBox.clipped(box / scale, width, height)
                 landmarks = tuple((float(x) / scale, float(y) / scale) for x, y in points)
                 faces.append(Face(bbox, min(float(score), 1.0), landmarks))
-        return sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
+        faces = sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
+        return Candidates(faces, len(found) - len(surest))
 
     def confirmed(self, pixels: NDArray[np.uint8], faces: Sequence[Face], *, scale: float) -> list[Face]:
         """Those `candidates` that one look at each, upright and from near, finds again; unchanged."""

@@ -1,7 +1,8 @@
 """Finds the faces of one image: decode, detect, refine.
 
-The work is bounded: of what the detector finds, the `max_faces` surest are examined; of an image that should show one
-face, `EXAMINED`. Refinement takes `CHUNK` faces at a time, and stops between two chunks when the answer is not wanted.
+The work is bounded: of what the detector finds, the `max_faces` surest are refined; of an image that should show one
+face, the surest are examined, `CHUNK` at a time, until two are known to be faces. The work stops between two chunks
+when the answer is not wanted any more.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from functools import partial
 from bentos.domain.faces import BoundingBox, Face, FacesInImage
 from bentos.imaging.decoding import DecodedImage, decode
 from bentos.pipeline.alignment import magnification
-from bentos.pipeline.chunks import in_chunks
-from bentos.pipeline.face_pack import FacePack
+from bentos.pipeline.chunks import CHUNK, in_chunks
+from bentos.pipeline.face_pack import Candidates, FacePack
 from bentos.pipeline.stage_clock import StageClock
 from bentos.pipeline.wanted import Check
 
@@ -27,10 +28,10 @@ _MOST_MAGNIFIED = 0.7
 
 _REGION_MARGIN = 0.5
 
-EXAMINED = 100
-"""Most candidates that are examined in a selfie, once two of them are known to be faces."""
+LISTED = 100
+"""Most candidates in a selfie that may be examined, and that are listed; the others are only counted."""
 
-_Find = Callable[[DecodedImage], list[Face]]
+_Find = Callable[[DecodedImage], Candidates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,13 @@ class FaceFinding:
     def _all(self, image: bytes, find: _Find, check: Check) -> Seen:
         decoded = self._decoded(image, check, reduced=True)
         candidates = self._detected(decoded, find, check)
-        if self._has_blurred_face(decoded, candidates[: self._max_faces], check):
+        if self._has_blurred_face(decoded, candidates.faces, check):
             decoded = self._decoded(image, check)
             candidates = self._detected(decoded, find, check)
         faces: list[Face] = []
-        for chunk in in_chunks(candidates[: self._max_faces]):
+        for chunk in in_chunks(candidates.faces):
             faces += self._looked_at(self._pack.refined, decoded, chunk, check)
-        return Seen(decoded, tuple(faces), max(0, len(candidates) - self._max_faces))
+        return Seen(decoded, tuple(faces), candidates.left_out)
 
     def _has_blurred_face(self, decoded: DecodedImage, candidates: Sequence[Face], check: Check) -> bool:
         blurred = [face for face in candidates if _is_blurred(face, decoded)]
@@ -93,7 +94,10 @@ class FaceFinding:
         )
 
     def selfie(self, image: bytes, check: Check) -> Seen:
-        """The only face with refined landmarks; or several as the detector found them."""
+        """The only face with refined landmarks; or several as the detector found them.
+
+        Several are the confirmed ones, and those less sure that were not examined any more.
+        """
         decoded = self._decoded(image, check, reduced=True)
         seen = self._one_or_several(decoded, check)
         if len(seen.faces) == 1 and _is_blurred(seen.faces[0], decoded):
@@ -103,24 +107,23 @@ class FaceFinding:
     def _one_or_several(self, decoded: DecodedImage, check: Check) -> Seen:
         seen = Seen(decoded, ())
         for size in self._sizes:
-            candidates = self._detected(decoded, partial(self._candidates, size=size), check)
+            find = partial(self._candidates, most=min(LISTED, self._max_faces), size=size)
+            candidates = self._detected(decoded, find, check)
             seen = self._examined(decoded, candidates, check)
             if seen.faces:
                 break
         return seen
 
-    def _examined(self, decoded: DecodedImage, candidates: Sequence[Face], check: Check) -> Seen:
-        """Look once at each of the surest candidates; refine the landmarks if only one of them is a face."""
-        possible = candidates[: self._max_faces]
-        faces = list(possible) if len(possible) == 1 else []  # refining it confirms it as well
+    def _examined(self, decoded: DecodedImage, candidates: Candidates, check: Check) -> Seen:
+        possible = candidates.faces
+        faces = possible if len(possible) == 1 else []  # refining it confirms it as well
         examined = len(faces)
-        for chunk in in_chunks(possible[examined:]):
-            if examined >= EXAMINED and len(faces) > 1:
-                break
-            faces += self._looked_at(self._pack.confirmed, decoded, chunk, check)
+        while examined < len(possible) and len(faces) <= 1:
+            chunk = possible[examined : examined + CHUNK]
+            faces = faces + self._looked_at(self._pack.confirmed, decoded, chunk, check)
             examined += len(chunk)
         if len(faces) > 1:
-            return Seen(decoded, tuple(faces), len(candidates) - examined)
+            return Seen(decoded, (*faces, *possible[examined:]), candidates.left_out)
         return Seen(decoded, tuple(self._looked_at(self._pack.refined, decoded, faces, check)))
 
     def _looked_at(
@@ -130,12 +133,19 @@ class FaceFinding:
         with self._clock.timed("detect"):
             return look(decoded.pixels, faces, scale=decoded.scale)
 
-    def _candidates(self, image: DecodedImage, size: int | None = None) -> list[Face]:
+    def _candidates(
+        self, image: DecodedImage, most: int | None = None, size: int | None = None
+    ) -> Candidates:
         return self._pack.candidates(
-            image.pixels, scale=image.scale, width=image.width, height=image.height, size=size
+            image.pixels,
+            scale=image.scale,
+            width=image.width,
+            height=image.height,
+            most=most or self._max_faces,
+            size=size,
         )
 
-    def _candidates_in(self, image: DecodedImage, region: BoundingBox) -> list[Face]:
+    def _candidates_in(self, image: DecodedImage, region: BoundingBox) -> Candidates:
         margin_x = (region.x2 - region.x1) * _REGION_MARGIN
         margin_y = (region.y2 - region.y1) * _REGION_MARGIN
         left = max(0, int((region.x1 - margin_x) * image.scale))
@@ -144,10 +154,10 @@ class FaceFinding:
         bottom = max(0, int((region.y2 + margin_y) * image.scale) + 1)
         window = image.pixels[top:bottom, left:right]
         if 0 in window.shape:
-            return []
-        found = self._pack.candidates(window, scale=image.scale, width=image.width, height=image.height)
-        faces = [_shift(face, left / image.scale, top / image.scale, image) for face in found]
-        return [face for face in faces if _centre_in(face.bbox, region)]
+            return Candidates([], 0)
+        found = self._candidates(replace(image, pixels=window))
+        faces = [_shift(face, left / image.scale, top / image.scale, image) for face in found.faces]
+        return Candidates([face for face in faces if _centre_in(face.bbox, region)], found.left_out)
 
     def _decoded(self, image: bytes, check: Check, *, reduced: bool = False) -> DecodedImage:
         """The image, `reduced` to what the detector needs; where the decoder can do that."""
@@ -156,7 +166,7 @@ class FaceFinding:
             shrink_to = _DETAIL * self._pack.detection_size if reduced else None
             return decode(image, max_pixels=self._max_pixels, shrink_to=shrink_to)
 
-    def _detected(self, image: DecodedImage, find: _Find, check: Check) -> list[Face]:
+    def _detected(self, image: DecodedImage, find: _Find, check: Check) -> Candidates:
         check()
         with self._clock.timed("detect"):
             return find(image)

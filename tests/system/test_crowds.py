@@ -114,16 +114,20 @@ def test_a_crowd_is_refused_with_the_surest_hundred_and_the_number_of_all(two_ru
 
 def test_a_photo_of_a_thousand_faces_is_detected_and_added_within_the_memory_of_a_pod(tmp_path: Path) -> None:
     image = crowd(32, 32, cell=80)
-    with running(TARGETS["face-search"], tmp_path, DETECTION_SIZE="1280", RUNNER_TIMEOUT_S="60") as live:
-        with watched(live.pid) as peak, live.client(timeout=120) as client:
-            answer = client.post("/detect_faces/", files={"file": image})
-            again = client.post("/detect_faces/", files={"file": image})
-            photo = answer.json()
-            added = [
-                client.put("/add_face/", data={"face_id": face["face_id"]})
-                for face in (photo["faces"][0], photo["faces"][-1])
-            ]
-            status = client.get("/embed_status/?limit=1").json()["items"][0]
+    settings = {"DETECTION_SIZE": "1280", "RUNNER_TIMEOUT_S": "60"}
+    with (
+        running(TARGETS["face-search"], tmp_path, **settings) as live,
+        watched(live.pid) as peak,
+        live.client(timeout=120) as client,
+    ):
+        answer = client.post("/detect_faces/", files={"file": image})
+        again = client.post("/detect_faces/", files={"file": image})
+        photo = answer.json()
+        added = [
+            client.put("/add_face/", data={"face_id": face["face_id"]})
+            for face in (photo["faces"][0], photo["faces"][-1])
+        ]
+        status = client.get("/embed_status/?limit=1").json()["items"][0]
     memory = sum(peak.memory.values())
     print(f"\n{len(photo['faces'])} faces, {photo['faces_left_out']} left out; {peak.memory}, {memory} MiB")
     assert [each.status_code for each in (answer, *added)] == [200, 200, 200]
