@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from bentos.demo import photos
+from bentos.domain.faces import BoundingBox
 from tests.crowds import crowd
 from tests.system.conftest import KEY, TARGETS, Live, running
 from tests.system.process_memory import watched
@@ -71,7 +72,7 @@ async def attacked(url: str, image: bytes, caller: Caller) -> Counter[tuple[int,
 
 @pytest.fixture(scope="module")
 def selfie() -> bytes:
-    return photos.astronaut().read_bytes()
+    return photos.selfie_of(photos.astronaut(), BoundingBox(178.6, 63.4, 269.1, 173.9))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ import logging
 import os
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -30,6 +29,7 @@ from starlette.applications import Starlette
 from bentos.runner.codec import ticket_of
 from bentos.runner.transport.callers import Callers
 from bentos.runner.transport.frames import BUFFER, PING, Frame, read_frame, write_frame
+from bentos.runner.transport.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ async def listen(runner: Any, socket: Path, callers: Callers, *, batched: bool) 
     """Answer requests on `socket`, as long as what is returned is kept; `callers` knows who waits for which.
 
     `batched`: requests that wait are put together by BentoML, which looks every millisecond whether the last batch is
-    done; that pays on a GPU. Else each goes straight to the thread that works, first come, first served.
+    done; that pays on a GPU. Else each goes straight to the thread that works (see `Turns`).
     """
     work = _in_batches(runner) if batched else _one_by_one(runner)
     converse = functools.partial(_converse, work, callers)
@@ -94,14 +94,14 @@ async def _answer(work: Work, request: Frame) -> Frame:
 
 
 def _one_by_one(runner: Any) -> Work:
-    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runner")
+    turns = Turns()
 
     def alone(method: str, request: bytes) -> bytes:
         [payload] = getattr(runner, method).local([request])
         return bytes(payload)
 
     async def work(method: str, request: bytes) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(thread, alone, method, request)
+        return await turns.run(functools.partial(alone, method, request), size=len(request))
 
     return work
 

@@ -80,7 +80,7 @@ async def test_a_large_image_arrives_whole(client: RunnerClient, runner: Pretend
     assert runner.seen == [LARGE]
 
 
-async def test_images_are_looked_at_in_the_order_in_which_they_came(
+async def test_images_of_one_size_are_looked_at_in_the_order_in_which_they_came(
     client: RunnerClient, runner: PretendedRunner
 ) -> None:
     images = [b"slow", *(bytes([number]) for number in range(9))]
@@ -92,6 +92,19 @@ async def test_images_are_looked_at_in_the_order_in_which_they_came(
     runner.waits.set_result(None)
     assert [found.width for found in await asyncio.gather(*asked)] == [len(image) for image in images]
     assert runner.seen == images
+
+
+async def test_a_small_image_overtakes_large_ones_that_came_just_before_it(
+    client: RunnerClient, runner: PretendedRunner
+) -> None:
+    large = [bytes([number]) * 1_000_000 for number in range(3)]
+    asked = []
+    for image in (b"slow", *large, b"small"):
+        asked.append(asyncio.create_task(client.detect(image)))
+        await asyncio.sleep(0.05)
+    runner.waits.set_result(None)
+    await asyncio.gather(*asked)
+    assert runner.seen == [b"slow", b"small", *large]
 
 
 async def test_a_failure_is_told_and_the_next_image_is_looked_at(client: RunnerClient) -> None:
