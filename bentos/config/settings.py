@@ -95,6 +95,12 @@ class Settings(BaseSettings):
     min_face_size: float = Field(
         0, ge=0, description="Smallest side of a face that counts, px; 0: all count."
     )
+    max_faces: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Most faces taken of one image: the surest; the others are left out.",
+    )
     onnx_providers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("CPUExecutionProvider",), description="ONNX Runtime's execution providers, separated by commas."
     )
@@ -111,7 +117,9 @@ class Settings(BaseSettings):
     runner_max_latency_ms: int = Field(
         10_000, ge=1, description="Longest wait for a batch, ms; then refused."
     )
-    runner_queue: int = Field(64, ge=1, description="Images under way at once; one more is `overloaded`.")
+    runner_queue: int = Field(
+        64, ge=1, description="Images queued or running in the runner; one more is `overloaded`."
+    )
     runner_timeout_s: float = Field(15, gt=0, description="Longest wait for the runner.")
 
     # Milvus

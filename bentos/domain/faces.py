@@ -69,8 +69,18 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class FacesInImage:
-    """What the runner says of one image: its size in pixels, upright, and its faces, best score first."""
+    """The faces that the runner found in one image, best score first.
+
+    `width`, `height`: of the upright image, pixels. `left_out`: how many more the detector found, less sure than those
+    in `faces`, which were not examined because there are too many.
+    """
 
     width: int
     height: int
     faces: tuple[Face, ...]
+    left_out: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many faces there are, those left out included."""
+        return len(self.faces) + self.left_out

@@ -74,8 +74,7 @@ class Detector:
         fitted_size = (max(1, int(width * scale)), max(1, int(height * scale)))
         fitted = np.asarray(cv2.resize(pixels, fitted_size), dtype=np.uint8)
         found = self._all(self._outputs(fitted, size))
-        boxes_and_scores = np.concatenate([found.boxes, found.scores[:, None]], axis=1)
-        return found.pick(self._model.nms(boxes_and_scores)).scaled(width / fitted.shape[1])
+        return found.pick(_not_overlapping(found, self._model.nms_thresh)).scaled(width / fitted.shape[1])
 
     def best(self, square: NDArray[np.uint8]) -> SurestFace | None:
         """The surest face in a square image whose side 32 divides; None when none is sure enough.
@@ -148,6 +147,19 @@ class Detector:
         return Candidates(
             boxes, looked.scores[level][rows], centres[:, None] + looked.points[level][rows] * stride
         )
+
+
+def _not_overlapping(found: Candidates, threshold: float) -> NDArray[np.intp]:
+    """The rows that non-maximum suppression keeps, best score first.
+
+    InsightFace's own gives the same rows, but takes 30 microseconds for each that it keeps. As there, a box takes one
+    pixel more than the distance of its corners.
+    """
+    sizes = found.boxes[:, 2:] - found.boxes[:, :2] + 1
+    boxes: Any = np.concatenate([found.boxes[:, :2], sizes], axis=1).astype(np.float64)
+    scores: Any = found.scores
+    kept = cv2.dnn.NMSBoxes(boxes, scores, 0.0, threshold) if len(boxes) else ()
+    return np.asarray(kept, dtype=np.intp)
 
 
 @dataclass(frozen=True, slots=True)

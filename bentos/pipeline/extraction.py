@@ -1,148 +1,139 @@
-"""From image bytes to faces, in three stages that can be measured apart: decode, detect, embed."""
+"""From lists of compressed images to faces and embeddings: the methods of the runner."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bentos.domain.errors import FaceSearchError
-from bentos.domain.faces import BoundingBox, Face, FacesInImage, Landmarks
-from bentos.imaging.decoding import DecodedImage, decode
-from bentos.pipeline.alignment import magnification
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
+from bentos.pipeline.chunks import in_chunks
 from bentos.pipeline.face_pack import FacePack
+from bentos.pipeline.finding import FaceFinding, Seen
 from bentos.pipeline.stage_clock import StageClock
+from bentos.pipeline.wanted import Check, Dropped, IsWanted, always_wanted, look_at_each
 
-# A decoder may shrink a large image while it decodes, but never below this multiple of the detector's input.
-_DETAIL = 2
-
-# A face that would be enlarged by more than this for the recogniser is taken from the image in full size: measured on
-# reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
-_MOST_MAGNIFIED = 0.7
-
-_REGION_MARGIN = 0.5
+Answer = FacesInImage | FaceSearchError
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """An image and the faces in it."""
+class _Cut:
+    """The aligned faces of an image, (112, 112, 3) uint8 BGR; None where the landmarks are degenerate.
 
-    image: DecodedImage
-    faces: tuple[Face, ...]
+    The pixels of the image itself are not kept, so that a batch holds one decoded image at a time.
+    """
 
-    def answer(self) -> FacesInImage:
-        return FacesInImage(self.image.width, self.image.height, self.faces)
+    found: FacesInImage
+    crops: tuple[NDArray[np.uint8] | None, ...]
 
 
 class Extraction:
-    """The pipeline over one face pack. Every method takes compressed images and none raises for a single one:
-    an image that fails leaves its error in its place. `clock` tells how long the stages took.
+    """The pipeline over one face pack; for one thread at a time.
+
+    Every method takes compressed images and raises for none: an image that fails has its error in its place of the
+    result, and an image that `is_wanted` says no to has `Dropped`. `clock` tells how long the stages took.
     """
 
-    def __init__(self, pack: FacePack, *, max_pixels: int, selfie_detection_size: int | None = None) -> None:
+    def __init__(
+        self,
+        pack: FacePack,
+        *,
+        max_pixels: int,
+        max_faces: int = 1000,
+        selfie_detection_size: int | None = None,
+    ) -> None:
         self.clock = StageClock()
         self._pack = pack
-        self._max_pixels = max_pixels
-        self._selfie_size = min(selfie_detection_size or pack.detection_size, pack.detection_size)
+        self._finding = FaceFinding(
+            pack,
+            self.clock,
+            max_pixels=max_pixels,
+            max_faces=max_faces,
+            selfie_size=selfie_detection_size or pack.detection_size,
+        )
 
-    def detect(self, images: Sequence[bytes]) -> list[FacesInImage | FaceSearchError]:
+    def detect(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """The faces of each image, without embeddings."""
-        return [_answer(self._see(image, self._photo)) for image in images]
+        return look_at_each(images, lambda image, check: self._finding.photo(image, check).found, is_wanted)
 
-    def detect_and_embed(self, images: Sequence[bytes]) -> list[FacesInImage | FaceSearchError]:
-        """The faces of each image, each with its embedding; the recogniser runs once over all of them.
+    def detect_and_embed(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
+        """The faces of each image, each with its embedding."""
+        return self._embedded(
+            images, lambda image, check: self._cut(self._finding.photo(image, check)), is_wanted
+        )
 
-        Made for selfies: where a large face is found at their smaller detection size, that is enough.
+    def embed_only_face(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
+        """For images that should show one face: that face with its embedding, or all faces without.
+
+        Where a face is found at the smaller detection size of selfies, that is enough. With more than one face the
+        surest are listed, and the others are `left_out`.
         """
-        return self._embedded([self._see(image, self._selfie) for image in images])
 
-    def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> FacesInImage | FaceSearchError:
+        def look(image: bytes, check: Check) -> _Cut:
+            seen = self._finding.selfie(image, check)
+            return self._cut(seen) if len(seen.faces) == 1 else _Cut(seen.found, ())
+
+        return self._embedded(images, look, is_wanted)
+
+    def embed(
+        self, image: bytes, landmarks: Sequence[Landmarks], is_wanted: IsWanted = always_wanted
+    ) -> Answer:
         """The embeddings of faces that were found before, in their order. Boxes of the answer are empty."""
         nowhere = BoundingBox(0.0, 0.0, 0.0, 0.0)
-        known = tuple(Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks)
-        return self._embedded([self._see(image, lambda _: known)])[0]
+        known = [Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks]
+        return self._embedded(
+            [image], lambda image, check: self._cut(self._finding.readable(image, check, known)), is_wanted
+        )[0]
 
-    def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage | FaceSearchError:
+    def detect_in_region(
+        self, image: bytes, region: BoundingBox, is_wanted: IsWanted = always_wanted
+    ) -> Answer:
         """The faces whose centre lies in `region`, searched for there alone, at the detector's full size."""
-        return _answer(self._see(image, lambda decoded: self._region(decoded, region)))
+        return look_at_each(
+            [image], lambda image, check: self._finding.region(image, check, region).found, is_wanted
+        )[0]
 
-    def _see(self, image: bytes, find: Callable[[DecodedImage], tuple[Face, ...]]) -> _Seen | FaceSearchError:
-        try:
-            decoded, faces = self._look(image, find, shrink_to=_DETAIL * self._pack.detection_size)
-            if decoded.scale < 1 and any(_is_blurred(face, decoded.scale) for face in faces):
-                decoded, faces = self._look(image, find)
-        except FaceSearchError as error:
-            return error
-        return _Seen(decoded, faces)
-
-    def _look(
-        self, image: bytes, find: Callable[[DecodedImage], tuple[Face, ...]], shrink_to: int | None = None
-    ) -> tuple[DecodedImage, tuple[Face, ...]]:
-        with self.clock.timed("decode"):
-            decoded = decode(image, max_pixels=self._max_pixels, shrink_to=shrink_to)
-        with self.clock.timed("detect"):
-            return decoded, find(decoded)
-
-    def _photo(self, image: DecodedImage, size: int | None = None) -> tuple[Face, ...]:
-        faces = self._pack.detect(
-            image.pixels, scale=image.scale, width=image.width, height=image.height, size=size
-        )
-        return tuple(faces)
-
-    def _selfie(self, image: DecodedImage) -> tuple[Face, ...]:
-        faces = self._photo(image, self._selfie_size)
-        return faces if faces or self._selfie_size == self._pack.detection_size else self._photo(image)
-
-    def _region(self, image: DecodedImage, region: BoundingBox) -> tuple[Face, ...]:
-        margin_x = (region.x2 - region.x1) * _REGION_MARGIN
-        margin_y = (region.y2 - region.y1) * _REGION_MARGIN
-        left = max(0, int((region.x1 - margin_x) * image.scale))
-        top = max(0, int((region.y1 - margin_y) * image.scale))
-        right = max(0, int((region.x2 + margin_x) * image.scale) + 1)
-        bottom = max(0, int((region.y2 + margin_y) * image.scale) + 1)
-        window = image.pixels[top:bottom, left:right]
-        if 0 in window.shape:
-            return ()
-        found = self._pack.detect(window, scale=image.scale, width=image.width, height=image.height)
-        faces = [_shift(face, left / image.scale, top / image.scale, image) for face in found]
-        return tuple(face for face in faces if _centre_in(face.bbox, region))
-
-    def _embedded(self, images: Sequence[_Seen | FaceSearchError]) -> list[FacesInImage | FaceSearchError]:
-        with self.clock.timed("align"):
-            crops = [
-                self._pack.crop(seen.image.pixels, face.landmarks, scale=seen.image.scale)
-                for seen in images
-                if isinstance(seen, _Seen)
-                for face in seen.faces
-            ]
-        with self.clock.timed("embed"):
-            embeddings = iter(self._pack.embed([crop for crop in crops if crop is not None]))
-        spread = iter([None if crop is None else next(embeddings) for crop in crops])
+    def _embedded(
+        self, images: Sequence[bytes], look: Callable[[bytes, Check], _Cut], is_wanted: IsWanted
+    ) -> list[Answer]:
+        """What `look` finds in each image, with embeddings; the chunks of the recogniser go across images."""
+        with_crops = look_at_each(images, look, is_wanted)
+        crops = [
+            (number, crop)
+            for number, cut in enumerate(with_crops)
+            if isinstance(cut, _Cut)
+            for crop in cut.crops
+            if crop is not None
+        ]
+        embeddings: list[list[Embedding]] = [[] for _ in images]
+        for chunk in in_chunks(crops):
+            wanted = [(number, crop) for number, crop in chunk if is_wanted(number)]
+            with self.clock.timed("embed"):
+                made = self._pack.embed([crop for _, crop in wanted])
+            for (number, _), embedding in zip(wanted, made, strict=True):
+                embeddings[number].append(embedding)
         return [
-            replace(seen, faces=tuple(replace(f, embedding=next(spread)) for f in seen.faces)).answer()
-            if isinstance(seen, _Seen)
-            else seen
-            for seen in images
+            cut if isinstance(cut, FaceSearchError) else _with_embeddings(cut, made)
+            for cut, made in zip(with_crops, embeddings, strict=True)
         ]
 
-
-def _answer(seen: _Seen | FaceSearchError) -> FacesInImage | FaceSearchError:
-    return seen.answer() if isinstance(seen, _Seen) else seen
-
-
-def _is_blurred(face: Face, scale: float) -> bool:
-    return magnification(face.landmarks) / scale > _MOST_MAGNIFIED
+    def _cut(self, seen: Seen) -> _Cut:
+        with self.clock.timed("align"):
+            pixels, scale = seen.image.pixels, seen.image.scale
+            crops = tuple(self._pack.crop(pixels, face.landmarks, scale=scale) for face in seen.faces)
+        return _Cut(seen.found, crops)
 
 
-def _shift(face: Face, dx: float, dy: float, image: DecodedImage) -> Face:
-    box = face.bbox
-    moved = (box.x1 + dx, box.y1 + dy, box.x2 + dx, box.y2 + dy)
-    return replace(
-        face,
-        bbox=BoundingBox.clipped(moved, image.width, image.height),
-        landmarks=tuple((x + dx, y + dy) for x, y in face.landmarks),
+def _with_embeddings(cut: _Cut, embeddings: Sequence[Embedding]) -> Answer:
+    """The faces of one image with their embeddings; `Dropped` when not all of them were made."""
+    if len(embeddings) < sum(crop is not None for crop in cut.crops):
+        return Dropped()
+    left = iter(embeddings)
+    faces = (
+        replace(face, embedding=None if crop is None else next(left))
+        for face, crop in zip(cut.found.faces, cut.crops, strict=True)
     )
-
-
-def _centre_in(box: BoundingBox, region: BoundingBox) -> bool:
-    x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-    return region.x1 <= x <= region.x2 and region.y1 <= y <= region.y2
+    return replace(cut.found, faces=tuple(faces)) if cut.crops else cut.found

@@ -1,9 +1,9 @@
-"""A face pack at work: InsightFace's detector and recogniser on ONNX Runtime."""
+"""Runs a face pack: InsightFace's detector and recogniser on ONNX Runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,12 +17,22 @@ from bentos.pipeline.alignment import align, similarity
 from bentos.pipeline.detector import Detector
 from bentos.pipeline.landmarks import CloserLook
 from bentos.pipeline.pack_info import PackInfo
+from bentos.pipeline.providers import require_in_use
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What the detector takes for faces, best score first; `left_out`: how many more it has found, less sure."""
+
+    faces: list[Face]
+    left_out: int
 
 
 class FacePack:
     """Opens the pack in `folder` once; safe to use from one thread at a time.
 
     `threads` is given to ONNX Runtime, which would else count the cores of the host, not of the container.
+    Raises `ProviderNotInUse` when ONNX Runtime does not run a graph with all `providers`.
     """
 
     def __init__(
@@ -51,39 +61,64 @@ class FacePack:
             providers=list(providers),
             sess_options=options,
         )
+        for model in analysis.models.values():
+            require_in_use(model.session, providers)
         # One size: InsightFace's default runs the detector twice, at 128 and at 640.
         size = (detection_size, detection_size)
         analysis.prepare(ctx_id=0, det_thresh=detection_threshold, det_size=size)
         self._detector = Detector(analysis.models["detection"], threshold=detection_threshold)
         self._recogniser = analysis.models["recognition"]
-        self._closer = CloserLook(
-            self._detector, looks=landmark_looks, confirmation_threshold=confirmation_threshold
+        self._one_look, self._all_looks = (
+            CloserLook(self._detector, looks=looks, confirmation_threshold=confirmation_threshold)
+            for looks in (min(1, landmark_looks), landmark_looks)
         )
         self._crop_size = int(self._recogniser.input_size[0])
 
-    def detect(
-        self, pixels: NDArray[np.uint8], *, scale: float, width: int, height: int, size: int | None = None
-    ) -> list[Face]:
-        """Find the faces in `pixels` ((h, w, 3) uint8 BGR), best score first.
+    def candidates(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        scale: float,
+        width: int,
+        height: int,
+        most: int,
+        size: int | None = None,
+    ) -> Candidates:
+        """What the detector takes for faces in `pixels` ((h, w, 3) uint8 BGR): the `most` surest, best score first.
 
         `pixels` may be a reduction of the image by `scale`; boxes and landmarks are those of the full image of
-        `width` × `height`. A face whose landmarks cannot be aligned, that a second look does not find again, or whose
-        box is empty inside the image or smaller than the smallest that counts is left out. `size`: side of the
-        detector's input, pixels.
+        `width` × `height`. A face whose landmarks cannot be aligned, or whose box is empty inside the image or smaller
+        than the smallest that counts, is left out. `size`: side of the detector's input, pixels.
         """
         size = size or self.detection_size
         if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * size:
-            return []  # scaled to the detector's input, the short side would be less than a pixel
+            return Candidates(
+                [], 0
+            )  # scaled to the detector's input, the short side would be less than a pixel
         found = self._detector.detect(pixels, size)
         faces = []
-        for box, score, first in zip(found.boxes, found.scores, found.points, strict=True):
+        surest = found.pick(slice(most))
+        for box, score, points in zip(surest.boxes, surest.scores, surest.points, strict=True):
             if np.isfinite(box).all():
                 bbox = BoundingBox.clipped(box / scale, width, height)
-                face = Face(bbox, min(float(score), 1.0), tuple((float(x), float(y)) for x, y in first))
-                points = self._closer.again(pixels, face.landmarks) if self._counts(face) else None
-                if points is not None:
-                    faces.append(replace(face, landmarks=tuple((x / scale, y / scale) for x, y in points)))
-        return sorted(faces, key=lambda face: (-face.score, face.bbox.as_list()))
+                landmarks = tuple((float(x) / scale, float(y) / scale) for x, y in points)
+                faces.append(Face(bbox, min(float(score), 1.0), landmarks))
+        faces = sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
+        return Candidates(faces, len(found) - len(surest))
+
+    def confirmed(self, pixels: NDArray[np.uint8], faces: Sequence[Face], *, scale: float) -> list[Face]:
+        """Those `candidates` that one look at each, upright and from near, finds again; unchanged."""
+        return [face for face in faces if self._again(self._one_look, pixels, face, scale) is not None]
+
+    def refined(self, pixels: NDArray[np.uint8], faces: Sequence[Face], *, scale: float) -> list[Face]:
+        """Those `candidates` that a look at each confirms, with the landmarks of all looks."""
+        looked_at = ((face, self._again(self._all_looks, pixels, face, scale)) for face in faces)
+        return [replace(face, landmarks=points) for face, points in looked_at if points is not None]
+
+    @staticmethod
+    def _again(look: CloserLook, pixels: NDArray[np.uint8], face: Face, scale: float) -> Landmarks | None:
+        found = look.again(pixels, tuple((x * scale, y * scale) for x, y in face.landmarks))
+        return None if found is None else tuple((x / scale, y / scale) for x, y in found)
 
     def _counts(self, face: Face) -> bool:
         side = min(face.bbox.x2 - face.bbox.x1, face.bbox.y2 - face.bbox.y1)
@@ -96,7 +131,7 @@ class FacePack:
         return align(pixels, tuple((x * scale, y * scale) for x, y in landmarks), self._crop_size)
 
     def embed(self, crops: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
-        """One embedding a crop: (dim,) float32, L2-normalised. All crops run as one batch."""
+        """One embedding for each crop: (dim,) float32, L2-normalised. All crops run as one batch, about 5 MB each."""
         if not crops:
             return []
         raw = np.asarray(self._recogniser.get_feat(list(crops)), dtype=np.float32)

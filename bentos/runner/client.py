@@ -1,24 +1,34 @@
-"""What the services ask of the runner, and the client that asks it over the hop."""
+"""FaceFinder, what the services ask of the runner, and the client that asks the runner's processes."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
+import secrets
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
-from bentos.domain.errors import DependencyUnavailable, Overloaded
+from bentos.domain.deadline import deadline_within
+from bentos.domain.errors import DependencyUnavailable, InternalError, Overloaded
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.observability.runner_metrics import BATCH_SIZE, FACES_PER_IMAGE, RUNNER_IN_FLIGHT, RUNNER_QUEUE
 from bentos.observability.stages import add_stage, end_stage
 from bentos.pipeline.stage_clock import STAGES
-from bentos.runner.codec import Request, decode_faces, encode_request, split_timing
+from bentos.runner.codec import Request, Ticket, Timing, decode_faces, encode_request, split_timing
 from bentos.runner.transport.frames import Frame
 from bentos.runner.transport.pool import RunnerProcesses
+from bentos.runner.transport.process import ProcessFailed
 from bentos.runner.transport.server import METHODS, Method
 
-_TRIES = 4
+logger = logging.getLogger(__name__)
+
+_MOST_FAILURES = 2
+"""So many processes may fail while they work on one image; then it is the image."""
+_RETRY_PAUSE_S = 0.05
 _CHECK_WITHIN_S = 2.0
 
 
@@ -35,6 +45,9 @@ class FaceFinder(Protocol):
     async def detect_and_embed(self, image: bytes) -> FacesInImage:
         """All faces, each with its embedding."""
 
+    async def embed_only_face(self, image: bytes) -> FacesInImage:
+        """For an image that should show one face: that face with its embedding; or several faces without."""
+
     async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
         """The faces whose centre lies in the region, without embeddings."""
 
@@ -49,22 +62,25 @@ class FaceFinder(Protocol):
         """Return when a process answers that the next image would go to. Raises `DependencyUnavailable`."""
 
     async def close(self) -> None:
-        """Let go of what it holds. Nothing is asked afterwards."""
+        """Close all connections. Nothing is asked afterwards."""
 
 
 class RunnerClient:
-    """`FaceFinder` over the hop to FaceRunner, with a bounded queue in front of it.
+    """`FaceFinder` over sockets to the processes of FaceRunner, with a bounded queue.
 
     `shared`: the socket beside which the runner's processes listen.
-    `queue`: how many images may be on their way at once; one more is refused with `Overloaded` at once, because a
-    caller who waits behind a long queue has given up before the answer comes.
+    `queue`: how many images may be queued or running in the runner; one more is refused with `Overloaded` at once,
+    because a caller who waits behind a long queue has given up before the answer comes. An image whose caller has given
+    up counts until its process has dropped it.
     """
 
     def __init__(self, shared: Path, *, queue: int, timeout_s: float) -> None:
         self._processes = RunnerProcesses(shared)
         self._queue = queue
         self._timeout_s = timeout_s
-        self._in_flight = 0
+        self._waiting = 0
+        RUNNER_IN_FLIGHT.set_function(lambda: self._in_flight)
+        RUNNER_QUEUE.set_function(lambda: max(0, self._in_flight - self._processes.working))
 
     async def detect(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
@@ -73,6 +89,10 @@ class RunnerClient:
     async def detect_and_embed(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
         return await self._ask("detect_and_embed", Request(image))
+
+    async def embed_only_face(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask("embed_only_face", Request(image))
 
     async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
@@ -93,51 +113,69 @@ class RunnerClient:
         try:
             async with asyncio.timeout(_CHECK_WITHIN_S):
                 await self._processes.check()
-        except (TimeoutError, OSError):
+        except TimeoutError:
             raise DependencyUnavailable("runner", "no process of it answers") from None
 
     async def close(self) -> None:
         """See `FaceFinder`."""
-        self._processes.close()
+        await self._processes.close()
+
+    @property
+    def _in_flight(self) -> int:
+        return self._waiting + self._processes.abandoned
 
     async def _ask(self, method: Method, request: Request) -> FacesInImage:
         if self.is_full:
             raise Overloaded
-        self._in_flight += 1
+        self._waiting += 1
         asked = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                timed = await self._insist(method, encode_request(request))
+                timed = await self._answer_to(method, request, deadline_within(self._timeout_s))
         except TimeoutError as error:
             raise DependencyUnavailable("runner", "it did not answer in time") from error
-        except (EOFError, OSError) as error:
+        except OSError as error:
             raise DependencyUnavailable("runner", f"the call failed ({type(error).__name__})") from error
         finally:
-            self._in_flight -= 1
+            self._waiting -= 1
         timing, payload = split_timing(timed)
-        add_stage("to_runner", timing.began - asked)
-        for stage in STAGES:
-            add_stage(stage, getattr(timing, stage))
+        _record(timing, asked)
         try:
-            return decode_faces(payload)
+            found = decode_faces(payload)
         finally:
             end_stage("from_runner")
+        FACES_PER_IMAGE.observe(found.count)
+        return found
 
-    async def _insist(self, method: Method, body: bytes) -> bytes:
-        """Ask again when the connection breaks: looking at an image twice changes nothing.
+    async def _answer_to(self, method: Method, request: Request, deadline: float) -> bytes:
+        """Ask again when a process fails: looking at an image twice changes nothing.
 
-        A process that dies takes its calls with it, and another answers, the one that is started in its place at the
-        latest. An image that ends every process that looks at it does not get to all of them.
+        The images that were queued behind the one that a process failed with go to another process. That one goes
+        there too, alone in its batch, and is refused with `InternalError` when that process fails as well.
         """
-        request = Frame(METHODS.index(method), body)
-        broken = 0
+        ticket = Ticket(secrets.randbits(64), deadline)
+        failures = 0
         while True:
             try:
-                return _body_of(await self._processes.ask(request))
-            except (EOFError, ConnectionError):
-                broken += 1
-                if broken == _TRIES:
-                    raise
+                body = encode_request(request, ticket)
+                return _body_of(await self._processes.ask(ticket.number, Frame(METHODS.index(method), body)))
+            except ProcessFailed as failed:
+                failures += failed.worked_on_it
+                ticket = ticket._replace(alone=failures > 0)
+            if failures == _MOST_FAILURES:
+                digest = hashlib.sha256(request.image).hexdigest()
+                logger.error(
+                    "%d runner processes failed at %s of the image with SHA-256 %s", failures, method, digest
+                )
+                raise InternalError
+            await asyncio.sleep(_RETRY_PAUSE_S)
+
+
+def _record(timing: Timing, asked: float) -> None:
+    BATCH_SIZE.observe(timing.batch)
+    add_stage("to_runner", timing.began - asked)
+    for stage in STAGES:
+        add_stage(stage, getattr(timing, stage))
 
 
 def _body_of(answer: Frame) -> bytes:

@@ -1,13 +1,14 @@
-"""What crosses the hop between a service and its runner: a line of JSON, then the bytes of an image one way, one
-float32 row a face the other.
+"""Encodes requests to the runner and its answers.
 
-The numbers travel as raw float32 because 512 of them as text would cost more than the hop itself. A failure
-travels as its error code, so that one broken image in a batch fails alone and keeps its name.
+A request is a ticket of fixed size, a line of JSON, and the bytes of the image. An answer is the timing of its batch, a
+line of JSON, and one float32 row for each face: 512 numbers as text would cost more than the rest of the call. A
+failure is sent as its error code, so that one broken image in a batch fails alone.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -15,12 +16,14 @@ from typing import NamedTuple
 import numpy as np
 
 from bentos.domain.errors import (
+    DependencyUnavailable,
     FaceSearchError,
     ImageTooLarge,
     InternalError,
     InvalidImageFormat,
 )
 from bentos.domain.faces import BoundingBox, Face, FacesInImage, Landmarks
+from bentos.pipeline.wanted import Dropped
 
 _LANDMARK_COLUMNS = 10
 _FIXED_COLUMNS = 5 + _LANDMARK_COLUMNS  # box, score, landmarks; the embedding follows
@@ -28,20 +31,25 @@ _FIXED_COLUMNS = 5 + _LANDMARK_COLUMNS  # box, score, landmarks; the embedding f
 _ERRORS: Mapping[str, Callable[[str, Mapping[str, object]], FaceSearchError]] = {
     InvalidImageFormat.code: InvalidImageFormat,
     ImageTooLarge.code: ImageTooLarge,
+    Dropped.code: lambda _message, _details: DependencyUnavailable("runner", "it did not answer in time"),
 }
 
 
-_TIMING = struct.Struct("<5d")
+_TIMING = struct.Struct("<5dI")
 
 
 class Timing(NamedTuple):
-    """When the runner began with a batch, by the machine's monotonic clock, and the stages that followed; seconds."""
+    """When the runner began with a batch, on the machine's monotonic clock, and how long its stages took; seconds.
+
+    `batch`: how many images were in the batch.
+    """
 
     began: float
     decode: float
     detect: float
     align: float
     embed: float
+    batch: int = 1
 
 
 def with_timing(timing: Timing, payload: bytes) -> bytes:
@@ -54,6 +62,21 @@ def split_timing(timed: bytes) -> tuple[Timing, bytes]:
     return Timing(*_TIMING.unpack_from(timed)), timed[_TIMING.size :]
 
 
+_TICKET = struct.Struct("<Qd?")
+
+
+class Ticket(NamedTuple):
+    """What the transport has to know of a request, in front of it.
+
+    `number`: 64 bits that no other request has. `deadline`: on the machine's monotonic clock, s; after it nobody waits
+    for the answer. `alone`: not in a batch with others, because a process has ended while it worked on this request.
+    """
+
+    number: int = 0
+    deadline: float = math.inf
+    alone: bool = False
+
+
 class Request(NamedTuple):
     """An image, and what of it is asked for: faces known by their `landmarks`, or those in a `region`."""
 
@@ -62,18 +85,23 @@ class Request(NamedTuple):
     region: BoundingBox = BoundingBox(0.0, 0.0, 0.0, 0.0)
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: Request, ticket: Ticket) -> bytes:
     """A request as bytes."""
     header = {"landmarks": request.landmarks, "region": request.region.as_list()}
-    return json.dumps(header).encode() + b"\n" + request.image
+    return b"".join((_TICKET.pack(*ticket), json.dumps(header).encode(), b"\n", request.image))
 
 
 def decode_request(payload: bytes) -> Request:
     """A request again."""
-    line, _, image = payload.partition(b"\n")
-    header = json.loads(line)
+    end = payload.index(b"\n", _TICKET.size)
+    header = json.loads(payload[_TICKET.size : end])
     landmarks = tuple(tuple((x, y) for x, y in points) for points in header["landmarks"])
-    return Request(image, landmarks, BoundingBox(*header["region"]))
+    return Request(payload[end + 1 :], landmarks, BoundingBox(*header["region"]))
+
+
+def ticket_of(payload: bytes) -> Ticket:
+    """The ticket of an encoded request."""
+    return Ticket(*_TICKET.unpack_from(payload))
 
 
 def encode_faces(found: FacesInImage) -> bytes:
@@ -85,7 +113,12 @@ def encode_faces(found: FacesInImage) -> bytes:
         row[4] = face.score
         row[5:_FIXED_COLUMNS] = np.asarray(face.landmarks, dtype=np.float32).ravel()
         row[_FIXED_COLUMNS:] = np.nan if face.embedding is None else face.embedding
-    header = {"width": found.width, "height": found.height, "columns": rows.shape[1]}
+    header = {
+        "width": found.width,
+        "height": found.height,
+        "columns": rows.shape[1],
+        "left_out": found.left_out,
+    }
     return json.dumps(header).encode() + b"\n" + rows.tobytes()
 
 
@@ -110,7 +143,7 @@ def decode_faces(payload: bytes) -> FacesInImage:
         raise known(header["message"], header["details"]) if known else InternalError()
     rows = np.frombuffer(table, dtype=np.float32).reshape(-1, header["columns"])
     width, height = header["width"], header["height"]
-    return FacesInImage(width, height, tuple(_face(row, width, height) for row in rows))
+    return FacesInImage(width, height, tuple(_face(row, width, height) for row in rows), header["left_out"])
 
 
 def _face(row: np.ndarray[tuple[int], np.dtype[np.float32]], width: int, height: int) -> Face:

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
 import bentoml
 from bentoml.validators import ContentType
 
-from bentos.config.startup import settings_or_exit
+from bentos.config.startup import is_serving, settings_or_exit
 from bentos.domain.errors import FaceSearchError
 from bentos.domain.faces import FacesInImage
-from bentos.runner.codec import Timing, decode_request, encode_answer, with_timing
+from bentos.pipeline.providers import ProviderNotInUse, require_available
+from bentos.pipeline.wanted import IsWanted
+from bentos.runner.codec import Request, Timing, decode_request, encode_answer, ticket_of, with_timing
 from bentos.runner.cpus import available_cpus
-from bentos.runner.transport.server import SERVICE, listen
+from bentos.runner.transport.callers import Callers
+from bentos.runner.transport.server import SERVICE, listen, own_socket
+from bentos.runner.transport.working import WorkRecord, record_beside
 from bentos.serving.gc_tuning import collect_less
 from bentos.serving.scheduling import give_way
 
 _settings = settings_or_exit()
+if is_serving():
+    try:
+        require_available(_settings.onnx_providers)
+    except ProviderNotInUse as error:
+        raise SystemExit(f"ONNX_PROVIDERS: {error}") from None
 
 QUIET = {
     "metrics": {"enabled": False},
@@ -33,9 +45,14 @@ Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
 """One payload of `bentos.runner.codec` for each item of a batch."""
 
 
+Answer = FacesInImage | FaceSearchError
+_Look = Callable[[Sequence[Request], IsWanted], Sequence[Answer]]
+
 _batched = bentoml.api(
     batchable=True,
-    max_batch_size=max(2, _settings.batch_size),  # BentoML knows no batches of one; `hop` then makes none
+    max_batch_size=max(
+        2, _settings.batch_size
+    ),  # BentoML knows no batches of one; the transport then makes none
     max_latency_ms=_settings.runner_max_latency_ms,
 )
 
@@ -58,43 +75,75 @@ class FaceRunner:
 
         give_way()
         self._extraction = extraction_of(Path(self.pack_model.path), _settings)
+        self._callers = Callers()
+        self._record: WorkRecord | None = None
+        self._one_batch = Lock()
 
     @bentoml.on_startup
     async def listen(self) -> None:
-        """Open this process's own end of the hop."""
+        """Open the socket of this process."""
         collect_less()
-        self._listener = await listen(self, batched=_settings.batch_size > 1)
+        socket = own_socket()
+        self._record = WorkRecord(record_beside(socket))
+        self._listener = await listen(self, socket, self._callers, batched=_settings.batch_size > 1)
 
     @_batched
     def detect(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks."""
-        return self._timed(lambda: self._extraction.detect(_images(requests)))
+        return self._answers(requests, _images_alone(self._extraction.detect))
 
     @_batched
     def detect_and_embed(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores, landmarks and embeddings."""
-        return self._timed(lambda: self._extraction.detect_and_embed(_images(requests)))
+        return self._answers(requests, _images_alone(self._extraction.detect_and_embed))
+
+    @_batched
+    def embed_only_face(self, requests: list[bytes]) -> Payloads:
+        """The only face with its embedding, or several without."""
+        return self._answers(requests, _images_alone(self._extraction.embed_only_face))
 
     @_batched
     def embed(self, requests: list[bytes]) -> Payloads:
         """Embeddings of faces that were found before."""
-        asked = [decode_request(each) for each in requests]
-        return self._timed(lambda: [self._extraction.embed(each.image, each.landmarks) for each in asked])
+
+        def look(asked: Sequence[Request], is_wanted: IsWanted) -> list[Answer]:
+            return [
+                self._extraction.embed(each.image, each.landmarks, partial(_only, is_wanted, number))
+                for number, each in enumerate(asked)
+            ]
+
+        return self._answers(requests, look)
 
     @_batched
     def detect_in_region(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks of the faces whose centre lies in the region."""
-        asked = [decode_request(each) for each in requests]
-        return self._timed(
-            lambda: [self._extraction.detect_in_region(each.image, each.region) for each in asked]
-        )
 
-    def _timed(self, work: Callable[[], Sequence[FacesInImage | FaceSearchError]]) -> list[bytes]:
-        began = time.monotonic()
-        found = work()
-        timing = Timing(began, **self._extraction.clock.take())
+        def look(asked: Sequence[Request], is_wanted: IsWanted) -> list[Answer]:
+            return [
+                self._extraction.detect_in_region(each.image, each.region, partial(_only, is_wanted, number))
+                for number, each in enumerate(asked)
+            ]
+
+        return self._answers(requests, look)
+
+    def _answers(self, requests: Sequence[bytes], look: _Look) -> list[bytes]:
+        """A payload for each request; those that nobody waits for any more are dropped."""
+        tickets = [ticket_of(each) for each in requests]
+        asked = [decode_request(each) for each in requests]
+        with self._one_batch, self._recorded([ticket.number for ticket in tickets]):
+            began = time.monotonic()
+            found = look(asked, lambda number: self._callers.wait_for(tickets[number]))
+            timing = Timing(began, **self._extraction.clock.take(), batch=len(requests))
         return [with_timing(timing, encode_answer(each)) for each in found]
 
+    def _recorded(self, numbers: Sequence[int]) -> AbstractContextManager[None]:
+        return nullcontext() if self._record is None else self._record.of(numbers)
 
-def _images(requests: Sequence[bytes]) -> list[bytes]:
-    return [decode_request(each).image for each in requests]
+
+def _images_alone(look: Callable[[Sequence[bytes], IsWanted], list[Answer]]) -> _Look:
+    return lambda asked, is_wanted: look([each.image for each in asked], is_wanted)
+
+
+def _only(is_wanted: IsWanted, number: int, _number: int) -> bool:
+    """`is_wanted` of one request, for a method that takes a single image."""
+    return is_wanted(number)

@@ -1,31 +1,39 @@
-"""FaceFinder without a hop: the pipeline in a thread of this process, for tools and tests."""
+"""A FaceFinder that runs the pipeline in a thread of this process, for tools and tests."""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bentos.config.settings import Settings
-from bentos.domain.errors import FaceSearchError
+from bentos.domain.deadline import deadline_within
+from bentos.domain.errors import DependencyUnavailable, FaceSearchError
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.face_pack import FacePack
+from bentos.pipeline.providers import ProviderNotInUse
+from bentos.pipeline.wanted import Dropped, IsWanted
 
 
 def pack_of(folder: Path, settings: Settings) -> FacePack:
-    """The face pack in `folder`, set up as the settings say."""
-    return FacePack(
-        folder,
-        detection_size=settings.detection_size,
-        detection_threshold=settings.detection_threshold,
-        min_face_size=settings.min_face_size,
-        landmark_looks=settings.landmark_looks,
-        confirmation_threshold=settings.confirmation_threshold,
-        providers=settings.onnx_providers,
-        threads=settings.runner_threads,
-    )
+    """The face pack in `folder`, set up as the settings say. Exits the process when a provider is not in use."""
+    try:
+        return FacePack(
+            folder,
+            detection_size=settings.detection_size,
+            detection_threshold=settings.detection_threshold,
+            min_face_size=settings.min_face_size,
+            landmark_looks=settings.landmark_looks,
+            confirmation_threshold=settings.confirmation_threshold,
+            providers=settings.onnx_providers,
+            threads=settings.runner_threads,
+        )
+    except ProviderNotInUse as error:
+        raise SystemExit(f"ONNX_PROVIDERS: {error}") from None
 
 
 def extraction_of(folder: Path, settings: Settings) -> Extraction:
@@ -33,6 +41,7 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
     return Extraction(
         pack_of(folder, settings),
         max_pixels=settings.max_image_pixels,
+        max_faces=settings.max_faces,
         selfie_detection_size=settings.selfie_detection_size,
     )
 
@@ -46,19 +55,23 @@ class LocalFaceFinder:
 
     async def detect(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda: self._extraction.detect([image])[0])
+        return await self._run(lambda is_wanted: self._extraction.detect([image], is_wanted)[0])
 
     async def detect_and_embed(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda: self._extraction.detect_and_embed([image])[0])
+        return await self._run(lambda is_wanted: self._extraction.detect_and_embed([image], is_wanted)[0])
+
+    async def embed_only_face(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._run(lambda is_wanted: self._extraction.embed_only_face([image], is_wanted)[0])
 
     async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda: self._extraction.detect_in_region(image, region))
+        return await self._run(lambda is_wanted: self._extraction.detect_in_region(image, region, is_wanted))
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""
-        found = await self._run(lambda: self._extraction.embed(image, landmarks))
+        found = await self._run(lambda is_wanted: self._extraction.embed(image, landmarks, is_wanted))
         return [face.embedding for face in found.faces]
 
     @property
@@ -73,8 +86,13 @@ class LocalFaceFinder:
         """See `FaceFinder`."""
         self._thread.shutdown()
 
-    async def _run(self, work: Callable[[], FacesInImage | FaceSearchError]) -> FacesInImage:
-        found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _run(self, work: Callable[[IsWanted], FacesInImage | FaceSearchError]) -> FacesInImage:
+        deadline = deadline_within(math.inf)
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._thread, work, lambda _number: time.monotonic() < deadline
+        )
+        if isinstance(found, Dropped):
+            raise DependencyUnavailable("runner", "it did not answer in time")
         if isinstance(found, FaceSearchError):
             raise found
         return found

@@ -1,4 +1,4 @@
-"""The story of a search: one face in the selfie, the photos that show someone like that, a page of them."""
+"""A search: find the one face of the selfie, then the photos with the most similar faces, then one page of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from bentos.stores.base import ImageStore, Match, VectorStore
 
 _DEEPEST = 10_000
 """So many photos of one search can be paged through; beyond, the vector database would sort half the base."""
+
+_LISTED_FACES = 100
+"""Most boxes in `too_many_faces`, the surest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class PhotoSearch:
         results, but too many to be paged through so far; `Overloaded`; `DependencyUnavailable`.
         """
         face = await self._only_face(selfie)
-        assert face.embedding is not None  # noqa: S101 - the runner embeds every face that it finds
+        if face.embedding is None:
+            raise NoFacesDetected("The face in this image cannot be aligned.")
         first, last = (page - 1) * top_k, page * top_k
         found = await self._vectors.nearest(
             face.embedding,
@@ -67,15 +71,16 @@ class PhotoSearch:
         return SearchPage(face, matches, tuple(urls), has_more=len(found) > last)
 
     async def _only_face(self, selfie: bytes) -> Face:
-        faces = (await self._finder.detect_and_embed(selfie)).faces
-        if not faces:
+        found = await self._finder.embed_only_face(selfie)
+        if not found.faces:
             raise NoFacesDetected("There is no face in this image.")
-        if len(faces) > 1:
-            boxes = [{"bbox": face.bbox.as_list(), "score": face.score} for face in faces]
+        if found.count > 1:
+            boxes = [{"bbox": face.bbox.as_list(), "score": face.score} for face in found.faces]
             raise TooManyFaces(
-                f"There are {len(faces)} faces in this image; send one with a single face.", {"faces": boxes}
+                f"There are {found.count} faces in this image; send one with a single face.",
+                {"faces": boxes[:_LISTED_FACES], "count": found.count},
             )
-        return faces[0]
+        return found.faces[0]
 
     async def _urls(self, matches: Sequence[Match]) -> list[str | None]:
         photo_ids = [match.photo_id for match in matches]

@@ -67,6 +67,7 @@ class PhotoRecord:
     """A photo as the metadata know it; `width` and `height` in pixels, None until its detection is finished.
 
     `faces` are ordered by score, best first, ties by `face_id`, and include those in state `removing`.
+    `faces_left_out`: how many more the detection that was just made has found, beyond MAX_FACES; it is not stored.
     """
 
     photo_id: str
@@ -75,6 +76,7 @@ class PhotoRecord:
     width: int | None
     height: int | None
     faces: tuple[FaceRecord, ...] = ()
+    faces_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

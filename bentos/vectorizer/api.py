@@ -174,6 +174,7 @@ def _detected(photo: PhotoRecord) -> DetectedPhoto:
         width=photo.width or 0,
         height=photo.height or 0,
         faces=faces,
+        faces_left_out=photo.faces_left_out,
     )
 
 

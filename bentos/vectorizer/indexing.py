@@ -7,7 +7,7 @@ lease is taken, so that a lease is held for a few short calls only.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bentos.domain.errors import (
     FaceNotFound,
@@ -173,7 +173,7 @@ class Indexing:
             )
         if not photo.faces:
             raise NoFacesDetected("There is no face in this image.", {"photo_id": photo_id})
-        return photo
+        return replace(photo, faces_left_out=found.left_out)
 
     async def _first_sight(self, photo_id: str) -> PhotoRecord:
         """Detect an image that was put into the object store by someone else; it may show no face at first."""

@@ -27,6 +27,9 @@ class DetectedPhoto(BaseModel):
     width: int
     height: int
     faces: list[FoundFace]
+    faces_left_out: int = Field(
+        description="Faces found beyond MAX_FACES, less sure than those listed; not stored."
+    )
 
 
 class AddedFace(BaseModel):

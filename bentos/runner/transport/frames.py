@@ -15,9 +15,12 @@ _HEAD = struct.Struct("<HI")
 BUFFER = 1 << 20
 """Bytes that a reader holds before it lets the writer wait: most images in one piece."""
 
+PING = 0xFFFF
+"""The kind of a frame that is answered with itself at once, by the event loop, while other threads work."""
+
 
 class Frame(NamedTuple):
-    """`kind`: 0 to 65,535, whose meaning the two ends agree on; `body`: less than 4 GiB."""
+    """`kind`: 0 to 65,534, whose meaning the two ends agree on, or `PING`; `body`: less than 4 GiB."""
 
     kind: int
     body: bytes

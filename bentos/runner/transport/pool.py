@@ -1,105 +1,78 @@
-"""The runner's processes as their callers see them: who is there, and who has the least to do."""
+"""The runner's processes as their callers see them: which are there, which answer, and which has the least to do."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from asyncio import StreamReader, StreamWriter
 from pathlib import Path
 
-from bentos.runner.transport.frames import BUFFER, Frame, read_frame, write_frame
+from bentos.runner.transport.frames import Frame
+from bentos.runner.transport.process import PING_EVERY_S, RunnerProcess
+
+logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _LOOK_AGAIN_S = 0.1
-
-_Connection = tuple[StreamReader, StreamWriter]
-
-
-class _Process:
-    """One process, and the connections to it that nobody uses at the moment."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.in_flight = 0
-        self._idle: list[_Connection] = []
-        self._left = False
-
-    async def ask(self, request: Frame) -> Frame:
-        """One request over a connection of its own, so that a caller who gives up leaves nothing half read."""
-        self.in_flight += 1
-        try:
-            reader, writer = await self._connection()
-            try:
-                await write_frame(writer, request)
-                answer = await read_frame(reader)
-            except BaseException:
-                writer.close()
-                raise
-            self._idle.append((reader, writer))
-            return answer
-        finally:
-            self.in_flight -= 1
-            if self._left:
-                self.leave()
-
-    async def check(self) -> None:
-        """Return when the process accepts a connection."""
-        self._idle.append(await self._connection())
-
-    def leave(self) -> None:
-        """Close each connection as soon as nobody uses it."""
-        self._left = True
-        while self._idle:
-            self._idle.pop()[1].close()
-
-    async def _connection(self) -> _Connection:
-        while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
-                return reader, writer
-            writer.close()
-        return await asyncio.open_unix_connection(self.path, limit=BUFFER)
+_NOBODY_LISTENS = (ConnectionRefusedError, FileNotFoundError)
 
 
 class RunnerProcesses:
     """Every process that listens beside the `shared` socket (see `bentos.runner.transport.server`).
 
-    Processes may end and others come at any time.
+    Processes may end and others come at any time. Each is pinged all the time: one that does not answer gets no images,
+    and those that it has go to another.
     """
 
     def __init__(self, shared: Path) -> None:
         self._shared = shared
-        self._processes: dict[Path, _Process] = {}
+        self._processes: dict[Path, RunnerProcess] = {}
+        self._watching: dict[Path, asyncio.Task[None]] = {}
         self._next_look = 0.0
 
-    async def ask(self, request: Frame) -> Frame:
-        """The answer of the process that has the fewest requests; waits for one while none is there.
+    @property
+    def abandoned(self) -> int:
+        """Requests that nobody waits for any more and that a process has not dropped yet."""
+        return sum(process.abandoned for process in self._processes.values())
 
-        Raises `OSError` or `EOFError` when the connection breaks.
+    @property
+    def working(self) -> int:
+        """Processes that have a request."""
+        return sum(process.in_flight > 0 for process in self._processes.values())
+
+    async def ask(self, number: int, request: Frame) -> Frame:
+        """The answer of the process that has the fewest requests; waits while none is there that answers.
+
+        `number`: that of the request's ticket. Raises `ProcessFailed`.
         """
         while True:
             process = await self._least_busy()
             try:
-                return await process.ask(request)
-            except (ConnectionRefusedError, FileNotFoundError):  # nobody listens
-                process.path.unlink(missing_ok=True)  # left behind by a process that was killed
-                self._drop(process.path)
+                return await process.ask(number, request)
+            except _NOBODY_LISTENS:
+                self._forget(process)
 
     async def check(self) -> None:
-        """Return once a process accepts a connection that the next request could be given to."""
-        await (await self._least_busy()).check()
+        """Return once a process answers that the next request could be given to."""
+        while True:
+            if await self._pinged(await self._least_busy()):
+                return
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
-    def close(self) -> None:
-        """Let go of all connections."""
-        for path in list(self._processes):
-            self._drop(path)
+    async def close(self) -> None:
+        """Close all connections."""
+        processes, watching = list(self._processes.values()), list(self._watching.values())
+        for process in processes:
+            self._drop(process.path)
+            await process.close()
+        await asyncio.gather(*watching, return_exceptions=True)
 
-    async def _least_busy(self) -> _Process:
+    async def _least_busy(self) -> RunnerProcess:
         self._look()
-        while not self._processes:
+        while not (able := [process for process in self._processes.values() if process.answers]):
             await asyncio.sleep(_LOOK_AGAIN_S)
             self._look()
-        return min(self._processes.values(), key=lambda process: process.in_flight)
+        return min(able, key=lambda process: process.in_flight)
 
     def _look(self) -> None:
         if self._processes and time.monotonic() < self._next_look:
@@ -107,11 +80,52 @@ class RunnerProcesses:
         self._next_look = time.monotonic() + _LOOK_EVERY_S
         there = set(self._shared.parent.glob(f"{self._shared.name}.*"))
         for path in sorted(there - self._processes.keys()):
-            self._processes[path] = _Process(path)
+            self._processes[path] = process = RunnerProcess(path)
+            self._watching[path] = asyncio.create_task(self._watch(process))
         for path in self._processes.keys() - there:
             self._drop(path)
+
+    async def _watch(self, process: RunnerProcess) -> None:
+        while process.path in self._processes:
+            await self._pinged(process)
+            await asyncio.sleep(PING_EVERY_S)
+
+    async def _pinged(self, process: RunnerProcess) -> bool:
+        """Ask the process for a sign of life, and note whether there was one."""
+        try:
+            await process.ping()
+        except TimeoutError:
+            self._note(process, answers=False)
+        except _NOBODY_LISTENS:
+            self._forget(process)
+        except (OSError, EOFError) as error:
+            logger.warning("runner process %s could not be asked: %s", process.pid, type(error).__name__)
+        else:
+            self._note(process, answers=True)
+            return True
+        return False
+
+    def _note(self, process: RunnerProcess, *, answers: bool) -> None:
+        if process.answers == answers:
+            return
+        if answers:
+            process.answers = True
+            logger.warning("runner process %s answers again", process.pid)
+        else:
+            logger.error(
+                "runner process %s does not answer; its %d images go to another",
+                process.pid,
+                process.in_flight,
+            )
+            process.stopped()
+
+    def _forget(self, process: RunnerProcess) -> None:
+        """Nobody listens on its socket: it was left behind by a process that was killed."""
+        process.path.unlink(missing_ok=True)
+        self._drop(process.path)
 
     def _drop(self, path: Path) -> None:
         process = self._processes.pop(path, None)  # None: another task was faster
         if process is not None:
             process.leave()
+            self._watching.pop(path).cancel()

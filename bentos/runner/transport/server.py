@@ -1,11 +1,12 @@
-"""The hop to the runner, its inner side: a frame of bytes in for each request, one out for its answer.
+"""Answers requests in a runner process: one frame in, one out.
 
 Every runner process listens on a socket of its own beside the one that BentoML lets them share, so that the caller can
 give an image to the one with the least to do. Over the shared socket a connection stays with the process that took it:
 one process was seen with all of eight connections, the other idle. BentoML's own endpoint for a batchable method also
 builds pydantic models of the request and the answer, as does its client: two milliseconds of processor time more.
 
-The kind of a request is the place of its method in `METHODS`, that of an answer a status of HTTP.
+The kind of a request is the index of its method in `METHODS`, that of an answer an HTTP status. A connection carries
+one request at a time; when the caller closes it before the answer, the answer is not wanted any more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import logging
 import os
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,12 +26,15 @@ from urllib.parse import unquote, urlsplit
 from bentoml.exceptions import BentoMLException
 from starlette.applications import Starlette
 
-from bentos.runner.transport.frames import BUFFER, Frame, read_frame, write_frame
+from bentos.runner.codec import ticket_of
+from bentos.runner.transport.callers import Callers
+from bentos.runner.transport.frames import BUFFER, PING, Frame, read_frame, write_frame
+from bentos.runner.transport.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 SERVICE = "face-runner"
-Method = Literal["detect", "detect_and_embed", "embed", "detect_in_region"]
+Method = Literal["detect", "detect_and_embed", "embed_only_face", "embed", "detect_in_region"]
 """The batchable methods of the runner: one `bytes` in and one out for each item."""
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -46,24 +49,34 @@ def shared_socket() -> Path:
     return Path(unquote(urlsplit(address).path))
 
 
-async def listen(runner: Any, *, batched: bool) -> asyncio.Server:
-    """Answer requests on a socket of this process, as long as what is returned is kept.
+def own_socket() -> Path:
+    """The socket of this process alone."""
+    shared = shared_socket()
+    return shared.with_name(f"{shared.name}.{os.getpid()}")
+
+
+async def listen(runner: Any, socket: Path, callers: Callers, *, batched: bool) -> asyncio.Server:
+    """Answer requests on `socket`, as long as what is returned is kept; `callers` knows who waits for which.
 
     `batched`: requests that wait are put together by BentoML, which looks every millisecond whether the last batch is
-    done; that pays on a GPU. Else each goes straight to the thread that works, first come, first served.
+    done; that pays on a GPU. Else each goes straight to the thread that works (see `Turns`).
     """
     work = _in_batches(runner) if batched else _one_by_one(runner)
-    shared = shared_socket()
-    own = shared.with_name(f"{shared.name}.{os.getpid()}")
-    converse = functools.partial(_converse, work)
-    return await asyncio.start_unix_server(converse, own, limit=BUFFER, backlog=_BACKLOG)
+    converse = functools.partial(_converse, work, callers)
+    return await asyncio.start_unix_server(converse, socket, limit=BUFFER, backlog=_BACKLOG)
 
 
-async def _converse(work: Work, reader: StreamReader, writer: StreamWriter) -> None:
+async def _converse(work: Work, callers: Callers, reader: StreamReader, writer: StreamWriter) -> None:
     """Answer what one connection asks, one request after the other, until it ends."""
     try:
         while True:
-            await write_frame(writer, await _answer(work, await read_frame(reader)))
+            request = await read_frame(reader)
+            if request.kind == PING:
+                answer = request
+            else:
+                with callers.waiting(ticket_of(request.body), reader):
+                    answer = await _answer(work, request)
+            await write_frame(writer, answer)
     except (EOFError, ConnectionError, asyncio.CancelledError):
         pass  # the caller is gone, or gave up on its request, or this process ends
     finally:
@@ -81,23 +94,26 @@ async def _answer(work: Work, request: Frame) -> Frame:
 
 
 def _one_by_one(runner: Any) -> Work:
-    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runner")
+    turns = Turns()
 
     def alone(method: str, request: bytes) -> bytes:
         [payload] = getattr(runner, method).local([request])
         return bytes(payload)
 
     async def work(method: str, request: bytes) -> bytes:
-        return await asyncio.get_running_loop().run_in_executor(thread, alone, method, request)
+        return await turns.run(functools.partial(alone, method, request), size=len(request))
 
     return work
 
 
 def _in_batches(runner: Any) -> Work:
+    alone = _one_by_one(runner)
     batch_infer: Callable[..., Awaitable[list[bytes]]] | None = None
 
     async def work(method: str, request: bytes) -> bytes:
         nonlocal batch_infer
+        if ticket_of(request).alone:
+            return await alone(method, request)
         batch_infer = batch_infer or _batching_of(runner.to_async.app)  # set after the runner has started
         [payload] = await batch_infer(method, ([request],), {})
         return bytes(payload)

@@ -44,7 +44,10 @@ def pack() -> FacePack:
 
 def see(pack: FacePack, file: bytes, **options: int) -> Seen:
     image = decode(file, max_pixels=ENOUGH, **options)
-    faces = pack.detect(image.pixels, scale=image.scale, width=image.width, height=image.height)
+    candidates = pack.candidates(
+        image.pixels, scale=image.scale, width=image.width, height=image.height, most=100
+    )
+    faces = pack.refined(image.pixels, candidates.faces, scale=image.scale)
     return Seen(image, faces, np.array(embed(pack, image, faces)))
 
 

@@ -29,7 +29,7 @@ def _cosines(extraction: Extraction) -> list[float]:
     cosines = []
     for (face, indexed), degrees in product(zip(group.faces, known.faces, strict=True), (-12, 12)):
         selfie = photos.selfie_of(photos.group_photo(), face.bbox, degrees=degrees)
-        found = extraction.detect_and_embed([selfie])[0]
+        found = extraction.embed_only_face([selfie])[0]
         assert isinstance(found, FacesInImage)
         assert indexed.embedding is not None
         cosines.append(
@@ -50,9 +50,9 @@ def test_what_a_second_look_does_not_find_is_no_face(
     extraction: Extraction, one_look_only: Extraction
 ) -> None:
     saucer = photos.coffee_cup().read_bytes()
-    first = one_look_only.detect_and_embed([saucer])[0]
+    first = one_look_only.embed_only_face([saucer])[0]
     assert isinstance(first, FacesInImage)
     assert first.faces  # the detector alone takes the saucer for a face, at the detection size of selfies
-    second = extraction.detect_and_embed([saucer])[0]
+    second = extraction.embed_only_face([saucer])[0]
     assert isinstance(second, FacesInImage)
     assert second.faces == ()

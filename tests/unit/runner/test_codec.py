@@ -1,14 +1,22 @@
-"""What crosses the hop arrives as it was sent."""
+"""Requests and answers are decoded to what was encoded."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from bentos.domain.errors import ImageTooLarge, InternalError, InvalidImageFormat, NotReady
+from bentos.domain.errors import (
+    DependencyUnavailable,
+    ImageTooLarge,
+    InternalError,
+    InvalidImageFormat,
+    NotReady,
+)
 from bentos.domain.faces import BoundingBox, Face, FacesInImage
+from bentos.pipeline.wanted import Dropped
 from bentos.runner.codec import (
     Request,
+    Ticket,
     Timing,
     decode_faces,
     decode_request,
@@ -16,6 +24,7 @@ from bentos.runner.codec import (
     encode_faces,
     encode_request,
     split_timing,
+    ticket_of,
     with_timing,
 )
 
@@ -28,11 +37,14 @@ def _face(embedding: np.ndarray | None) -> Face:
 
 def test_a_request_arrives_as_it_was_sent() -> None:
     sent = Request(b"\n{}\n\xff", (POINTS, POINTS[::-1]), BoundingBox(1.5, 2.0, 30.25, 4.0))
-    assert decode_request(encode_request(sent)) == sent
+    for ticket in (Ticket(), Ticket(2**64 - 1, 12345.0625, alone=True), Ticket(0x0A0A0A0A0A0A0A0A, 0.0)):
+        payload = encode_request(sent, ticket)
+        assert decode_request(payload) == sent
+        assert ticket_of(payload) == ticket
 
 
 def test_a_timing_travels_in_front_of_the_answer() -> None:
-    timing = Timing(began=1000.5, decode=0.01, detect=0.02, align=0.003, embed=0.0)
+    timing = Timing(began=1000.5, decode=0.01, detect=0.02, align=0.003, embed=0.0, batch=7)
     assert split_timing(with_timing(timing, b"answer")) == (timing, b"answer")
 
 
@@ -58,6 +70,16 @@ def test_one_face_without_an_embedding_among_others_arrives_without() -> None:
     got = decode_faces(encode_faces(sent))
     assert got.faces[0].embedding is not None
     assert got.faces[1].embedding is None
+
+
+def test_the_number_of_faces_left_out_arrives() -> None:
+    sent = FacesInImage(1280, 886, (_face(None),), left_out=250)
+    assert decode_faces(encode_faces(sent)).count == 251
+
+
+def test_an_image_that_was_dropped_has_no_answer_in_time() -> None:
+    with pytest.raises(DependencyUnavailable, match="in time"):
+        decode_faces(encode_error(Dropped()))
 
 
 def test_an_image_without_faces_arrives() -> None:

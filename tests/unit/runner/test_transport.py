@@ -1,4 +1,4 @@
-"""Both ends of the hop over real sockets, around a runner that only pretends to look."""
+"""Client and server of the runner over real sockets, around a runner that only pretends to look."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from urllib.parse import quote
 import pytest
 from bentoml.exceptions import ServiceUnavailable
 
+from bentos.domain.deadline import begin_deadline
 from bentos.domain.errors import DependencyUnavailable, Overloaded
 from bentos.domain.faces import FacesInImage
+from bentos.pipeline.wanted import Dropped
 from bentos.runner.client import RunnerClient
-from bentos.runner.codec import Timing, decode_request, encode_faces, with_timing
-from bentos.runner.transport.server import METHODS, SERVICE, listen
+from bentos.runner.codec import Timing, decode_request, encode_error, encode_faces, ticket_of, with_timing
+from bentos.runner.transport.callers import Callers
+from bentos.runner.transport.server import METHODS, SERVICE, listen, own_socket
 
 LARGE = bytes(range(256)) * 80_000
 NO_TIME = Timing(0, 0, 0, 0, 0)
@@ -32,6 +35,9 @@ class Method:
     def local(self, requests: list[bytes]) -> list[bytes]:
         (request,) = requests
         image = decode_request(request).image
+        if not self._runner.callers.wait_for(ticket_of(request)):
+            self._runner.dropped.append(image)
+            return [with_timing(NO_TIME, encode_error(Dropped()))]
         if image == b"full":
             raise ServiceUnavailable("the batch is late")
         if image == b"broken":
@@ -45,6 +51,8 @@ class Method:
 class PretendedRunner:
     def __init__(self) -> None:
         self.seen: list[bytes] = []
+        self.dropped: list[bytes] = []
+        self.callers = Callers()
         self.waits: Future[None] = Future()
         for name in METHODS:
             setattr(self, name, Method(self))
@@ -62,7 +70,7 @@ async def client(
     shared = tmp_path / "runner.sock"
     monkeypatch.setenv("BENTOML_RUNNER_MAP", json.dumps({SERVICE: f"unix://{quote(str(shared))}"}))
     client = RunnerClient(shared, queue=10, timeout_s=5)
-    async with await listen(runner, batched=False):
+    async with await listen(runner, own_socket(), runner.callers, batched=False):
         yield client
         await client.close()
 
@@ -72,7 +80,7 @@ async def test_a_large_image_arrives_whole(client: RunnerClient, runner: Pretend
     assert runner.seen == [LARGE]
 
 
-async def test_images_are_looked_at_in_the_order_in_which_they_came(
+async def test_images_of_one_size_are_looked_at_in_the_order_in_which_they_came(
     client: RunnerClient, runner: PretendedRunner
 ) -> None:
     images = [b"slow", *(bytes([number]) for number in range(9))]
@@ -84,6 +92,19 @@ async def test_images_are_looked_at_in_the_order_in_which_they_came(
     runner.waits.set_result(None)
     assert [found.width for found in await asyncio.gather(*asked)] == [len(image) for image in images]
     assert runner.seen == images
+
+
+async def test_a_small_image_overtakes_large_ones_that_came_just_before_it(
+    client: RunnerClient, runner: PretendedRunner
+) -> None:
+    large = [bytes([number]) * 1_000_000 for number in range(3)]
+    asked = []
+    for image in (b"slow", *large, b"small"):
+        asked.append(asyncio.create_task(client.detect(image)))
+        await asyncio.sleep(0.05)
+    runner.waits.set_result(None)
+    await asyncio.gather(*asked)
+    assert runner.seen == [b"slow", b"small", *large]
 
 
 async def test_a_failure_is_told_and_the_next_image_is_looked_at(client: RunnerClient) -> None:
@@ -106,3 +127,41 @@ async def test_a_caller_that_gives_up_takes_nobody_elses_answer_along(
     runner.waits.set_result(None)
     assert [found.width for found in await asyncio.gather(*next_ones)] == [3, 4]
     assert time.monotonic() - started < 5
+
+
+async def test_images_whose_callers_have_gone_are_dropped_before_the_work_begins(
+    client: RunnerClient, runner: PretendedRunner
+) -> None:
+    first = asyncio.create_task(client.detect(b"slow"))
+    await asyncio.sleep(0.05)
+    gone = [asyncio.create_task(client.detect(bytes([number]))) for number in range(9)]
+    await asyncio.sleep(0.1)
+    for task in gone:
+        task.cancel()
+    await asyncio.sleep(0.05)
+    assert client.is_full  # the runner still has them
+    runner.waits.set_result(None)
+    await first
+    assert (await client.detect(b"next")).width == len(b"next")
+    assert runner.seen == [b"slow", b"next"]
+    assert len(runner.dropped) == 9
+    assert not client.is_full
+
+
+async def test_a_request_whose_deadline_has_passed_is_dropped(
+    client: RunnerClient, runner: PretendedRunner
+) -> None:
+    first = asyncio.create_task(client.detect(b"slow"))
+    await asyncio.sleep(0.05)
+
+    async def with_little_time() -> None:
+        begin_deadline(0.1)
+        await client.detect(b"late")
+
+    late = asyncio.create_task(with_little_time())
+    await asyncio.sleep(0.2)
+    runner.waits.set_result(None)
+    await first
+    with pytest.raises(DependencyUnavailable, match="in time"):
+        await late
+    assert runner.dropped == [b"late"]

@@ -1,0 +1,16 @@
+"""Splits the faces of an image into runs of a fixed size, so that memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+CHUNK = 20
+"""Faces in one run of the recogniser, and between two checks whether the answer is still wanted."""
+
+_Item = TypeVar("_Item")
+
+
+def in_chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """The items, at most `CHUNK` at a time, in their order."""
+    return (items[first : first + CHUNK] for first in range(0, len(items), CHUNK))

@@ -1,0 +1,42 @@
+"""Checks that ONNX Runtime uses the execution providers that were asked for: by itself it falls back to the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+CPU = "CPUExecutionProvider"
+
+
+class ProviderNotInUse(Exception):
+    """An execution provider that was asked for is not in use; the message is one sentence."""
+
+
+def require_available(providers: Sequence[str]) -> None:
+    """Raise `ProviderNotInUse` unless this ONNX Runtime has all `providers`; whether they work is known later."""
+    if set(providers) <= {CPU}:
+        return  # ONNX Runtime need not be imported, and every one has it
+    available = _available()
+    missing = [name for name in providers if name not in available]
+    if missing:
+        raise ProviderNotInUse(
+            f"{', '.join(missing)} is not available: this ONNX Runtime has {', '.join(available)}."
+        )
+
+
+def require_in_use(session: Any, providers: Sequence[str]) -> None:
+    """Raise `ProviderNotInUse` unless `session`, an ONNX Runtime session, uses all `providers`."""
+    in_use = session.get_providers()
+    missing = [name for name in providers if name not in in_use]
+    if missing:
+        raise ProviderNotInUse(
+            f"{', '.join(missing)} is not in use: ONNX Runtime runs with {', '.join(in_use)}, "
+            f"and has {', '.join(_available())}."
+        )
+
+
+def _available() -> list[str]:
+    import onnxruntime  # noqa: PLC0415 - it takes a quarter of a second, in processes that run no model too
+
+    available: list[str] = onnxruntime.get_available_providers()
+    return available

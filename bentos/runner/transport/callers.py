@@ -1,0 +1,32 @@
+"""Knows for each request in this process whether its caller still waits."""
+
+from __future__ import annotations
+
+import time
+from asyncio import StreamReader
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bentos.runner.codec import Ticket
+
+
+class Callers:
+    """The event loop adds requests and removes them; any thread may ask."""
+
+    def __init__(self) -> None:
+        self._connections: dict[int, StreamReader] = {}
+
+    @contextmanager
+    def waiting(self, ticket: Ticket, connection: StreamReader) -> Iterator[None]:
+        """Somebody waits for the answer at the other end of the connection while the block runs."""
+        self._connections[ticket.number] = connection
+        try:
+            yield
+        finally:
+            del self._connections[ticket.number]
+
+    def wait_for(self, ticket: Ticket) -> bool:
+        """Whether the deadline has not passed and the caller has not closed its end of the connection."""
+        connection = self._connections.get(ticket.number)  # None: it came over BentoML's own endpoint
+        gone = connection is not None and (connection.at_eof() or connection.exception() is not None)
+        return not gone and time.monotonic() < ticket.deadline

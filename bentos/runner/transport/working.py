@@ -1,0 +1,47 @@
+"""A small file that says which requests a runner process works on, for whoever finds the process dead.
+
+A process that an image kills cannot say which one it was. Written before the work begins and cleared after it, the file
+costs two system calls; a message to the caller would wake another process for every image.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+_NUMBER = 8
+
+
+def record_beside(socket: Path) -> Path:
+    """The record of the process that listens on `socket`."""
+    return socket.with_name(f"working-{socket.name}")
+
+
+class WorkRecord:
+    """Written by one process, for one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+
+    @contextmanager
+    def of(self, numbers: Sequence[int]) -> Iterator[None]:
+        """The process works on these requests while the block runs."""
+        os.pwrite(self._file, struct.pack(f"<{len(numbers)}Q", *numbers), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(self._file, 0)
+
+
+def worked_on(record: Path, number: int) -> bool:
+    """Whether the process whose `record` it is ended while it worked on request `number`."""
+    try:
+        written = record.read_bytes()
+    except OSError:
+        return False
+    return number in struct.unpack(
+        f"<{len(written) // _NUMBER}Q", written[: len(written) // _NUMBER * _NUMBER]
+    )

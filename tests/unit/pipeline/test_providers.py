@@ -1,0 +1,39 @@
+"""An execution provider that was asked for and is not in use stops the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from bentos.config.settings import Settings
+from bentos.demo.embedded import SERVICE, embedded_environment
+from bentos.demo.process import launched
+from bentos.runner.local import pack_of
+
+pytestmark = pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="ONNX Runtime has CUDA here"
+)
+
+
+@pytest.mark.parametrize("providers", ["CUDAExecutionProvider", "CUDAExecutionProvider,CPUExecutionProvider"])
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_is_not_in_use_ends_the_process_with_one_sentence(
+    pack_folder: Path, providers: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        pack_of(pack_folder, Settings(onnx_providers=providers))
+    sentence = str(ended.value)
+    assert sentence.startswith("ONNX_PROVIDERS: CUDAExecutionProvider is not in use")
+    assert "runs with CPUExecutionProvider" in sentence
+    assert "\n" not in sentence
+
+
+def test_the_service_does_not_start_with_a_provider_that_is_not_available(folder: Path) -> None:
+    environment = {**embedded_environment(folder), "ONNX_PROVIDERS": "CUDAExecutionProvider"}
+    with launched(SERVICE, environment, log=folder / "service.log") as service:
+        assert service.process.wait(60) != 0
+    last = service.log.read_text().strip().splitlines()[-1]
+    assert "ONNX_PROVIDERS: CUDAExecutionProvider is not available" in last
+    assert "Traceback" not in service.log.read_text()
