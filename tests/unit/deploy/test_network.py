@@ -12,7 +12,7 @@ from bentos.http.middleware import _FORM_OVERHEAD, METRICS, PROBES
 from bentos.http.ping import ping_router
 from bentos.search.api import router as search_router
 from bentos.vectorizer.api import router as vectorizer_router
-from tests.unit.deploy.manifests import SERVICES, labels_of_pods, of_kind, the
+from tests.unit.deploy.manifests import FOLDER, SERVICES, labels_of_pods, of_kind, the
 
 ROUTES = sorted(
     (route.path.rstrip("/"), service)
@@ -123,6 +123,15 @@ def test_the_body_limit_is_the_smallest_that_lets_the_largest_image_through(pref
 @pytest.mark.parametrize("prefix", CONTROLLERS)
 def test_a_controller_waits_longer_than_a_service_takes_to_give_up(prefix: str) -> None:
     assert annotations()[f"{prefix}/{CONTROLLERS[prefix][1]}"] == f"{TIMEOUT_S}s"
+
+
+def test_the_readme_says_which_annotation_belongs_to_which_controller_and_what_they_are_set_to() -> None:
+    readme = (FOLDER.parent / "README.md").read_text()
+    for prefix, names in CONTROLLERS.items():
+        (row,) = [line for line in readme.splitlines() if f"`{prefix}/" in line]
+        assert all(f"`{prefix}/{name}`" in row for name in (*names, "ssl-redirect"))
+    assert f"a body limit of {body_limit_mib()} MiB" in readme
+    assert f"has to wait for {TIMEOUT_S} s" in readme
 
 
 def test_no_annotation_is_for_the_retired_controller() -> None:
