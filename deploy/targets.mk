@@ -41,7 +41,7 @@ container-test: $(VENV)/dev ## build the images, run them as a strict cluster wo
 		echo "container-test: SKIPPED, no Docker engine answers (docker info)"; \
 	fi
 
-k8s-check: $(VENV)/dev ## the manifests against the schemas of Kubernetes 1.29, 1.33 and 1.37, and against the rules that matter
+k8s-check: $(VENV)/dev ## manifests, gateway and Helm chart against their schemas (Kubernetes 1.29, 1.33, 1.37) and each other
 	$(BIN)/python -m pytest tests/unit/deploy
 
 roll-check: $(VENV)/dev pack ## replace every replica of both services twice under load, behind HAProxy; no request may fail

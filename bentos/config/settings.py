@@ -12,20 +12,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bentos.config.placeholders import problem_with
+
 Role = Literal["image-vectorizer", "image-search", "face-search"]
 """Which service reads the settings; `face-search` is both in one."""
 
-_PLACEHOLDERS = (
-    "change-me",
-    "changeme",
-    "change_me",
-    "placeholder",
-    "replace-me",
-    "your-api-key",
-    "example",
-    "todo",
-    "xxx",
-)
 _SHORTEST_KEY = 16
 _TOO_FEW_CHARACTERS = 3
 SHUTDOWN_DELAY_S = 1.0
@@ -242,7 +233,7 @@ def _check_keys(keys: tuple[str, ...]) -> None:
     for key in keys:
         if len(key) < _SHORTEST_KEY:
             raise SettingsError(f"API_KEY: each key needs at least {_SHORTEST_KEY} characters.")
-        if any(word in key.lower() for word in _PLACEHOLDERS) or len(set(key)) <= _TOO_FEW_CHARACTERS:
+        if len(set(key)) <= _TOO_FEW_CHARACTERS:
             raise SettingsError("API_KEY is still a placeholder; make a key with `openssl rand -hex 24`.")
         if not (key.isascii() and key.isprintable()):
             raise SettingsError("API_KEY: keys may hold printable ASCII characters only.")
@@ -266,6 +257,8 @@ def read_settings() -> Settings:
 def load_settings(role: Role) -> Settings:
     """Read the environment for one service. Raises `SettingsError`."""
     settings = read_settings()
+    if problem := problem_with(settings):
+        raise SettingsError(problem)
     _check_keys(settings.api_keys)
     for name in _REQUIRED[role]:
         if not getattr(settings, name):

@@ -24,10 +24,16 @@ def main() -> int:
 
 
 def _leave_within_s() -> float:
-    """The services check these settings; here they are only added up."""
-    delay = float(os.environ.get("SHUTDOWN_DELAY_S") or SHUTDOWN_DELAY_S)
-    timeout = float(os.environ.get("SHUTDOWN_TIMEOUT_S") or SHUTDOWN_TIMEOUT_S)
-    return delay + SETTLE_S + timeout
+    """Longest time between SIGTERM and the end of the serving process, s."""
+    delay = _seconds("SHUTDOWN_DELAY_S", SHUTDOWN_DELAY_S)
+    return delay + SETTLE_S + _seconds("SHUTDOWN_TIMEOUT_S", SHUTDOWN_TIMEOUT_S)
+
+
+def _seconds(name: str, default: float) -> float:
+    try:
+        return float(os.environ.get(name) or default)
+    except ValueError:
+        return default  # the service refuses to start, and says why
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starts BentoML and stays in front of it: passes SIGTERM on in the right order, and ends when it cannot serve."""
+"""Runs BentoML as a child process: stops it in the right order on SIGTERM, and ends when it can no longer serve."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bentos.serving.drain import PID_FILE, RUN_FOLDER
-from bentos.serving.log_lines import json_line, log_line
+from bentos.serving.log_lines import is_log_line, json_line, log_line
 from bentos.serving.processes import Process, is_alive, process, workers_of
 
 _POLL_S = 0.05
 _LOOK_EVERY_S = 1.0
 _WITHOUT_WORKERS_S = 20.0
-"""BentoML starts a dead worker anew, which takes seconds; a service that stays without any has to be started anew."""
+"""BentoML replaces a dead worker within seconds; a service without workers for longer has to be restarted."""
 _ARBITER_S = 1.2
 """How long the arbiter may take to end when nothing is under way."""
 
@@ -47,14 +47,10 @@ class Supervisor:
             self._arbiter = self._start()
             while not self._told_to_stop and not self._ended():
                 if not self._serves():
-                    _say("error", "a service stays without workers; ending, to be started anew")
-                    self._kill()
-                    return 1
+                    return self._fail(f"a service has had no workers for {_WITHOUT_WORKERS_S:g} s")
                 time.sleep(_POLL_S)
             if not self._told_to_stop:
-                _say("error", f"BentoML ended by itself with status {self._status}")
-                self._kill()
-                return 1
+                return self._fail(f"BentoML ended by itself with status {self._status}")
             return self._stop()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -75,8 +71,8 @@ class Supervisor:
             text=True,
             errors="replace",
         )
-        self._pump = threading.Thread(target=_pump, args=(started.stdout,), daemon=True)
-        self._pump.start()
+        self._output = _Output(started.stdout or ())
+        self._output.start()
         self._seen: dict[str, float] = {}
         self._next_look = 0.0
         self._workers: set[int] = set()
@@ -89,7 +85,7 @@ class Supervisor:
         return workers
 
     def _ended(self) -> bool:
-        """Whether the arbiter has ended; buries every dead child, as the first process of a container has to."""
+        """Whether the arbiter has ended; reaps every dead child, as PID 1 of a container has to."""
         while self._status is None:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -111,6 +107,12 @@ class Supervisor:
         for worker in self._look():
             self._seen[worker.service or ""] = now
         return all(now - last < _WITHOUT_WORKERS_S for last in self._seen.values())
+
+    def _fail(self, what: str) -> int:
+        """Kubernetes shows the last lines of a container that has failed, so the last line repeats the reason."""
+        self._kill()
+        _say("error", f"{self._output.last_words} ({what})" if self._output.last_words else what)
+        return 1
 
     def _stop(self) -> int:
         _say("info", "told to stop")
@@ -152,12 +154,26 @@ class Supervisor:
             if left is not None and left.service is not None:  # else its number is another's by now
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        self._pump.join(1)
+        self._output.join(1)
 
 
-def _pump(lines: Iterable[str]) -> None:
-    for line in lines:
-        _print(json_line(line.rstrip("\n")))
+class _Output(threading.Thread):
+    """Prints each line of BentoML's processes as JSON.
+
+    `last_words` is the last line when it is not a log line: the reason why a service refused to start, or the end of a
+    traceback. It is empty after a log line, which says nothing about why the process ended.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__(daemon=True)
+        self._lines = lines
+        self.last_words = ""
+
+    def run(self) -> None:
+        for line in map(str.rstrip, self._lines):
+            _print(json_line(line))
+            if line:
+                self.last_words = "" if is_log_line(line) else line
 
 
 def _say(level: str, message: str) -> None:

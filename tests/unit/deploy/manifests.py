@@ -1,4 +1,4 @@
-"""The manifests of deploy/k8s, read as `kubectl apply -f` reads them: file by file in the order of the alphabet."""
+"""Reads the manifests of deploy/k8s as `kubectl apply -f` does: file by file, in alphabetical order."""
 
 from __future__ import annotations
 
@@ -53,3 +53,16 @@ def container_of(service: str) -> Manifest:
 
 def labels_of_pods(service: str) -> dict[str, str]:
     return the("Deployment", service)["spec"]["template"]["metadata"]["labels"]
+
+
+def environment(service: str) -> dict[str, str]:
+    """What the processes of a pod find in their environment."""
+    container = container_of(service)
+    config, secret = the("ConfigMap"), the("Secret")
+    assert container["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
+    given: dict[str, str] = dict(config["data"])
+    for variable in container["env"]:
+        source = variable["valueFrom"]["secretKeyRef"]
+        assert source["name"] == secret["metadata"]["name"]
+        given[variable["name"]] = secret["stringData"][source["key"]]
+    return given

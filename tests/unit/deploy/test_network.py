@@ -1,4 +1,4 @@
-"""What is reachable: the API through the Ingress, nothing else; the stores from the pods, nothing else."""
+"""What can be reached: only the API through the Ingress, and only the stores from the pods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bentos.http.middleware.probes import OPEN_PATHS
 from bentos.http.ping import ping_router
 from bentos.search.api import router as search_router
 from bentos.vectorizer.api import router as vectorizer_router
-from tests.unit.deploy.manifests import SERVICES, labels_of_pods, of_kind, the
+from tests.unit.deploy.manifests import FOLDER, SERVICES, labels_of_pods, of_kind, the
 
 ROUTES = sorted(
     (route.path.rstrip("/"), service)
@@ -25,6 +25,17 @@ ROUTES = sorted(
     for route in router.routes
     if route.include_in_schema
 )
+
+
+TIMEOUT_S = round(Settings().request_timeout_s) + 15
+"""Longer than REQUEST_TIMEOUT_S and the calls of stores that end after it."""
+
+
+def body_limit_mib() -> int:
+    """The smallest limit, in whole MiB, that lets the largest image and the other fields of its form through."""
+    settings = Settings()
+    largest = max(settings.vectorize_max_image_bytes, settings.search_max_image_bytes)
+    return math.ceil((largest + FORM_OVERHEAD) / MEGABYTE)
 
 
 def service_behind(path: str) -> str | None:
@@ -90,14 +101,41 @@ def test_every_host_has_tls_and_http_is_redirected() -> None:
         rule["host"] for rule in spec["rules"]
     }
     assert all(entry["secretName"] for entry in spec["tls"])
-    assert the("Ingress")["metadata"]["annotations"]["nginx.ingress.kubernetes.io/ssl-redirect"] == "true"
+    for prefix in CONTROLLERS:
+        assert annotations()[f"{prefix}/ssl-redirect"] == "true"
 
 
-def test_the_body_limit_is_the_smallest_that_lets_the_largest_image_through() -> None:
-    settings = Settings()
-    largest = max(settings.vectorize_max_image_bytes, settings.search_max_image_bytes) + FORM_OVERHEAD
-    limit = the("Ingress")["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
-    assert limit == f"{math.ceil(largest / MEGABYTE)}m"
+def annotations() -> dict[str, str]:
+    return the("Ingress")["metadata"]["annotations"]
+
+
+CONTROLLERS = {  # prefix of the annotations: its names for the body limit and for the wait for an answer
+    "nginx.org": ("client-max-body-size", "proxy-read-timeout"),
+    "haproxy-ingress.github.io": ("proxy-body-size", "timeout-server"),
+}
+
+
+@pytest.mark.parametrize("prefix", CONTROLLERS)
+def test_the_body_limit_is_the_smallest_that_lets_the_largest_image_through(prefix: str) -> None:
+    assert annotations()[f"{prefix}/{CONTROLLERS[prefix][0]}"] == f"{body_limit_mib()}m"
+
+
+@pytest.mark.parametrize("prefix", CONTROLLERS)
+def test_a_controller_waits_longer_than_a_service_takes_to_give_up(prefix: str) -> None:
+    assert annotations()[f"{prefix}/{CONTROLLERS[prefix][1]}"] == f"{TIMEOUT_S}s"
+
+
+def test_the_readme_says_which_annotation_belongs_to_which_controller_and_what_they_are_set_to() -> None:
+    readme = (FOLDER.parent / "README.md").read_text()
+    for prefix, names in CONTROLLERS.items():
+        (row,) = [line for line in readme.splitlines() if f"`{prefix}/" in line]
+        assert all(f"`{prefix}/{name}`" in row for name in (*names, "ssl-redirect"))
+    assert f"a body limit of {body_limit_mib()} MiB" in readme
+    assert f"has to wait for {TIMEOUT_S} s" in readme
+
+
+def test_no_annotation_is_for_the_retired_controller() -> None:
+    assert {name.partition("/")[0] for name in annotations()} == set(CONTROLLERS)
 
 
 def policies_for(service: str, direction: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The Deployments: how they roll out, how they are watched, and what they may do."""
+"""The Deployments: rollout, probes, rights, resources and placement of their pods."""
 
 from __future__ import annotations
 
@@ -106,11 +106,8 @@ def test_cpu_and_memory_are_asked_for_and_bounded(service: str) -> None:
 
 
 def test_pods_spread_over_zones_and_nodes_without_blocking_a_rollout(service: str) -> None:
-    spread = {
-        each["topologyKey"]: each["whenUnsatisfiable"]
-        for each in pod_of(service)["topologySpreadConstraints"]
-    }
-    assert spread == {
+    constraints = pod_of(service)["topologySpreadConstraints"]
+    assert {each["topologyKey"]: each["whenUnsatisfiable"] for each in constraints} == {
         "topology.kubernetes.io/zone": "ScheduleAnyway",
         "kubernetes.io/hostname": "ScheduleAnyway",
     }
@@ -118,7 +115,29 @@ def test_pods_spread_over_zones_and_nodes_without_blocking_a_rollout(service: st
     assert list(anti) == ["preferredDuringSchedulingIgnoredDuringExecution"]
 
 
-def test_the_autoscaler_has_a_target_that_exists_and_two_replicas_at_least(service: str) -> None:
+def test_a_pod_is_spread_among_the_pods_of_its_own_version(service: str) -> None:
+    (preferred,) = pod_of(service)["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    for term in (*pod_of(service)["topologySpreadConstraints"], preferred["podAffinityTerm"]):
+        assert term["matchLabelKeys"] == ["pod-template-hash"]  # a label that every Deployment gives its pods
+
+
+def test_a_pod_leaves_a_node_that_does_not_answer_after_half_a_minute(service: str) -> None:
+    assert {each["key"]: each["tolerationSeconds"] for each in pod_of(service)["tolerations"]} == {
+        "node.kubernetes.io/unreachable": 30,
+        "node.kubernetes.io/not-ready": 30,
+    }
+    assert all(
+        (t["operator"], t["effect"]) == ("Exists", "NoExecute") for t in pod_of(service)["tolerations"]
+    )
+
+
+def test_the_last_lines_of_a_failed_container_are_shown_by_describe(service: str) -> None:
+    assert container_of(service)["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_the_autoscaler_has_a_target_that_exists_and_at_least_two_replicas(service: str) -> None:
     spec = the("HorizontalPodAutoscaler", service)["spec"]
     target = the(spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"])
     assert target["apiVersion"] == spec["scaleTargetRef"]["apiVersion"]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bentos.serving.log_lines import json_line
+from bentos.serving.log_lines import is_log_line, json_line
 
 
 def test_a_json_line_passes_as_it_is() -> None:
@@ -28,3 +28,17 @@ def test_the_format_of_bentoml_is_understood() -> None:
 def test_any_other_line_becomes_a_message(line: str) -> None:
     found = json.loads(json_line(line))
     assert (found["level"], found["logger"], found["message"]) == ("info", "process", line)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"message": "ready"}', True),
+        ("2026-11-26T11:30:14+0000 [INFO] [cli] Starting", True),
+        ("API_KEY is not set; make a key.", False),
+        ("{not json", False),
+        ("", False),
+    ],
+)
+def test_a_reason_is_told_from_a_log_line(line: str, expected: bool) -> None:
+    assert is_log_line(line) is expected

@@ -1,0 +1,71 @@
+"""Finds settings that still hold a placeholder, and addresses that cannot be right."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+_WORD = re.compile(
+    r"(?<![a-z0-9])(change[-_ ]?me|placeholder|replace[-_ ]?me|your[-_ ][-_ a-z0-9]+|example|todo|x{3,})(?![a-z])"
+    r"|example(key)?$",
+    re.IGNORECASE,
+)
+"""Whole words, because a random token may contain "todo" or "xxx"; or the end that AWS gives its sample keys."""
+_BRACKETS = re.compile(r"<.*>|\.{3}")
+_SCHEMES = {
+    "MILVUS_URI": ("http", "https"),
+    "POSTGREST_URL": ("http", "https", "sqlite"),
+    "S3_ENDPOINT_URL": ("http", "https", "file"),
+}
+_WITHOUT_HOST = ("sqlite", "file")
+
+
+def problem_with(settings: BaseSettings) -> str | None:
+    """What is wrong with the first wrong secret, address or bucket; None when nothing is.
+
+    The answer is one sentence that names the setting and never quotes its value. Empty values pass.
+    """
+    for field in type(settings).model_fields:
+        name, value = field.upper(), getattr(settings, field)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        elif name not in _SCHEMES and name != "S3_BUCKET":
+            continue
+        if problem := _placeholder(name, value) or _address(name, value):
+            return problem
+    return None
+
+
+def _placeholder(name: str, value: str) -> str | None:
+    if not (_WORD.search(value) or _BRACKETS.fullmatch(value)):
+        return None
+    advice = (
+        "make a key with `openssl rand -hex 24`" if name == "API_KEY" else "replace it with your own value"
+    )
+    return f"{name} is still a placeholder; {advice}."
+
+
+def _address(name: str, value: str) -> str | None:
+    if not value or name not in _SCHEMES or (name == "MILVUS_URI" and value.endswith(".db")):
+        return None
+    allowed = ", ".join(
+        f"{scheme}:///path" if scheme in _WITHOUT_HOST else f"{scheme}://host" for scheme in _SCHEMES[name]
+    )
+    scheme, separator, _ = value.partition("://")
+    if not separator or scheme.lower() not in _SCHEMES[name]:
+        return f"{name} has to begin with a scheme: {allowed}."
+    if scheme.lower() not in _WITHOUT_HOST and not _has_host(value):
+        return f"{name} has no host, or its port is not a number: {allowed}."
+    return None
+
+
+def _has_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises when it is no number
+    except ValueError:
+        return False
+    return bool(parts.hostname)
