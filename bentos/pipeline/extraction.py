@@ -12,11 +12,12 @@ from bentos.pipeline.alignment import magnification
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.stage_clock import StageClock
 
-# A decoder may shrink a large image while it decodes, but never below this multiple of the detector's input.
+# A decoder may shrink a large JPEG while it decodes, but never below this multiple of the detector's input.
 _DETAIL = 2
+_SELFIE_DETAIL = 1.5
 
-# A face that would be enlarged by more than this for the recogniser is taken from the image in full size: measured on
-# reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
+# A face that would be enlarged by more than this for the recogniser is taken from the image at a larger scale: measured
+# on reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
 _MOST_MAGNIFIED = 0.7
 
 _REGION_MARGIN = 0.5
@@ -38,10 +39,17 @@ class Extraction:
     an image that fails leaves its error in its place. `clock` tells how long the stages took.
     """
 
-    def __init__(self, pack: FacePack, *, max_pixels: int, selfie_detection_size: int | None = None) -> None:
+    def __init__(
+        self,
+        pack: FacePack,
+        *,
+        max_pixels: int,
+        max_jpeg_pixels: int = 0,
+        selfie_detection_size: int | None = None,
+    ) -> None:
         self.clock = StageClock()
         self._pack = pack
-        self._max_pixels = max_pixels
+        self._max_pixels, self._max_jpeg_pixels = max_pixels, max_jpeg_pixels
         self._selfie_size = min(selfie_detection_size or pack.detection_size, pack.detection_size)
 
     def detect(self, images: Sequence[bytes]) -> list[FacesInImage | FaceSearchError]:
@@ -53,32 +61,54 @@ class Extraction:
 
         Made for selfies: where a large face is found at their smaller detection size, that is enough.
         """
-        return self._embedded([self._see(image, self._selfie) for image in images])
+        return self._embedded([self._see_selfie(image) for image in images])
 
     def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> FacesInImage | FaceSearchError:
         """The embeddings of faces that were found before, in their order. Boxes of the answer are empty."""
         nowhere = BoundingBox(0.0, 0.0, 0.0, 0.0)
         known = tuple(Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks)
-        return self._embedded([self._see(image, lambda _: known)])[0]
+        return self._embedded([self._see(image, lambda _: known, shrink_to=1, min_scale=_sharp_scale(known))])[0]
 
     def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage | FaceSearchError:
         """The faces whose centre lies in `region`, searched for there alone, at the detector's full size."""
         return _answer(self._see(image, lambda decoded: self._region(decoded, region)))
 
-    def _see(self, image: bytes, find: Callable[[DecodedImage], tuple[Face, ...]]) -> _Seen | FaceSearchError:
+    def _see(
+        self,
+        image: bytes,
+        find: Callable[[DecodedImage], tuple[Face, ...]],
+        *,
+        shrink_to: int | None = None,
+        min_scale: float = 0.0,
+    ) -> _Seen | FaceSearchError:
+        """Decode the image no larger than the detector needs, and once more where a face needs a larger scale."""
+        shrink_to = shrink_to or _DETAIL * self._pack.detection_size
         try:
-            decoded, faces = self._look(image, find, shrink_to=_DETAIL * self._pack.detection_size)
-            if decoded.scale < 1 and any(_is_blurred(face, decoded.scale) for face in faces):
-                decoded, faces = self._look(image, find)
+            decoded, faces = self._look(image, find, shrink_to, min_scale)
+            needed = _sharp_scale(faces)
+            if decoded.scale < min(needed, decoded.largest_scale):
+                decoded, faces = self._look(image, find, shrink_to, needed)
         except FaceSearchError as error:
             return error
         return _Seen(decoded, faces)
 
+    def _see_selfie(self, image: bytes) -> _Seen | FaceSearchError:
+        seen = self._see(image, self._selfie, shrink_to=round(_SELFIE_DETAIL * self._selfie_size))
+        if isinstance(seen, _Seen) and not seen.faces and self._selfie_size < self._pack.detection_size:
+            return self._see(image, self._photo)
+        return seen
+
     def _look(
-        self, image: bytes, find: Callable[[DecodedImage], tuple[Face, ...]], shrink_to: int | None = None
+        self, image: bytes, find: Callable[[DecodedImage], tuple[Face, ...]], shrink_to: int, min_scale: float
     ) -> tuple[DecodedImage, tuple[Face, ...]]:
         with self.clock.timed("decode"):
-            decoded = decode(image, max_pixels=self._max_pixels, shrink_to=shrink_to)
+            decoded = decode(
+                image,
+                max_pixels=self._max_pixels,
+                max_jpeg_pixels=self._max_jpeg_pixels,
+                shrink_to=shrink_to,
+                min_scale=min_scale,
+            )
         with self.clock.timed("detect"):
             return decoded, find(decoded)
 
@@ -89,8 +119,7 @@ class Extraction:
         return tuple(faces)
 
     def _selfie(self, image: DecodedImage) -> tuple[Face, ...]:
-        faces = self._photo(image, self._selfie_size)
-        return faces if faces or self._selfie_size == self._pack.detection_size else self._photo(image)
+        return self._photo(image, self._selfie_size)
 
     def _region(self, image: DecodedImage, region: BoundingBox) -> tuple[Face, ...]:
         margin_x = (region.x2 - region.x1) * _REGION_MARGIN
@@ -129,8 +158,9 @@ def _answer(seen: _Seen | FaceSearchError) -> FacesInImage | FaceSearchError:
     return seen.answer() if isinstance(seen, _Seen) else seen
 
 
-def _is_blurred(face: Face, scale: float) -> bool:
-    return magnification(face.landmarks) / scale > _MOST_MAGNIFIED
+def _sharp_scale(faces: Sequence[Face]) -> float:
+    """The scale of the image from which none of these faces is enlarged too much for the recogniser; at most 1."""
+    return min(1.0, max((magnification(face.landmarks) / _MOST_MAGNIFIED for face in faces), default=0.0))
 
 
 def _shift(face: Face, dx: float, dy: float, image: DecodedImage) -> Face:

@@ -33,6 +33,7 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
     return Extraction(
         pack_of(folder, settings),
         max_pixels=settings.max_image_pixels,
+        max_jpeg_pixels=settings.max_jpeg_pixels,
         selfie_detection_size=settings.selfie_detection_size,
     )
 
