@@ -71,7 +71,7 @@ _BRANDS = {
 _TEXTS = (
     (re.compile(rb"<!doctype html|<html|<head|<body", re.IGNORECASE), "an HTML page", _NOT_A_PAGE),
     (
-        re.compile(rb"<svg|<\?xml[^>]{0,200}>.{0,2000}<svg[\s>]", re.IGNORECASE | re.DOTALL),
+        re.compile(rb"<svg|<\?xml[^>]{0,200}>.{0,2000}<svg[\s/>]", re.IGNORECASE | re.DOTALL),
         "an SVG drawing",
         _EXPORT,
     ),

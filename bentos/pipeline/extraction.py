@@ -67,7 +67,9 @@ class Extraction:
         """The embeddings of faces that were found before, in their order. Boxes of the answer are empty."""
         nowhere = BoundingBox(0.0, 0.0, 0.0, 0.0)
         known = tuple(Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks)
-        return self._embedded([self._see(image, lambda _: known, shrink_to=1, min_scale=_sharp_scale(known))])[0]
+        return self._embedded(
+            [self._see(image, lambda _: known, shrink_to=1, min_scale=_sharp_scale(known))]
+        )[0]
 
     def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage | FaceSearchError:
         """The faces whose centre lies in `region`, searched for there alone, at the detector's full size."""
