@@ -35,6 +35,7 @@ def test_an_image_of_exactly_the_limit_is_read(saved_as: str) -> None:
 MEASURED = """
 import resource, sys
 from bentos.domain.errors import FaceSearchError
+from bentos.imaging.decoding import decode
 image = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -150,6 +151,7 @@ def test_a_jpeg_is_reduced_no_further_than_the_least_scale(min_scale: float, sca
 
 REDUCED = """
 import resource, sys
+from bentos.imaging.decoding import decode
 image = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 decoded = decode(image, max_pixels=2_000_000, max_jpeg_pixels=30_000_000)
