@@ -56,7 +56,15 @@ class Settings(BaseSettings):
     # What a caller may ask
     search_max_image_mb: float = Field(5, gt=0, le=1024, description="Largest selfie, MiB.")
     vectorize_max_image_mb: float = Field(20, gt=0, le=1024, description="Largest photo, MiB.")
-    max_image_pixels: int = Field(50_000_000, ge=64 * 64, description="Most pixels of any image.")
+    max_image_pixels: int = Field(
+        50_000_000, ge=64 * 64, description="Most pixels of an image that are decoded."
+    )
+    max_jpeg_pixels: int = Field(
+        250_000_000,
+        ge=0,
+        le=1_000_000_000,
+        description="Most pixels of a JPEG that is not progressive: above MAX_IMAGE_PIXELS it is decoded reduced.",
+    )
     top_k_default: int = Field(10, ge=1, description="Photos a page when none is asked for.")
     top_k_max: int = Field(50, ge=1, le=1000, description="Most photos a page.")
     score_threshold: float = Field(

@@ -30,6 +30,12 @@ from bentos.version import VERSION
 
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
+NOT_A_FILE = (
+    "has to be a part with a filename; without one it is a text, as with curl's file=< in place of file=@"
+)
+_LONG_TEXT = "Part exceeded maximum size"
+"""How Starlette's message begins for a part without a filename above 1 MB. Nothing but an image is so large."""
+
 api_key_header = APIKeyHeader(name="X-Api-Key", description="One of the keys in API_KEY.", auto_error=False)
 """For OpenAPI alone: `bentos.http.middleware.api_key` checks the key before any route."""
 
@@ -52,11 +58,14 @@ def unambiguous(*fields: str, repeatable: str | None = None) -> Callable[[Reques
 
     async def check(request: Request) -> None:
         given: list[tuple[str, UploadFile | str]] = [*request.query_params.multi_items()]
-        if request.method in {"POST", "PUT"}:
-            given += (await request.form()).multi_items()
+        form = (await request.form()).multi_items() if request.method in {"POST", "PUT"} else []
+        given += form
         times = Counter(name for name, _ in given)
         wrong = {name: "is given more than once" for name in fields if times[name] > 1}
         wrong |= {name: "is empty" for name, value in given if value == "" and name in {*fields, repeatable}}
+        wrong |= {
+            name: NOT_A_FILE for name, value in form if name == "file" and isinstance(value, str) and value
+        }
         if wrong:
             raise invalid_fields(wrong)
 
@@ -158,5 +167,7 @@ async def _from_framework(request: Request, error: HTTPException) -> Response:
         if isinstance(cause, FaceSearchError):
             return error_response(request.scope, cause)
         cause = cause.__cause__ or cause.__context__
+    if str(error.detail).startswith(_LONG_TEXT):
+        return error_response(request.scope, invalid_fields({"file": NOT_A_FILE}))
     unreadable = InvalidRequest("The body is not a readable form.", {"body": str(error.detail)})
     return error_response(request.scope, unreadable)

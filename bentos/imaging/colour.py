@@ -1,4 +1,4 @@
-"""Whatever colours an image came in, to 8-bit sRGB: profiles, palettes, 16 bits, transparency."""
+"""Converts decoded images to 8-bit sRGB: colour profiles, palettes, 16 bits a channel, transparency."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _to_srgb(picture: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _conversion(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From the profile to sRGB for pictures of this mode; None when there is nothing that could be done."""
+    """The conversion to sRGB for pictures of this mode; None when it changes nothing or cannot be made."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
         conversion = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
@@ -78,7 +78,7 @@ def _conversion(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
 
 
 def _changes_nothing(conversion: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether the conversion leaves a grid of colours, or every grey, as they are. Never so for inks."""
+    """Whether the conversion leaves a grid of colours, or every grey, as it is. Inks (CMYK) always change."""
     if mode == "CMYK":
         return False
     colours = (

@@ -1,11 +1,13 @@
-"""The structure of a PNG file (ISO/IEC 15948), read without decoding it."""
+"""Reads the structure of a PNG file (ISO/IEC 15948) without decoding it."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import zlib
 
-from bentos.imaging.header import LARGEST_PROFILE_BYTES, ImageHeader, damaged, exif_orientation
+from bentos.imaging.header import LARGEST_PROFILE_BYTES, ImageHeader, damaged
+from bentos.imaging.orientation import MOST_METADATA_BYTES, orientation
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IHDR_BYTES = 13
@@ -13,13 +15,21 @@ _MOST_CHUNKS = 100_000
 _ORDER = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 """The chunks that make the picture."""
 
+_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
+_XMP = b"XML:com.adobe.xmp"
+_KEYWORDS = frozenset({*_RAW_EXIF, _XMP})
+_RAW_PROFILE = re.compile(rb"\s{0,9}[^\n]{0,80}\n\s{0,20}\d{1,9}\s{0,9}([0-9a-fA-F\s]+)")
+"""A binary block as text, as ImageMagick writes it: a name, the number of bytes, the bytes in hexadecimal."""
+
 
 def read_png(file: bytes) -> ImageHeader:
     """The header of a PNG; of an APNG that of its still picture. Raises `InvalidImageFormat`.
 
-    Every chunk that makes the picture has to be whole, with the right checksum, up to IEND.
+    Every chunk that makes the picture has to be complete, with the right checksum, up to IEND.
     """
     chunks: dict[bytes, bytes] = {}
+    texts: dict[bytes, bytes] = {}
     data: list[bytes] = []
     at = len(PNG_SIGNATURE)
     for _ in range(_MOST_CHUNKS):
@@ -28,6 +38,10 @@ def read_png(file: bytes) -> ImageHeader:
             data.append(body)
         elif kind == b"IHDR" and chunks:
             raise damaged()
+        elif kind in _TEXTS:
+            keyword = body[:80].partition(b"\0")[0]
+            if keyword in _KEYWORDS and keyword not in texts:
+                texts[keyword] = _text(kind, body[len(keyword) + 1 :])
         else:
             chunks.setdefault(kind, body)
         if kind == b"IEND":
@@ -38,13 +52,15 @@ def read_png(file: bytes) -> ImageHeader:
     if next(iter(chunks)) != b"IHDR" or len(header) != _IHDR_BYTES or not data:
         raise damaged()
     chunks[b"IDAT"] = b"".join(data)
+    exif_blocks = [chunks.get(b"eXIf", b""), *(_raw_profile(texts.get(name, b"")) for name in _RAW_EXIF)]
     return ImageHeader(
         content_type="image/png",
         width=int.from_bytes(header[:4]),
         height=int.from_bytes(header[4:8]),
-        orientation=exif_orientation(chunks.get(b"eXIf", b"")),
+        orientation=orientation(exif_blocks, texts.get(_XMP, b"")),
         icc_profile=_profile(chunks.get(b"iCCP", b"")),
-        essence=PNG_SIGNATURE + b"".join(_as_chunk(kind, chunks[kind]) for kind in _ORDER if kind in chunks),
+        stripped_bytes=PNG_SIGNATURE
+        + b"".join(_as_chunk(kind, chunks[kind]) for kind in _ORDER if kind in chunks),
     )
 
 
@@ -65,12 +81,33 @@ def _as_chunk(kind: bytes, body: bytes) -> bytes:
     return len(body).to_bytes(4) + kind + body + checksum.to_bytes(4)
 
 
+def _text(kind: bytes, body: bytes) -> bytes:
+    """The text of a chunk, unpacked up to `MOST_METADATA_BYTES`. `body`: what follows the keyword and its zero."""
+    packed = kind == b"zTXt"
+    if kind == b"zTXt":
+        body = body[1:]
+    elif kind == b"iTXt":
+        packed = body[:1] == b"\1"
+        body = body[2:].partition(b"\0")[2].partition(b"\0")[2]
+    return _unpacked(body, MOST_METADATA_BYTES)[0] if packed else body[:MOST_METADATA_BYTES]
+
+
+def _raw_profile(text: bytes) -> bytes:
+    found = _RAW_PROFILE.match(text)
+    with contextlib.suppress(ValueError):
+        return bytes.fromhex(found[1].decode("ascii")) if found else b""
+    return b""
+
+
 def _profile(chunk: bytes) -> bytes | None:
     """The colour profile of an iCCP chunk: a name, a zero, the method (0: zlib), the data."""
-    _, _, packed = chunk.partition(b"\0")
+    profile, complete = _unpacked(chunk.partition(b"\0")[2][1:], LARGEST_PROFILE_BYTES)
+    return profile if complete and profile else None
+
+
+def _unpacked(packed: bytes, most_bytes: int) -> tuple[bytes, bool]:
+    """What zlib makes of `packed`, up to `most_bytes`, and whether that is all."""
     unpacker = zlib.decompressobj()
     with contextlib.suppress(zlib.error):
-        profile = unpacker.decompress(packed[1:], LARGEST_PROFILE_BYTES)
-        if unpacker.eof and profile:
-            return profile
-    return None
+        return unpacker.decompress(packed, most_bytes), unpacker.eof
+    return b"", False

@@ -1,4 +1,4 @@
-"""Keeps what Pillow has to say of strange files out of the log: the error that follows says it."""
+"""Suppresses Python warnings while Pillow decodes, in several threads at once: the error that follows says enough."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import warnings
 from collections.abc import Iterator
 
 _lock = threading.Lock()
-_silence = contextlib.ExitStack()
+_saved_filters = contextlib.ExitStack()
 _inside = 0
 
 
 @contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Ignore warnings while any thread is in here.
+def suppress_warnings() -> Iterator[None]:
+    """Ignore all warnings while any thread is inside.
 
-    `warnings.catch_warnings` alone is not made for threads: one that leaves while another is inside
-    would leave the filters of the other behind for good.
+    `warnings.catch_warnings` alone is not safe with threads: one that leaves while another is still inside
+    would restore the filters of the other for good.
     """
-    global _inside  # noqa: PLW0603 the filters are the process's, so is the count
+    global _inside  # noqa: PLW0603 the filters belong to the process, and so does the count
     with _lock:
         if _inside == 0:
-            _silence.enter_context(warnings.catch_warnings())
+            _saved_filters.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
         _inside += 1
     try:
@@ -31,4 +31,4 @@ def quietly() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
-                _silence.close()
+                _saved_filters.close()

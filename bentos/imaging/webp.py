@@ -1,19 +1,15 @@
-"""The structure of a WebP file (RFC 9649), read without decoding it."""
+"""Reads the structure of a WebP file (RFC 9649) without decoding it."""
 
 from __future__ import annotations
 
-from bentos.imaging.header import LARGEST_PROFILE_BYTES, ImageHeader, damaged, exif_orientation
+from bentos.imaging.header import LARGEST_PROFILE_BYTES, ImageHeader, damaged
+from bentos.imaging.orientation import orientation
 
 _RIFF_HEADER = 12
 _CHUNK_HEADER = 8
 _VP8_START_CODE = b"\x9d\x01\x2a"
 _VP8L_SIGNATURE = 0x2F
 _MOST_CHUNKS = 100_000
-
-
-def is_webp(file: bytes) -> bool:
-    """Whether the file begins as a WebP."""
-    return file.startswith(b"RIFF") and file[8:12] == b"WEBP"
 
 
 def read_webp(file: bytes) -> ImageHeader:
@@ -42,9 +38,9 @@ def read_webp(file: bytes) -> ImageHeader:
         content_type="image/webp",
         width=width,
         height=height,
-        orientation=exif_orientation(chunks.get(b"EXIF", b"")),
+        orientation=orientation([chunks.get(b"EXIF", b"")], chunks.get(b"XMP ", b"")),
         icc_profile=profile if 0 < len(profile) <= LARGEST_PROFILE_BYTES else None,
-        essence=file[:end],
+        stripped_bytes=file[:end],
     )
 
 

@@ -42,6 +42,7 @@ class Extraction:
         pack: FacePack,
         *,
         max_pixels: int,
+        max_jpeg_pixels: int = 0,
         max_faces: int = 1000,
         selfie_detection_size: int | None = None,
     ) -> None:
@@ -51,6 +52,7 @@ class Extraction:
             pack,
             self.clock,
             max_pixels=max_pixels,
+            max_jpeg_pixels=max_jpeg_pixels,
             max_faces=max_faces,
             selfie_size=selfie_detection_size or pack.detection_size,
         )

@@ -19,11 +19,12 @@ from bentos.pipeline.face_pack import Candidates, FacePack
 from bentos.pipeline.stage_clock import StageClock
 from bentos.pipeline.wanted import Check
 
-# A decoder may shrink a large image while it decodes, but never below this multiple of the detector's input.
+# A decoder may shrink a large JPEG while it decodes, but never below this multiple of the detector's input.
 _DETAIL = 2
+_SELFIE_DETAIL = 1.5
 
-# A face that would be enlarged by more than this for the recogniser is taken from the image in full size: measured on
-# reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
+# A face that would be enlarged by more than this for the recogniser is taken from the image at a larger scale: measured
+# on reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
 _MOST_MAGNIFIED = 0.7
 
 _REGION_MARGIN = 0.5
@@ -55,10 +56,17 @@ class FaceFinding:
     """
 
     def __init__(
-        self, pack: FacePack, clock: StageClock, *, max_pixels: int, max_faces: int, selfie_size: int
+        self,
+        pack: FacePack,
+        clock: StageClock,
+        *,
+        max_pixels: int,
+        max_jpeg_pixels: int,
+        max_faces: int,
+        selfie_size: int,
     ) -> None:
         self._pack, self._clock = pack, clock
-        self._max_pixels, self._max_faces = max_pixels, max_faces
+        self._max_pixels, self._max_jpeg_pixels, self._max_faces = max_pixels, max_jpeg_pixels, max_faces
         self._sizes = sorted({min(selfie_size, pack.detection_size), pack.detection_size})
 
     def photo(self, image: bytes, check: Check) -> Seen:
@@ -71,48 +79,53 @@ class FaceFinding:
 
     def readable(self, image: bytes, check: Check, faces: Sequence[Face]) -> Seen:
         """Faces that are known, with the image as large as the recogniser needs it for them."""
-        decoded = self._decoded(image, check, reduced=True)
-        if any(_is_blurred(face, decoded) for face in faces):
-            decoded = self._decoded(image, check)
-        return Seen(decoded, tuple(faces))
+        return Seen(self._decoded(image, check, shrink_to=1, min_scale=_sharp_scale(faces)), tuple(faces))
 
     def _all(self, image: bytes, find: _Find, check: Check) -> Seen:
-        decoded = self._decoded(image, check, reduced=True)
+        shrink_to = _DETAIL * self._pack.detection_size
+        decoded = self._decoded(image, check, shrink_to=shrink_to)
         candidates = self._detected(decoded, find, check)
-        if self._has_blurred_face(decoded, candidates.faces, check):
-            decoded = self._decoded(image, check)
+        if needed := self._larger_scale(decoded, candidates.faces, check):
+            decoded = self._decoded(image, check, shrink_to=shrink_to, min_scale=needed)
             candidates = self._detected(decoded, find, check)
         faces: list[Face] = []
         for chunk in in_chunks(candidates.faces):
             faces += self._looked_at(self._pack.refined, decoded, chunk, check)
         return Seen(decoded, tuple(faces), candidates.left_out)
 
-    def _has_blurred_face(self, decoded: DecodedImage, candidates: Sequence[Face], check: Check) -> bool:
-        blurred = [face for face in candidates if _is_blurred(face, decoded)]
-        return any(
-            self._looked_at(self._pack.confirmed, decoded, chunk, check) for chunk in in_chunks(blurred)
-        )
+    def _larger_scale(self, decoded: DecodedImage, candidates: Sequence[Face], check: Check) -> float:
+        """The scale that the smallest confirmed face needs; 0 where the image is large enough for all of them."""
+        blurred = [face for face in candidates if _is_blurred(decoded, [face])]
+        for chunk in in_chunks(sorted(blurred, key=lambda face: -_sharp_scale([face]))):
+            if confirmed := self._looked_at(self._pack.confirmed, decoded, chunk, check):
+                return _sharp_scale(confirmed)
+        return 0.0
 
     def selfie(self, image: bytes, check: Check) -> Seen:
         """The only face with refined landmarks; or several as the detector found them.
 
         Several are the confirmed ones, and those less sure that were not examined any more.
         """
-        decoded = self._decoded(image, check, reduced=True)
-        seen = self._one_or_several(decoded, check)
-        if len(seen.faces) == 1 and _is_blurred(seen.faces[0], decoded):
-            return self._one_or_several(self._decoded(image, check), check)
-        return seen
-
-    def _one_or_several(self, decoded: DecodedImage, check: Check) -> Seen:
-        seen = Seen(decoded, ())
         for size in self._sizes:
-            find = partial(self._candidates, most=min(LISTED, self._max_faces), size=size)
-            candidates = self._detected(decoded, find, check)
-            seen = self._examined(decoded, candidates, check)
+            seen = self._selfie_at(image, size, check)
             if seen.faces:
                 break
         return seen
+
+    def _selfie_at(self, image: bytes, size: int, check: Check) -> Seen:
+        detail = _SELFIE_DETAIL if size < self._pack.detection_size else _DETAIL
+        shrink_to = round(detail * size)
+        decoded = self._decoded(image, check, shrink_to=shrink_to)
+        seen = self._one_or_several(decoded, size, check)
+        if len(seen.faces) == 1 and _is_blurred(decoded, seen.faces):
+            needed = _sharp_scale(seen.faces)
+            decoded = self._decoded(image, check, shrink_to=shrink_to, min_scale=needed)
+            return self._one_or_several(decoded, size, check)
+        return seen
+
+    def _one_or_several(self, decoded: DecodedImage, size: int, check: Check) -> Seen:
+        find = partial(self._candidates, most=min(LISTED, self._max_faces), size=size)
+        return self._examined(decoded, self._detected(decoded, find, check), check)
 
     def _examined(self, decoded: DecodedImage, candidates: Candidates, check: Check) -> Seen:
         possible = candidates.faces
@@ -159,12 +172,19 @@ class FaceFinding:
         faces = [_shift(face, left / image.scale, top / image.scale, image) for face in found.faces]
         return Candidates([face for face in faces if _centre_in(face.bbox, region)], found.left_out)
 
-    def _decoded(self, image: bytes, check: Check, *, reduced: bool = False) -> DecodedImage:
-        """The image, `reduced` to what the detector needs; where the decoder can do that."""
+    def _decoded(
+        self, image: bytes, check: Check, *, shrink_to: int, min_scale: float = 0.0
+    ) -> DecodedImage:
+        """The image, no larger than asked for where the decoder can reduce it."""
         check()
         with self._clock.timed("decode"):
-            shrink_to = _DETAIL * self._pack.detection_size if reduced else None
-            return decode(image, max_pixels=self._max_pixels, shrink_to=shrink_to)
+            return decode(
+                image,
+                max_pixels=self._max_pixels,
+                max_jpeg_pixels=self._max_jpeg_pixels,
+                shrink_to=shrink_to,
+                min_scale=min_scale,
+            )
 
     def _detected(self, image: DecodedImage, find: _Find, check: Check) -> Candidates:
         check()
@@ -172,9 +192,14 @@ class FaceFinding:
             return find(image)
 
 
-def _is_blurred(face: Face, image: DecodedImage) -> bool:
-    """Whether the decoder has reduced the image so far that the face would be enlarged for the recogniser."""
-    return image.scale < 1 and magnification(face.landmarks) / image.scale > _MOST_MAGNIFIED
+def _sharp_scale(faces: Sequence[Face]) -> float:
+    """The scale of the image from which none of these faces is enlarged too much for the recogniser; at most 1."""
+    return min(1.0, max((magnification(face.landmarks) / _MOST_MAGNIFIED for face in faces), default=0.0))
+
+
+def _is_blurred(image: DecodedImage, faces: Sequence[Face]) -> bool:
+    """Whether the decoder has reduced the image further than these faces allow, and need not have."""
+    return image.scale < min(_sharp_scale(faces), image.largest_scale)
 
 
 def _shift(face: Face, dx: float, dy: float, image: DecodedImage) -> Face:

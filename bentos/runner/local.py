@@ -42,6 +42,7 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         pack_of(folder, settings),
         max_pixels=settings.max_image_pixels,
         max_faces=settings.max_faces,
+        max_jpeg_pixels=settings.max_jpeg_pixels,
         selfie_detection_size=settings.selfie_detection_size,
     )
 

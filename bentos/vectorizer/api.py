@@ -12,7 +12,7 @@ from bentos.domain import errors
 from bentos.http.api import EitherSlashRouter, api_key_header, invalid_fields, unambiguous
 from bentos.http.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
 from bentos.http.openapi import documented, one_of_forms
-from bentos.imaging.decoding import sniff_content_type
+from bentos.imaging.kinds import sniff_content_type
 from bentos.stores.base import PhotoRecord, PhotoStatus
 from bentos.vectorizer.indexing import IndexedFace, Indexing
 from bentos.vectorizer.removal import Removal

@@ -23,7 +23,7 @@ from bentos.domain.errors import (
     Overloaded,
 )
 from bentos.domain.ids import derive_photo_id, image_digest
-from bentos.imaging.decoding import sniff_content_type
+from bentos.imaging.kinds import sniff_content_type
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import LocalFaceFinder, extraction_of

@@ -86,6 +86,25 @@ def greedy_exif() -> bytes:
     )
 
 
+def png_with_packed_text(keyword: bytes, content: bytes) -> bytes:
+    return png_with(b"zTXt", keyword + b"\0\0" + zlib.compress(content))
+
+
+def very_many_segments() -> bytes:
+    """A JPEG whose scan is followed by half a million empty comments."""
+    whole = jpeg(photo().resize((64, 64)))
+    return whole[:-2] + b"\xff\xfe\0\2" * 500_000 + whole[-2:]
+
+
+def entities_in_xmp() -> bytes:
+    """XMP in which each entity stands for ten of the one before: a billion for an XML parser that expands them."""
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    packet = f'<!DOCTYPE x [<!ENTITY e0 "lol">{entities}]><x tiff:Make="&e9;" tiff:Orientation="6"/>'.encode()
+    body = b"http://ns.adobe.com/xap/1.0/\0" + packet
+    whole = jpeg(photo().resize((64, 64)))
+    return whole[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + whole[2:]
+
+
 def flat(width: int, height: int, kind: str, **options: object) -> bytes:
     return saved(Image.fromarray(np.zeros((height, width, 3), np.uint8)), kind, **options)
 
@@ -99,6 +118,12 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "jpeg, a thousand scans": lambda: with_scans(1000),
     "jpeg, greedy exif": greedy_exif,
     "png, a text that unpacks to 100 MB": lambda: png_with(b"zTXt", b"k\0\0" + PACKED),
+    "png, xmp that unpacks to 100 MB": lambda: png_with_packed_text(b"XML:com.adobe.xmp", bytes(100 << 20)),
+    "png, raw exif that unpacks to 100 MB": lambda: png_with_packed_text(
+        b"Raw profile type exif", b"\nexif\n 99999999\n" + b"00" * (50 << 20)
+    ),
+    "jpeg, very many segments": very_many_segments,
+    "jpeg, entities in xmp": entities_in_xmp,
     "png, a profile that unpacks to 100 MB": lambda: png_with(b"iCCP", b"k\0\0" + PACKED),
     "png, rows that unpack to 100 MB": lambda: png(struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0), PACKED),
     "png, a thousand frames": nested_png_frames,

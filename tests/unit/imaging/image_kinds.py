@@ -175,6 +175,8 @@ KINDS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "jpeg cmyk, profile": (COLOUR, inks_with_profile),
     "jpeg mpo, two pictures": (COLOUR, two_pictures),
     "jpeg with bytes after its end": (COLOUR, lambda: jpeg() + b"a film of the moment" * 1000),
+    "jpeg without its end marker": (COLOUR, lambda: jpeg()[:-2]),
+    "jpeg progressive without its end marker": (COLOUR, lambda: jpeg(progressive=True)[:-2]),
     "png": (COLOUR, lambda: saved(photo(), "PNG")),
     "png 16 bits": (COLOUR, lambda: deep(photo())),
     "png grey": (GREY, lambda: saved(photo().convert("L"), "PNG")),

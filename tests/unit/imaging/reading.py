@@ -1,0 +1,34 @@
+"""How the tests of this folder decode: limits that do not matter, and one small photo."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from bentos.imaging.decoding import DecodedImage, decode
+from tests.unit.imaging.image_kinds import expected, photo
+
+ENOUGH = 50_000_000
+SAVED_AS: dict[str, tuple[str, dict[str, object]]] = {
+    "jpeg": ("JPEG", {"quality": 95}),
+    "png": ("PNG", {}),
+    "webp": ("WEBP", {"lossless": True}),
+}
+
+
+@cache
+def small() -> Image.Image:
+    """The photo, 160 x 111."""
+    return photo().resize((160, 111))
+
+
+def read(image: bytes, **options: float) -> DecodedImage:
+    return decode(image, **({"max_pixels": ENOUGH} | options))  # type: ignore[arg-type]
+
+
+def is_upright(decoded: DecodedImage) -> bool:
+    """Whether this is the photo as it was taken, and so were its width and height read."""
+    same_size = (decoded.width, decoded.height) == photo().size
+    return same_size and bool(np.abs(decoded.pixels.astype(np.int16) - expected("colour")).mean() < 1)
