@@ -172,9 +172,7 @@ class FaceFinding:
         faces = [_shift(face, left / image.scale, top / image.scale, image) for face in found.faces]
         return Candidates([face for face in faces if _centre_in(face.bbox, region)], found.left_out)
 
-    def _decoded(
-        self, image: bytes, check: Check, *, shrink_to: int, min_scale: float = 0.0
-    ) -> DecodedImage:
+    def _decoded(self, image: bytes, check: Check, *, shrink_to: int, min_scale: float = 0.0) -> DecodedImage:
         """The image, no larger than asked for where the decoder can reduce it."""
         check()
         with self._clock.timed("decode"):
