@@ -12,7 +12,7 @@ from PIL import Image
 from bentos.demo import photos
 from bentos.domain.faces import FacesInImage
 from bentos.imaging.decoding import DecodedImage, decode
-from bentos.pipeline import extraction as module
+from bentos.pipeline import finding as module
 from bentos.pipeline.extraction import Extraction
 
 WIDTH, HEIGHT = 4032, 3024
@@ -61,10 +61,10 @@ def one_face(found: object) -> np.ndarray:
 def test_a_selfie_is_decoded_again_only_as_large_as_its_face_needs(
     extraction: Extraction, scales: list[float], face_height: int, expected: list[float]
 ) -> None:
-    reduced = one_face(extraction.detect_and_embed([selfie(face_height)])[0])
+    reduced = one_face(extraction.embed_only_face([selfie(face_height)])[0])
     assert scales == expected
     same = photos.astronaut().read_bytes()
-    other = extraction.detect_and_embed([same])[0]
+    other = extraction.embed_only_face([same])[0]
     assert isinstance(other, FacesInImage)
     assert float(reduced @ other.faces[0].embedding) > 0.9
 
@@ -86,7 +86,7 @@ def test_a_selfie_without_a_face_is_looked_at_again_as_a_photo(
 ) -> None:
     file = io.BytesIO()
     Image.new("RGB", (WIDTH, HEIGHT), "gray").save(file, "JPEG")
-    found = extraction.detect_and_embed([file.getvalue()])[0]
+    found = extraction.embed_only_face([file.getvalue()])[0]
     assert isinstance(found, FacesInImage)
     assert found.faces == ()
     assert scales == [1 / 8, 1 / 2]
@@ -99,5 +99,5 @@ def test_a_selfie_of_a_web_camera_is_decoded_once_and_in_full(
     file = io.BytesIO()
     with Image.open(photos.astronaut()) as image:
         image.convert("RGB").crop((60, 0, 390, 330)).resize((640, 640)).save(file, kind)
-    assert isinstance(extraction.detect_and_embed([file.getvalue()])[0], FacesInImage)
+    assert isinstance(extraction.embed_only_face([file.getvalue()])[0], FacesInImage)
     assert scales == [1.0]
