@@ -23,7 +23,7 @@ from bentos.runner.transport.server import shared_socket
 from bentos.serving.connections import bound_connections
 from bentos.serving.drain import Leave
 from bentos.serving.gc_tuning import collect_less
-from bentos.serving.readiness import Opening, Store
+from bentos.serving.readiness import Readiness, Store
 from bentos.serving.scheduling import give_way
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
@@ -94,7 +94,9 @@ def compose(
         finder: FaceFinder = api.state.finder()
         parts = Parts(settings, finder, pack)
         api.state.parts = parts
-        opening = Opening({name: parts.store(name) for name in opens})
+        opening = Readiness(
+            {name: parts.store(name) for name in opens}, service=service, check_s=settings.dependency_check_s
+        )
         api.state.opening = opening
         for put in attach:
             put(api.state, parts)
@@ -123,7 +125,7 @@ def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], Door
     def not_ready() -> str | None:
         if leave.begun:
             return "the service is stopping"
-        opening: Opening | None = getattr(api.state, "opening", None)
+        opening: Readiness | None = getattr(api.state, "opening", None)
         return "the service is starting" if opening is None else opening.not_ready()
 
     def full() -> bool:

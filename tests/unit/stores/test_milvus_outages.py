@@ -51,7 +51,7 @@ async def store(server: MilvusServer) -> AsyncIterator[MilvusVectorStore]:
 def options(uri: str) -> MilvusOptions:
     return MilvusOptions(
         uri=uri,
-        token=TOKEN,
+        token=lambda: TOKEN,
         alias="faces",
         dim=DIM,
         pack_name="test-pack",
