@@ -160,7 +160,7 @@ class Settings(BaseSettings):
 
     # Readiness
     dependency_check_s: float = Field(
-        5, gt=0, le=3600, description="How often each store is asked whether it answers, s."
+        5.0, gt=0, le=3600, description="How often each store is asked whether it answers, s."
     )
 
     # Stopping

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bentos.demo.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY
-from bentos.domain.errors import ImageTooLarge, InvalidRequest, PhotoNotFound
+from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
 from bentos.stores.base import ImageStore
 from bentos.stores.files import FilesStore
 from bentos.stores.s3.store import S3Options, S3Store
@@ -148,4 +148,27 @@ async def test_concurrent_puts_of_one_photo_leave_one_of_them_whole(store: Image
 
 async def test_a_store_may_be_closed_twice(store: ImageStore) -> None:
     await store.close()
+    await store.close()
+
+
+async def test_a_check_passes_while_the_store_is_open_and_leaves_nothing_behind(store: ImageStore) -> None:
+    await store.put("photo", b"image", JPEG)
+    await store.check()
+    await store.check()
+    assert await every_photo_id(store) == ["photo"]
+
+
+@pytest.mark.parametrize("kind", ["files", "s3"])
+async def test_a_check_says_that_the_folder_or_the_bucket_is_gone(
+    kind: str, request: pytest.FixtureRequest, folder: Path
+) -> None:
+    store: ImageStore
+    if kind == "files":
+        store = FilesStore(folder / "vanished")
+    else:
+        endpoint = request.getfixturevalue("s3_endpoint")
+        store = S3Store(S3Options(endpoint, REGION, "no-such-bucket", "", ACCESS_KEY_ID, SECRET_ACCESS_KEY))
+    with pytest.raises(DependencyUnavailable):
+        await store.check()
+    assert not (folder / "vanished").exists()
     await store.close()

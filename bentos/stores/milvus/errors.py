@@ -75,9 +75,14 @@ def failure_of(error: Exception, options: MilvusOptions, tokens: Sequence[str]) 
 
 
 def _code_of(error: BaseException) -> grpc.StatusCode | int | None:
-    """The most specific code: pymilvus calls a refused token "cannot connect", and keeps gRPC's error as the cause."""
+    """The most specific code: pymilvus calls a refused token "cannot connect", and keeps gRPC's error as the cause.
+
+    pymilvus also raises errors as their own cause (`raise e from e`), which makes the chain a circle.
+    """
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, grpc.RpcError) and isinstance(status := cause.code(), grpc.StatusCode):
             return status
         cause = cause.__cause__
