@@ -27,7 +27,7 @@ from bentos.runner.transport.server import shared_socket
 from bentos.serving.connections import ConnectionLimitsUnavailable, bound_connections, check_uvicorn
 from bentos.serving.drain import Drain
 from bentos.serving.gc_tuning import collect_less
-from bentos.serving.readiness import Opening, Store
+from bentos.serving.readiness import Readiness, Store
 from bentos.serving.runner_check import RunnerCheck
 from bentos.serving.scheduling import give_way
 from bentos.stores.base import ImageStore, LeaseLost, MetadataStore, PhotoBusy, VectorStore
@@ -112,8 +112,10 @@ def compose(
         finder: FaceFinder = api.state.finder()
         parts = Parts(settings, finder, pack)
         api.state.parts = parts
-        api.state.runner = RunnerCheck(parts.finder.check)
-        opening = Opening({name: parts.store(name) for name in opens})
+        api.state.runner = RunnerCheck(parts.finder.check, service=service)
+        opening = Readiness(
+            {name: parts.store(name) for name in opens}, service=service, check_s=settings.dependency_check_s
+        )
         api.state.opening = opening
         for put in attach:
             put(api.state, parts)
@@ -142,7 +144,7 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
     async def not_ready() -> str | None:
         if drain.begun:
             return "the service is stopping"
-        opening: Opening | None = getattr(api.state, "opening", None)
+        opening: Readiness | None = getattr(api.state, "opening", None)
         if opening is None:
             return "the service is starting"
         runner: RunnerCheck = api.state.runner

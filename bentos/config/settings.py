@@ -172,6 +172,11 @@ class Settings(BaseSettings):
     s3_threads: int = Field(16, ge=1, le=256, description="Calls to the object store at once.")
     s3_timeout_s: float = Field(5, gt=0, description="Longest wait for the object store.")
 
+    # Readiness
+    dependency_check_s: float = Field(
+        5.0, gt=0, le=3600, description="How often each store is asked whether it answers, s."
+    )
+
     # Stopping
     shutdown_delay_s: float = Field(
         SHUTDOWN_DELAY_S,

@@ -141,9 +141,19 @@ class TimedOut(FaceSearchError):
 
 
 class NotReady(FaceSearchError):
-    """A store answers, but not with what this service was set up for; only a setting changes that."""
+    """A store answers, but does not hold what the settings say. `summary`: fixed words for `/readyz`, without a key."""
 
     code = "dependency_unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        details: Mapping[str, object] | None = None,
+        *,
+        summary: str = "not set up as the settings say",
+    ) -> None:
+        super().__init__(message, details)
+        self.summary = summary
 
 
 class InternalError(FaceSearchError):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from bentos.domain.errors import FaceSearchError
+from bentos.observability.dependency_metrics import set_dependency_up
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +22,10 @@ _NOT_READY = "runner: not available"
 class RunnerCheck:
     """Calls `check` (`FaceFinder.check`) at most once in `kept_s` seconds, however often it is asked."""
 
-    def __init__(self, check: Callable[[], Awaitable[None]], *, kept_s: float = _KEPT_S) -> None:
-        self._check, self._kept_s = check, kept_s
+    def __init__(
+        self, check: Callable[[], Awaitable[None]], *, service: str = "", kept_s: float = _KEPT_S
+    ) -> None:
+        self._check, self._service, self._kept_s = check, service, kept_s
         self._asking: asyncio.Task[str | None] | None = None
         self._kept_until = 0.0
         self._failed = False
@@ -40,10 +43,12 @@ class RunnerCheck:
             if not self._failed:
                 logger.warning("not ready: %s", error.message)
             self._failed = True
+            set_dependency_up(self._service, "runner", up=False)
             return _NOT_READY
         finally:
             self._kept_until = time.monotonic() + self._kept_s
         if self._failed:
             logger.info("the runner answers again")
         self._failed = False
+        set_dependency_up(self._service, "runner", up=True)
         return None

@@ -114,8 +114,14 @@ class MetadataStore(Protocol):
     async def open(self) -> None:
         """Connect. Raises `DependencyUnavailable` when the store cannot be reached or has no schema."""
 
+    async def check(self) -> None:
+        """Ask the store, over the path that requests use, whether it answers now. Cheap enough for every second.
+
+        Raises `DependencyUnavailable`.
+        """
+
     async def close(self) -> None:
-        """Let go of every connection. Safe to call twice."""
+        """Close every connection. Safe to call twice."""
 
     async def photo(self, photo_id: str) -> PhotoRecord | None:
         """The photo with its faces, or None."""
@@ -237,11 +243,18 @@ class VectorStore(Protocol):
         """Connect; create the collection, its indexes and its alias when missing; load it.
 
         Safe when several processes do it at once. Raises `NotReady`, with the reason, when the base was built
-        with another face pack or dimension; `DependencyUnavailable`.
+        with another face pack or dimension; `DependencyUnavailable`. Once open, the store opens a collection
+        that was released, dropped or replaced again by itself; calls raise `DependencyUnavailable` meanwhile.
+        """
+
+    async def check(self) -> None:
+        """Ask the store, over the path that requests use, whether it answers now. Cheap enough for every second.
+
+        Raises `DependencyUnavailable`; `NotReady` when the base is another face pack's by now.
         """
 
     async def close(self) -> None:
-        """Let go of every connection. Safe to call twice."""
+        """Close every connection. Safe to call twice."""
 
     async def save_faces(self, faces: Sequence[FaceVector]) -> None:
         """Insert or replace, by `face_id`. Done when it returns: a search that starts later sees them."""
@@ -276,8 +289,14 @@ class ImageStore(Protocol):
     async def open(self) -> None:
         """Connect and see that the place exists. Raises `DependencyUnavailable`."""
 
+    async def check(self) -> None:
+        """Ask the store, over the path that requests use, whether it answers now. Cheap enough for every second.
+
+        Raises `DependencyUnavailable`.
+        """
+
     async def close(self) -> None:
-        """Let go of every connection. Safe to call twice."""
+        """Close every connection. Safe to call twice."""
 
     async def put(self, photo_id: str, image: bytes, content_type: str) -> None:
         """Store or replace. Whole or not at all: a reader never sees a part."""

@@ -17,7 +17,7 @@ def vector_store(settings: Settings, pack: PackInfo) -> VectorStore:
     return MilvusVectorStore(
         MilvusOptions(
             uri=settings.milvus_uri,
-            token=settings.milvus_token.get_secret_value(),
+            token=settings.milvus_token.get_secret_value,
             alias=settings.milvus_collection,
             dim=settings.embedding_dim,
             pack_name=pack.name,

@@ -37,6 +37,13 @@ class FilesStore:
         """Create the folder when it is missing. Raises `DependencyUnavailable` when that cannot be done."""
         await self._in_thread(self._prepare)
 
+    async def check(self) -> None:
+        """Write to the folder, without creating it: one that vanished may be a volume that is not mounted.
+
+        Raises `DependencyUnavailable`.
+        """
+        await self._in_thread(self._try_to_write)
+
     async def close(self) -> None:
         """Nothing is held between calls."""
 
@@ -113,13 +120,16 @@ class FilesStore:
 
     def _prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=self._folder):
-            pass
+        self._try_to_write()
         long_ago = time.time() - _ABANDONED_AFTER_S
         for unfinished in self._folder.glob(f"{_UNFINISHED}*"):
             with contextlib.suppress(FileNotFoundError):
                 if unfinished.lstat().st_mtime < long_ago:
                     unfinished.unlink()
+
+    def _try_to_write(self) -> None:
+        with tempfile.TemporaryFile(dir=self._folder):
+            pass
 
     def _write(self, path: Path, image: bytes) -> None:
         descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=_UNFINISHED)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from bentos.demo.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY
-from bentos.domain.errors import ImageTooLarge, InvalidRequest, PhotoNotFound
+from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
 from bentos.stores.base import ImageStore
 from bentos.stores.files import FilesStore
 from bentos.stores.s3.store import S3Options, S3Store
@@ -163,3 +163,26 @@ async def test_there_is_a_link_or_none_for_each_photo_in_the_order_asked(store: 
         [(200, b"two"), (200, b"one")],
     )
     assert await store.presigned_urls([], expires_s=60) == []
+
+
+async def test_a_check_passes_while_the_store_is_open_and_leaves_nothing_behind(store: ImageStore) -> None:
+    await store.put("photo", b"image", JPEG)
+    await store.check()
+    await store.check()
+    assert await every_photo_id(store) == ["photo"]
+
+
+@pytest.mark.parametrize("kind", ["files", "s3"])
+async def test_a_check_says_that_the_folder_or_the_bucket_is_gone(
+    kind: str, request: pytest.FixtureRequest, folder: Path
+) -> None:
+    store: ImageStore
+    if kind == "files":
+        store = FilesStore(folder / "vanished")
+    else:
+        endpoint = request.getfixturevalue("s3_endpoint")
+        store = S3Store(S3Options(endpoint, REGION, "no-such-bucket", "", ACCESS_KEY_ID, SECRET_ACCESS_KEY))
+    with pytest.raises(DependencyUnavailable):
+        await store.check()
+    assert not (folder / "vanished").exists()
+    await store.close()

@@ -800,3 +800,15 @@ async def test_close_may_be_called_twice_and_open_again(store: MetadataStore) ->
         await store.photo("p")
     await store.open()
     assert await store.photo("p") is not None
+
+
+async def test_a_check_passes_while_the_store_is_open(store: MetadataStore) -> None:
+    await store.check()
+    await detect(store, "photo", face_of("photo"))
+    await store.check()
+
+
+async def test_a_check_of_a_store_that_is_closed_says_so(store: MetadataStore) -> None:
+    await store.close()
+    with pytest.raises(DependencyUnavailable):
+        await store.check()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from bentos.domain.errors import NotReady
+from bentos.domain.errors import DependencyUnavailable, NotReady
 from bentos.domain.faces import BoundingBox, Embedding
 from bentos.stores.base import FaceVector, Match, VectorStore
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
@@ -388,3 +388,15 @@ async def test_reads_and_writes_run_side_by_side(store: VectorStore) -> None:
     await asyncio.gather(*(store.save_faces([face(f"photo{i:02}", 0.9)]) for i in range(16)))
     answers = await asyncio.gather(*(found(store, photos=20) for _ in range(16)))
     assert answers == [[f"photo{i:02}" for i in range(16)]] * 16
+
+
+async def test_a_check_passes_while_the_store_is_open_and_changes_nothing(store: VectorStore) -> None:
+    await store.check()
+    await store.save_faces([face("photo", 0.9)])
+    await store.check()
+    assert await found(store) == ["photo"]
+
+
+async def test_a_check_of_a_store_that_is_not_open_says_so(options: MilvusOptions) -> None:
+    with pytest.raises(DependencyUnavailable):
+        await MilvusVectorStore(options).check()

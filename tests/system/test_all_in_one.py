@@ -53,6 +53,12 @@ def test_no_route_of_bentoml_or_fastapi_answers_without_a_key(live: Live, path: 
     assert (response.status_code, response.json()["error"]) == (401, "invalid_api_key")
 
 
+def test_the_log_of_a_start_on_embedded_stores_holds_no_stack_trace(live: Live) -> None:
+    log = live.log.read_text()
+    assert "milvus is open" in log
+    assert "Traceback" not in log
+
+
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/metrics"])
 def test_the_probes_answer_without_a_key(live: Live, path: str) -> None:
     assert httpx.get(live.url + path).status_code == 200

@@ -31,10 +31,11 @@ _READY_WITHIN_S = 120
 
 
 class MilvusServer(ServerProcess):
-    """A Milvus with its data below `folder`."""
+    """A Milvus with its data below `folder`. With `authorization` it asks for a token, at first `root:Milvus`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, authorization: bool = False) -> None:
         self._folder = folder.resolve()
+        self._authorization = authorization
         self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.uri = f"http://127.0.0.1:{self._ports['proxy_port']}"
 
@@ -48,7 +49,7 @@ class MilvusServer(ServerProcess):
             "METRICS_PORT": str(self._ports["metrics_port"]),
             "MILVUS_RUN_DIR": str(self._folder / "run"),
             "LD_LIBRARY_PATH": f"{binaries}:{os.environ.get('LD_LIBRARY_PATH', '')}",
-            # Without a file of its own the embedded etcd takes 2379 and 2380, whatever the ports above.
+            # Without a file of its own the embedded etcd takes ports 2379 and 2380, whatever the ports above say.
             "ETCD_CONFIG_PATH": str(self._folder / "configs" / "etcd.yaml"),
         }
         self._spawn(
@@ -64,6 +65,7 @@ class MilvusServer(ServerProcess):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         config = milvus.MilvusServerConfig(data_dir=str(self._folder))
         config.resolve_storage()
+        config.set("authorization_enabled", self._authorization)
         for name, port in self._ports.items():
             config.set(name, port)
         config.write_config()

@@ -1,4 +1,9 @@
-"""One connection to Milvus, or one Milvus Lite file: every call bounded in time, every failure one error."""
+"""The connection to a Milvus server or a Milvus Lite file: every call is bounded in time and fails with one error.
+
+The only file that uses pymilvus' private interface (tested with pymilvus 3.0.2): `_get_connection` and `_async_stub`,
+so that a search skips the two dicts that pymilvus makes of every row, and so that an index of Milvus Lite is created
+without the wait that Milvus Lite does not support.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +21,16 @@ from typing import Any, TypeVar
 import grpc
 
 from bentos.domain.errors import DependencyUnavailable
+from bentos.stores.milvus.errors import Failure, failure_of
 from bentos.stores.milvus.options import MilvusOptions
 
 
 @contextmanager
 def _kept_from_pymilvus() -> Iterator[None]:
-    """As it is imported, pymilvus reads MILVUS_URI by itself and raises when that is a file, and it loads whatever
-    `.env` it finds on the way up into this process's environment.
+    """Keep the environment as it is while pymilvus is imported.
+
+    On import pymilvus reads MILVUS_URI and raises when that is a file, and it loads the next `.env` file that it finds
+    in a parent folder into the environment.
     """
     before = dict(os.environ)
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
@@ -43,7 +52,7 @@ with _kept_from_pymilvus():
     from pymilvus.grpc_gen.common_pb2 import PlaceholderGroup, PlaceholderType, PlaceholderValue
     from pymilvus.grpc_gen.milvus_pb2 import SearchRequest
 
-# It also prints each failed call with its traceback, and then raises it: that is enough.
+# pymilvus logs each failed call with its traceback and then raises the error, which is enough.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
 __all__ = [
@@ -59,82 +68,71 @@ __all__ = [
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 _MARGIN_S = 0.25
 """pymilvus keeps the timeout for a call, but not for the reconnection that it tries in between."""
-_LONGEST_REASON = 200
-
-# By gRPC's code, or by pymilvus' and the server's.
-_REASONS: dict[object, str] = {
-    grpc.StatusCode.UNAVAILABLE: "it cannot be reached",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "it did not answer in time",
-    grpc.StatusCode.UNAUTHENTICATED: "it refuses MILVUS_TOKEN",
-    grpc.StatusCode.PERMISSION_DENIED: "the user of MILVUS_TOKEN lacks a right",
-    2: "it cannot be reached",
-    1400: "it refuses MILVUS_TOKEN",
-    1401: "the user of MILVUS_TOKEN lacks a right",
-}
+_LOG_AGAIN_AFTER_S = 60.0
 
 _lite_lock = threading.Lock()
 _lite_users: Counter[str] = Counter()
 
 
-class MilvusConnection:
-    """Opened once for the process; safe for concurrent use by the tasks of one event loop."""
+def _ignore(_: Failure) -> None:
+    return None
 
-    def __init__(self, options: MilvusOptions) -> None:
+
+class MilvusConnection:
+    """Opened once for the process; safe for concurrent use by the tasks of one event loop.
+
+    `on_failure` is called with each failure of the server, before the call raises.
+    """
+
+    def __init__(self, options: MilvusOptions, on_failure: Callable[[Failure], None] = _ignore) -> None:
         self._options = options
+        self._on_failure = on_failure
         self._client: Any = None
+        self._earlier: Any = None
+        self._token = ""
+        self._tried_token = ""
+        self._logged_at: dict[object, float] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `open` succeeded and `close` was not called since."""
+        return self._client is not None
 
     async def open(self) -> None:
-        """Connect. Raises `DependencyUnavailable` within the timeout."""
-        if self._client is not None:
+        """Connect with the present token. Raises `DependencyUnavailable` within the timeout."""
+        if self._client is None:
+            self._client = await self._connected()
+
+    async def renew(self) -> None:
+        """Connect again when the token has changed since. Raises `DependencyUnavailable` and then changes nothing.
+
+        Calls that are under way finish on the earlier connection: closing it would cancel them. It stays open, and
+        idle, until the next renewal or `close`.
+        """
+        if not self.is_open or self._options.lite or self._options.token() == self._token:
             return
-        # A connection of its own: those that pymilvus shares are kept by the id of an event loop, which may be
-        # that of an earlier, closed one.
-        arguments = {"token": self._options.token, "timeout": self._options.timeout_s, "dedicated": True}
-        try:
-            if self._options.lite:
-                self._client = await asyncio.to_thread(_start_lite, self._options.uri, arguments)
-            else:
-                self._client = AsyncMilvusClient(self._options.uri, **arguments)
-            await self.call(lambda client: client.get_server_version(timeout=self._options.timeout_s))
-        except MilvusException as error:
-            raise DependencyUnavailable("milvus", _reason(error, self._options)) from error
-        except BaseException:
-            await self.close()
-            raise
+        client = await self._connected()
+        stale, self._earlier, self._client = self._earlier, self._client, client
+        await self._closed(stale)
 
     async def close(self) -> None:
-        """Let go of the connection. Safe to call twice."""
-        client, self._client = self._client, None
-        if client is None:
-            return
-        try:
-            await asyncio.wait_for(client.close(), self._options.timeout_s)
-        except (TimeoutError, MilvusException, grpc.RpcError):
-            logging.getLogger(__name__).warning("the connection to milvus did not close in time")
-        finally:
-            if self._options.lite:
-                await asyncio.to_thread(_stop_lite, self._options.uri)
+        """Close the connection. Safe to call twice."""
+        client, earlier, self._client, self._earlier = self._client, self._earlier, None, None
+        await self._closed(earlier)
+        await self._closed(client)
 
     async def call(self, operation: Callable[[Any], Awaitable[T]]) -> T:
         """The answer of `operation`, which gets pymilvus' client and gives it the timeout.
 
-        Raises `DependencyUnavailable` for whatever goes wrong on the way or on the server.
+        Raises `DependencyUnavailable`, with a fixed sentence, for whatever fails on the way or on the server.
         """
         if self._client is None:
             raise DependencyUnavailable("milvus", "the service has not connected to it")
-        try:
-            # Not wait_for: until Python 3.12 that is one more task for each call.
-            async with asyncio.timeout(self._options.timeout_s + _MARGIN_S):
-                return await operation(self._client)
-        except TimeoutError as error:
-            reason = f"no answer within {self._options.timeout_s:g} s"
-            raise DependencyUnavailable("milvus", reason) from error
-        except ParamError:
-            raise  # A mistake in this program, not an outage.
-        except (MilvusException, grpc.RpcError) as error:
-            raise DependencyUnavailable("milvus", _reason(error, self._options)) from error
+        return await self._bounded(self._client, operation)
 
     async def search(self, request: Any) -> Any:
         """The `SearchResultData` that answers this `SearchRequest`, read at the level of the options.
@@ -143,7 +141,7 @@ class MilvusConnection:
         """
 
         async def ask(client: Any) -> Any:
-            # pymilvus has no public way to its channel, which is another one once the server was away.
+            # pymilvus replaces its channel when the server was away, so it is asked for at each search.
             handler = await client._get_connection()  # noqa: SLF001
             level = {"consistency_level": self._options.consistency}
             construct_guarantee_ts(request.collection_name, level, handler.server_address)
@@ -153,17 +151,85 @@ class MilvusConnection:
 
         return await self.call(ask)
 
+    async def create_lite_index(self, collection: str, field: str, params: dict[str, Any]) -> None:
+        """Create an index in a Milvus Lite file; it is complete when this returns.
+
+        pymilvus' own `create_index` then waits by the server's clock (AllocTimestamp). Milvus Lite has none, and its
+        server prints a stack trace for that call. Raises `DependencyUnavailable`.
+        """
+
+        async def ask(client: Any) -> None:
+            handler = await client._get_connection()  # noqa: SLF001
+            request = Prepare.create_index_request(collection, field, params, index_name=field)
+            check_status(await handler._async_stub.CreateIndex(request, timeout=self._options.timeout_s))  # noqa: SLF001
+
+        await self.call(ask)
+
+    async def _connected(self) -> Any:
+        """A client with the present token, which the server has answered."""
+        token = self._tried_token = self._options.token()
+        # Dedicated: the connections that pymilvus shares are kept by the id of an event loop, which may be that of
+        # an earlier, closed one.
+        arguments = {"token": token, "timeout": self._options.timeout_s, "dedicated": True}
+        client: Any = None
+        try:
+            if self._options.lite:
+                client = await asyncio.to_thread(_start_lite, self._options.uri, arguments)
+            else:
+                client = AsyncMilvusClient(self._options.uri, **arguments)
+            await self._bounded(client, lambda made: made.get_server_version(timeout=self._options.timeout_s))
+        except MilvusException as error:
+            raise self._unavailable(error) from error
+        except BaseException:
+            await self._closed(client)
+            raise
+        self._token = token
+        return client
+
+    async def _closed(self, client: Any) -> None:
+        if client is None:
+            return
+        try:
+            await asyncio.wait_for(client.close(), self._options.timeout_s)
+        except (TimeoutError, MilvusException, grpc.RpcError):
+            logger.warning("the connection to milvus did not close in time")
+        finally:
+            if self._options.lite:
+                await asyncio.to_thread(_stop_lite, self._options.uri)
+
+    async def _bounded(self, client: Any, operation: Callable[[Any], Awaitable[T]]) -> T:
+        try:
+            # Not wait_for: until Python 3.12 that makes one more task for each call.
+            async with asyncio.timeout(self._options.timeout_s + _MARGIN_S):
+                return await operation(client)
+        except TimeoutError as error:
+            reason = f"no answer within {self._options.timeout_s:g} s"
+            raise DependencyUnavailable("milvus", reason) from error
+        except ParamError:
+            raise  # A mistake in this program, not an outage.
+        except (MilvusException, grpc.RpcError, grpc.aio.UsageError) as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> DependencyUnavailable:
+        failure = failure_of(error, self._options, (self._token, self._tried_token))
+        now = time.monotonic()
+        if now - self._logged_at.get(failure.code, -_LOG_AGAIN_AFTER_S) >= _LOG_AGAIN_AFTER_S:
+            self._logged_at[failure.code] = now
+            logger.warning("milvus: %s; it said: %s", failure.reason, failure.detail)
+        self._on_failure(failure)
+        return DependencyUnavailable("milvus", failure.reason)
+
 
 @retry_on_rpc_failure()  # type: ignore[untyped-decorator]
 async def _searched(handler: Any, request: Any, deadline_s: float) -> Any:
-    """As pymilvus' own `search` does it, with its retries and its reconnection."""
+    """Search as pymilvus' own `search` does, with its retries and its reconnection."""
     response = await handler._async_stub.Search(request, timeout=deadline_s)  # noqa: SLF001
     check_status(response.status)
     return response.results
 
 
 def _start_lite(path: str, arguments: dict[str, Any]) -> Any:
-    """A client of the server thread for this file, which is started unless another store has done so."""
+    """A client of the server thread for this file; the first store of the process starts the thread."""
     path = str(Path(path).resolve())
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with _lite_lock:
@@ -173,7 +239,7 @@ def _start_lite(path: str, arguments: dict[str, Any]) -> Any:
 
 
 def _stop_lite(path: str) -> None:
-    """Stop the server thread, and free the file for other processes, when its last store is closed."""
+    """Stop the server thread when its last store is closed, which frees the file for other processes."""
     from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415 - a second of imports
 
     path = str(Path(path).resolve())
@@ -181,20 +247,3 @@ def _stop_lite(path: str) -> None:
         _lite_users[path] -= 1
         if not _lite_users[path]:
             server_manager_instance.release_server(path)
-
-
-def _reason(error: Exception, options: MilvusOptions) -> str:
-    """Why it failed, in a few words that hold neither an address nor the token."""
-    code = error.code() if isinstance(error, grpc.RpcError) else getattr(error, "code", None)
-    if code in _REASONS:
-        return _REASONS[code]
-    if isinstance(code, grpc.StatusCode):
-        return f"the call failed ({code.name.lower()})"
-    message = str(getattr(error, "message", error)).split("\n")[0]
-    if options.lite and "Open local milvus failed" in message:
-        return f"{Path(options.uri).name} is open in another process, or cannot be read"
-    if "Retry timeout" in message:
-        return _REASONS[grpc.StatusCode.DEADLINE_EXCEEDED]
-    if options.token:
-        message = message.replace(options.token, "***")
-    return message.rstrip(".")[:_LONGEST_REASON]

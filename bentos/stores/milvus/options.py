@@ -1,7 +1,8 @@
-"""What the vector store over Milvus can be told, and the names that follow from it."""
+"""The options of the vector store over Milvus, and the names that follow from them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ class MilvusOptions:
     """The options, with their defaults.
 
     `uri` is that of a server (http, https), or the path of a file that ends in `.db`: Milvus Lite, in this process.
+    `token` returns the present token, or "" for none; it is asked at each connection, and again when Milvus refuses it.
     `dim` is the number of dimensions of an embedding; `pack_name` and `fingerprint` name the face pack that makes them.
     `hnsw_*` and `ivf_nlist` shape the index when the collection is created, and change nothing later. `search_ef` and
     `search_nprobe` trade time for recall in each search. `timeout_s` bounds every call, in seconds; `load_timeout_s`
@@ -28,7 +30,7 @@ class MilvusOptions:
     """
 
     uri: str
-    token: str = ""
+    token: Callable[[], str] = str
     alias: str
     dim: int
     pack_name: str
@@ -50,7 +52,7 @@ class MilvusOptions:
 
     @property
     def collection(self) -> str:
-        """The collection behind the alias: one for each face pack and dimension."""
+        """The collection that is created behind a new alias: one for each face pack and dimension."""
         return f"{self.alias}_{self.fingerprint[:_FINGERPRINT_CHARACTERS]}_{self.dim}"
 
     @property
@@ -61,4 +63,18 @@ class MilvusOptions:
     @property
     def pack(self) -> str:
         """The face pack in words, as the collection's description keeps it."""
-        return f"face pack {self.pack_name!r} (fingerprint {self.fingerprint}, {self.dim} dimensions)"
+        return f"face pack {self.pack_name!r} {self._identity}"
+
+    def is_same_pack(self, collection: str, description: str) -> bool:
+        """Whether the vectors of this collection were made by this face pack, by its description.
+
+        Milvus Lite does not keep descriptions: without one, the name decides (`faces_<fingerprint>_512`, or the same
+        with something behind it).
+        """
+        if description:
+            return description.endswith(self._identity)
+        return collection == self.collection or collection.startswith(f"{self.collection}_")
+
+    @property
+    def _identity(self) -> str:
+        return f"(fingerprint {self.fingerprint}, {self.dim} dimensions)"

@@ -1,17 +1,19 @@
-"""The collection behind the alias: made when missing, refused when it is another face pack's, brought into memory."""
+"""Finds the collection behind the alias, creates it when it is missing, and loads it into Milvus' memory."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
-
-import grpc
 
 from bentos.domain.errors import DependencyUnavailable, NotReady
 from bentos.stores.milvus.client import DataType, MilvusConnection, MilvusException
 from bentos.stores.milvus.options import MilvusOptions
+
+logger = logging.getLogger(__name__)
 
 FACE_ID = "face_id"
 PHOTO_ID = "photo_id"
@@ -26,38 +28,53 @@ _CORNERS = 4
 _POLL_S = 0.2
 _LOOKS_AT_A_RACE = 10
 _NO_ALIAS = (100, 1600)
-"""What Milvus Lite and the servers call a missing alias."""
+"""The codes of Milvus Lite and of the servers for a missing alias."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCollection:
+    """The collection to work on. `alias_target`: the collection that the alias names, normally the same one."""
+
+    name: str
+    alias_target: str
+    index_type: str
 
 
 class MilvusSchema:
-    """Brings the base to where it can be searched. Every step may run at once in several processes."""
+    """Finds the collection behind the alias, creates what is missing, and loads it.
+
+    Every step may run at once in several processes.
+    """
 
     def __init__(self, connection: MilvusConnection, options: MilvusOptions) -> None:
         self._connection, self._options = connection, options
-        self._name, self._timeout_s = options.collection, options.timeout_s
+        self._timeout_s = options.timeout_s
+        self._name = options.collection
 
-    async def ensure(self) -> None:
-        """Create what is missing, check, and load. Raises `NotReady`; `DependencyUnavailable`."""
-        # The alias is asked before anything is created, so that a wrong face pack leaves nothing behind.
-        await self._refuse_another_pack(await self._aliased())
-        await self._once(self._create_collection, self._exists)
+    async def ensure(self, in_use: str | None) -> FoundCollection:
+        """Create what is missing, check, and load. `in_use`: the collection that this store works on already.
+
+        Raises `NotReady` when the alias names another face pack's collection and the store has none in use;
+        `DependencyUnavailable`, also when another process moved the alias meanwhile.
+        """
+        # The alias is read before anything is created, so that a wrong face pack leaves nothing behind.
+        self._name = await self._chosen(in_use)
+        if await self._once(self._create_collection, self._exists):
+            self._log_creation(in_use)
         await asyncio.gather(*(self._ensure_index(index) for index in self._indexes()))
         try:
             await self._once(self._create_alias, self._has_alias)
         except DependencyUnavailable:
             await self._refuse_a_collection_named_like_the_alias()
             raise
-        await self._refuse_another_pack(await self._aliased())
+        if await self._chosen(in_use) != self._name:
+            raise DependencyUnavailable("milvus", "the alias of the collection was moved just now")
         await self._ensure_loaded()
+        return FoundCollection(self._name, await self.alias_target() or self._name, await self._index_type())
 
-    async def index_type(self) -> str:
-        """The type of the vector index as it is, whatever the options say now."""
-        found = await self._connection.call(
-            lambda client: client.describe_index(self._name, EMBEDDING, timeout=self._timeout_s)
-        )
-        return str((found or {}).get("index_type", self._options.index_type))
+    async def alias_target(self) -> str | None:
+        """The collection that the alias names, or None. Raises `DependencyUnavailable`."""
 
-    async def _aliased(self) -> str | None:
         async def target(client: Any) -> str | None:
             try:
                 found = await client.describe_alias(self._options.alias, timeout=self._timeout_s)
@@ -69,37 +86,76 @@ class MilvusSchema:
 
         return await self._connection.call(target)
 
-    async def _refuse_another_pack(self, aliased: str | None) -> None:
-        if aliased in {None, self._name}:
-            return
-        found = await self._connection.call(
-            lambda client: client.describe_collection(aliased, timeout=self._timeout_s)
-        )
-        # Milvus Lite forgets descriptions: there the name alone says which pack it was.
-        built = found.get("description") or f"another face pack (collection {aliased})"
+    async def _chosen(self, in_use: str | None) -> str:
+        """The alias' collection when this face pack made it, else the one in use, else the one to create."""
+        target = await self.alias_target()
+        if target == self._options.collection:
+            return target
+        built = "" if target is None else await self._description(target)
+        if target is not None and self._options.is_same_pack(target, built):
+            return target
+        if in_use is not None and await self._exists_named(in_use):
+            return in_use
+        if target is None:
+            return self._options.collection
+        # Milvus Lite does not keep descriptions: there only the name says which pack it was.
+        pack = built or f"another face pack (collection {target})"
         raise NotReady(
-            f"The base {self._options.alias!r} was built with {built}, but this service has {self._options.pack}: "
-            "set FACE_PACK and EMBEDDING_DIM to the base's, or index the photos anew under another MILVUS_COLLECTION."
+            f"The base {self._options.alias!r} was built with {pack}, but this service has {self._options.pack}: "
+            "set FACE_PACK and EMBEDDING_DIM to the base's, or index the photos anew under another MILVUS_COLLECTION.",
+            {"dependency": "milvus"},
+            summary="built with another face pack",
         )
+
+    async def _description(self, collection: str) -> str:
+        found = await self._connection.call(
+            lambda client: client.describe_collection(collection, timeout=self._timeout_s)
+        )
+        return str(found.get("description") or "")
+
+    def _log_creation(self, in_use: str | None) -> None:
+        if in_use is None:
+            logger.info("milvus: created the collection %s; it is empty", self._name)
+        else:
+            logger.error(
+                "milvus: the collection %s was dropped; %s was created and is EMPTY, so that searches find nothing: "
+                "`python -m bentos.audit --fix` restores the vectors from the metadata and the images",
+                in_use,
+                self._name,
+            )
+
+    async def _index_type(self) -> str:
+        """The type of the vector index as it is, whatever the options say now."""
+        found = await self._connection.call(
+            lambda client: client.describe_index(self._name, EMBEDDING, timeout=self._timeout_s)
+        )
+        return str((found or {}).get("index_type", self._options.index_type))
 
     async def _once(
         self, step: Callable[[Any], Awaitable[object]], done: Callable[[], Awaitable[bool]]
-    ) -> None:
-        """Take the step unless it is done; should it fail because another process is taking it, see it done."""
+    ) -> bool:
+        """Take the step unless it is done, and return whether this call took it.
+
+        When it fails because another process takes the same step, wait for that process.
+        """
         if await done():
-            return
+            return False
         try:
             await self._connection.call(step)
         except DependencyUnavailable:
             for _ in range(_LOOKS_AT_A_RACE):
                 if await done():
-                    return
+                    return False
                 await asyncio.sleep(_POLL_S)
             raise
+        return True
 
     async def _exists(self) -> bool:
+        return await self._exists_named(self._name)
+
+    async def _exists_named(self, collection: str) -> bool:
         return await self._connection.call(
-            lambda client: client.has_collection(self._name, timeout=self._timeout_s)
+            lambda client: client.has_collection(collection, timeout=self._timeout_s)
         )
 
     async def _create_collection(self, client: Any) -> None:
@@ -119,7 +175,7 @@ class MilvusSchema:
     def _indexes(self) -> list[dict[str, Any]]:
         vector: dict[str, Any] = {"field_name": EMBEDDING, "metric_type": METRIC}
         if self._options.lite:
-            # Exact, and as fast as HNSW at the sizes that a file is for.
+            # Exact, and as fast as HNSW for the small bases that Milvus Lite is for.
             return [{**vector, "index_type": "FLAT"}]
         options = self._options
         params = {
@@ -131,6 +187,12 @@ class MilvusSchema:
         return [{**vector, "index_type": options.index_type, "params": params}, *scalar]
 
     async def _ensure_index(self, index: dict[str, Any]) -> None:
+        if self._options.lite:
+            field = index["field_name"]
+            params = {name: value for name, value in index.items() if name != "field_name"}
+            if not await self._indexed(field):
+                await self._connection.create_lite_index(self._name, field, params)
+            return
         await self._once(
             lambda client: self._create_index(client, index), lambda: self._indexed(index["field_name"])
         )
@@ -138,12 +200,7 @@ class MilvusSchema:
     async def _create_index(self, client: Any, index: dict[str, Any]) -> None:
         params = client.prepare_index_params()
         params.add_index(index_name=index["field_name"], **index)
-        try:
-            await client.create_index(self._name, params, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            # The index of Milvus Lite is there at once, and there is no clock to wait for it by.
-            if not (self._options.lite and error.code() is grpc.StatusCode.UNIMPLEMENTED):
-                raise
+        await client.create_index(self._name, params, timeout=self._timeout_s)
 
     async def _indexed(self, field: str) -> bool:
         found = await self._connection.call(
@@ -155,13 +212,15 @@ class MilvusSchema:
         await client.create_alias(self._name, self._options.alias, timeout=self._timeout_s)
 
     async def _has_alias(self) -> bool:
-        return await self._aliased() is not None
+        return await self.alias_target() is not None
 
     async def _refuse_a_collection_named_like_the_alias(self) -> None:
         alias = self._options.alias
-        if await self._connection.call(lambda client: client.has_collection(alias, timeout=self._timeout_s)):
+        if await self._exists_named(alias):
             raise NotReady(
-                f"Milvus has a collection of its own named {alias!r}: set MILVUS_COLLECTION to a free name."
+                f"Milvus has a collection of its own named {alias!r}: set MILVUS_COLLECTION to a free name.",
+                {"dependency": "milvus"},
+                summary="the alias is the name of another collection",
             )
 
     async def _ensure_loaded(self) -> None:
@@ -173,12 +232,12 @@ class MilvusSchema:
                 lambda client: client.load_collection(self._name, timeout=self._timeout_s)
             )
         except DependencyUnavailable:
-            # pymilvus waits for the end of the loading, which may take longer than a call.
+            # pymilvus waits until the collection is loaded, which may take longer than a call.
             if await self._load_state() not in {"Loading", "Loaded"}:
                 raise
         while await self._load_state() != "Loaded":
             if time.monotonic() > deadline:
-                reason = f"the collection is not in its memory after {self._options.load_timeout_s:g} s"
+                reason = f"the collection is not loaded after {self._options.load_timeout_s:g} s"
                 raise DependencyUnavailable("milvus", reason)
             await asyncio.sleep(_POLL_S)
 

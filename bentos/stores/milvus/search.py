@@ -1,4 +1,7 @@
-"""From rows, one for each face, to photos: the most similar face of each, none hidden by a photo with many."""
+"""Turns the rows of a search, one for each face, into the best photos, one match each.
+
+A photo with many similar faces takes one place and hides no other photo.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,15 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from bentos.stores.base import Match
 
 WIDEST = 16384
-"""Milvus returns no more rows than this from one search."""
+"""The most rows that Milvus returns from one search."""
 
 _WIDTHS = (16, 32, 64, 256, 1024, 4096, WIDEST)
-"""Close at first, where most searches end: a row costs the server 12 us, a search of 16 rows 1.7 ms. Each search that
-goes on takes every step, so that all of them settle the same photos before the index has to look harder.
+"""How many rows are asked for, in order. The first steps are small, because most searches end there: a row costs the
+server 12 us, a search for 16 rows 1.7 ms. All searches use this one sequence of widths, so that pages stay consistent.
 """
 
 Fetch = Callable[[int, Collection[str]], Awaitable[Sequence[Match]]]
-"""The best rows, at most so many, without those of the photos given: a `Match` for each face, in any order."""
+"""Called with a number of rows and the photo ids to leave out; returns a `Match` for each face, in any order."""
 
 
 async def nearest_photos(
@@ -24,13 +27,13 @@ async def nearest_photos(
 ) -> list[Match]:
     """The `photos` best photos with `score >= score_threshold`, score descending, ties by `photo_id`.
 
-    A photo is certain when its best row scores above the last row fetched: what was not fetched cannot score more.
-    Until enough are, more rows are asked for; at the widest, all photos seen are left out of the next question.
+    A photo is certain when its best row scores above the last row fetched, because no other row can score more.
+    While fewer than `photos` are certain, more rows are fetched; beyond `WIDEST`, a fetch leaves out all photos seen.
 
-    The answer for fewer photos is always the beginning of the answer for more, so that pages are disjoint. An
-    approximate index looks harder when asked for more rows, and then finds what it missed before: what it adds above
-    the photos that are certain already comes too late, and is left out. Up to `steady_width` rows the index looks
-    equally hard.
+    The answer for fewer photos is always a prefix of the answer for more, so that pages are disjoint. An approximate
+    index searches with more effort when it is asked for more rows, and may then find rows that it missed before. Rows
+    that score above photos that are certain already are ignored, because they would change earlier pages. Up to
+    `steady_width` rows the effort is the same.
     """
     width = _first_width(photos, steady_width)
     settled: list[Match] = []
@@ -67,7 +70,7 @@ def best_of_each_photo(rows: Sequence[Match]) -> dict[str, Match]:
 
 
 def _first_width(photos: int, steady_width: int) -> int:
-    """More rows than photos, in steps, but no more than the index looks equally hard for."""
+    """The first width above `photos` that is not above `steady_width`; if there is none, the widest such."""
     steady = [width for width in _WIDTHS if width <= steady_width] or [_WIDTHS[0]]
     return next((width for width in steady if width > photos), steady[-1])
 

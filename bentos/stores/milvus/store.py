@@ -1,4 +1,4 @@
-"""The vector store over Milvus: a server from 2.3.5 on, or a Milvus Lite file. The same code for both."""
+"""`VectorStore` over Milvus: a server from 2.3.5 on, or a Milvus Lite file. The same code serves both."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from bentos.domain.errors import DependencyUnavailable
 from bentos.domain.faces import Embedding
 from bentos.domain.ids import is_face_id, is_valid_id
 from bentos.stores.base import FaceVector, Match, StoredVector
-from bentos.stores.milvus.client import MilvusConnection
+from bentos.stores.milvus.collection import MilvusCollection
 from bentos.stores.milvus.options import MilvusOptions
-from bentos.stores.milvus.rows import MilvusRows
-from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, PHOTO_ID, MilvusSchema
+from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, PHOTO_ID
 from bentos.stores.milvus.search import WIDEST, nearest_photos
 
 __all__ = ["MilvusOptions", "MilvusVectorStore"]
@@ -26,7 +25,7 @@ _BATCH_BYTES = 4 * 1024 * 1024
 _IDS_IN_A_FILTER = 1000
 _ROWS_IN_A_REMOVAL = 4096
 _ROWS_IN_LITE_MEMORY = 256
-"""Milvus Lite looks at rows in memory one by one, 0.05 ms each; in its file it takes them all at once."""
+"""Milvus Lite searches rows that are not flushed one by one, 0.05 ms each, and flushed rows all at once."""
 
 
 class MilvusVectorStore:
@@ -34,11 +33,9 @@ class MilvusVectorStore:
 
     def __init__(self, options: MilvusOptions) -> None:
         self._options = options
-        self._connection = MilvusConnection(options)
-        self._opening = asyncio.Lock()
-        self._rows = MilvusRows(self._connection, options.collection, {})
-        self._steady_width = 0
-        # Milvus Lite opens its log twice when two writers come first at once, and forgets one of the two.
+        self._collection = MilvusCollection(options)
+        self._connection = self._collection.connection
+        # Two writers that come first at once make Milvus Lite open its log twice, and lose one of the two.
         self._writing: AbstractAsyncContextManager[Any] = asyncio.Lock() if options.lite else nullcontext()
         self._unflushed = 0
 
@@ -47,39 +44,37 @@ class MilvusVectorStore:
 
         Raises `NotReady` when the base was built with another face pack or dimension; `DependencyUnavailable`.
         """
-        async with self._opening:
-            await self._connection.open()
-            try:
-                schema = MilvusSchema(self._connection, self._options)
-                await schema.ensure()
-                index_type = await schema.index_type()
-                params = _search_params(index_type, self._options)
-                self._rows = MilvusRows(self._connection, self._options.collection, params)
-                self._steady_width = _steady_width(index_type, self._options)
-                # A server that has just started calls a collection loaded that it cannot search for half a minute.
-                await self._query(_is_in(FACE_ID, [""]), limit=1)
-                await self._flush_lite()
-            except BaseException:
-                await self._connection.close()
-                raise
+        await self._collection.open()
+        try:
+            await self._flush_lite()
+        except BaseException:
+            await self._collection.close()
+            raise
+
+    async def check(self) -> None:
+        """Search for one row, and see that the alias still names the collection in use.
+
+        Raises `NotReady`; `DependencyUnavailable`. See `MilvusCollection` for what is opened again by itself.
+        """
+        await self._collection.check()
 
     async def close(self) -> None:
-        """Let go of the connection. Safe to call twice."""
-        await self._connection.close()
+        """Close the connection. Safe to call twice."""
+        await self._collection.close()
 
     async def save_faces(self, faces: Sequence[FaceVector]) -> None:
         """Insert or replace, by `face_id`. Raises `ValueError` for a wrong dimension or id."""
-        # Twice the same key in one request would become two rows on 2.3.5.
+        # Milvus 2.3.5 stores two rows when one request holds the same key twice.
         rows = list({face.face_id: self._row(face) for face in faces}.values())
         size = max(1, min(_IDS_IN_A_FILTER, _BATCH_BYTES // (4 * self._options.dim)))
         for batch in _batches(rows, size):
             await self._write(
                 lambda client, batch=batch: client.upsert(  # type: ignore[misc]
-                    self._options.collection, batch, timeout=self._options.timeout_s
+                    self._collection.current.name, batch, timeout=self._options.timeout_s
                 )
             )
         if rows and self._options.waits_after_write:
-            # Answered at a time tick that lies after the write: from then on every search finds it.
+            # A Strong query is answered after the time tick of the write: every later search finds the rows.
             await self._query(_is_in(FACE_ID, [rows[-1][FACE_ID]]), limit=1)
         self._unflushed += len(rows)
         if self._unflushed >= _ROWS_IN_LITE_MEMORY:
@@ -98,17 +93,21 @@ class MilvusVectorStore:
         All of it within the timeout. Raises `ValueError` for a wrong dimension or id.
         """
         query = self._checked(embedding)
+        collection = self._collection.current
         scope = _is_in(COLLECTION_ID, _valid(collection_ids)) if collection_ids else ""
 
         async def fetch(width: int, without: Collection[str]) -> list[Match]:
             outside = f"not ({_is_in(PHOTO_ID, without)})" if without else ""
             condition = " and ".join(filter(None, (scope, outside)))
-            return await self._rows.nearest(query, width=width, condition=condition)
+            return await collection.rows.nearest(query, width=width, condition=condition)
 
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 return await nearest_photos(
-                    fetch, photos=photos, score_threshold=score_threshold, steady_width=self._steady_width
+                    fetch,
+                    photos=photos,
+                    score_threshold=score_threshold,
+                    steady_width=collection.steady_width,
                 )
         except TimeoutError as error:
             reason = f"no answer within {self._options.timeout_s:g} s"
@@ -126,12 +125,12 @@ class MilvusVectorStore:
 
     async def scan_faces(self, batch_size: int = 1000) -> AsyncIterator[list[StoredVector]]:
         """Every stored face, ordered by `face_id`, in batches of at most `batch_size`."""
-        # The pages below are read at the collection's own level; this one makes sure that none is too old.
+        # The pages below are read at the collection's own level; a Strong query first makes sure that none is too old.
         await self._query(_is_in(FACE_ID, [""]), limit=1)
         fields, limit, last = [FACE_ID, PHOTO_ID, COLLECTION_ID], min(batch_size, WIDEST), ""
         while rows := await self._connection.call(
             lambda client, last=last: client.query(  # type: ignore[misc]
-                self._options.collection,
+                self._collection.current.name,
                 filter=f"{FACE_ID} > {json.dumps(last)}",
                 output_fields=fields,
                 limit=limit,
@@ -144,10 +143,10 @@ class MilvusVectorStore:
             last = rows[-1][FACE_ID]
 
     async def _remove(self, condition: str) -> None:
-        """Remove until none is left: the client does not say when a server refuses a deletion.
+        """Delete until a query finds no row, because pymilvus does not report a deletion that the server refuses.
 
-        Every look is Strong, so that the last one proves that no later search finds a row. Session is not enough:
-        2.3.5 gives deletions a time that lies before they can be seen.
+        Every query is Strong, so that the last one proves that no later search finds a row. Session is not enough:
+        Milvus 2.3.5 gives deletions a timestamp from before they become visible.
         """
         before: list[str] = []
         while face_ids := await self._query(condition, limit=_ROWS_IN_A_REMOVAL):
@@ -155,7 +154,9 @@ class MilvusVectorStore:
                 raise DependencyUnavailable("milvus", "it did not carry out a removal")
             await self._write(
                 lambda client, ids=face_ids: client.delete(  # type: ignore[misc]
-                    self._options.collection, filter=_is_in(FACE_ID, ids), timeout=self._options.timeout_s
+                    self._collection.current.name,
+                    filter=_is_in(FACE_ID, ids),
+                    timeout=self._options.timeout_s,
                 )
             )
             before = face_ids
@@ -165,10 +166,10 @@ class MilvusVectorStore:
             await self._connection.call(ask)
 
     async def _query(self, condition: str, *, limit: int) -> list[str]:
-        """The ids of faces, as of now: this waits for the server's next time tick."""
+        """The ids of the faces that match, read at level Strong, which waits for the server's next time tick."""
         rows = await self._connection.call(
             lambda client: client.query(
-                self._options.collection,
+                self._collection.current.name,
                 filter=condition,
                 output_fields=[FACE_ID],
                 limit=limit,
@@ -182,7 +183,7 @@ class MilvusVectorStore:
         self._unflushed = 0
         if self._options.lite:
             await self._write(
-                lambda client: client.flush(self._options.collection, timeout=self._options.timeout_s)
+                lambda client: client.flush(self._collection.current.name, timeout=self._options.timeout_s)
             )
 
     def _row(self, face: FaceVector) -> dict[str, Any]:
@@ -204,17 +205,6 @@ class MilvusVectorStore:
         if not np.isfinite(embedding).all():
             raise ValueError("an embedding that is not finite")
         return np.ascontiguousarray(embedding, dtype=np.float32)
-
-
-def _search_params(index_type: str, options: MilvusOptions) -> dict[str, int]:
-    return {"HNSW": {"ef": options.search_ef}, "IVF_FLAT": {"nprobe": options.search_nprobe}}.get(
-        index_type, {}
-    )
-
-
-def _steady_width(index_type: str, options: MilvusOptions) -> int:
-    """Up to how many rows the index looks equally hard: HNSW until `ef` has to grow, an unknown type never."""
-    return {"HNSW": options.search_ef, "IVF_FLAT": WIDEST, "FLAT": WIDEST}.get(index_type, 0)
 
 
 def _is_in(field: str, values: Iterable[str]) -> str:

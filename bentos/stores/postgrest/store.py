@@ -48,6 +48,10 @@ class PostgrestMetadataStore:
                 await self.close()
                 raise
 
+    async def check(self) -> None:
+        """Call the cheapest function of the schema. Raises `DependencyUnavailable`."""
+        await self.now()
+
     async def close(self) -> None:
         """Let go of every connection. Safe to call twice."""
         client, self._opened = self._opened, None

@@ -59,7 +59,11 @@ class S3Store:
         self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix="s3")
 
     async def open(self) -> None:
-        """See that the bucket is there and the keys open it. Raises `DependencyUnavailable`."""
+        """See that the bucket is there and answers to the keys. Raises `DependencyUnavailable`."""
+        await self.check()
+
+    async def check(self) -> None:
+        """See that the bucket answers to the keys. Raises `DependencyUnavailable`."""
         await self._in_thread(lambda: self._client.head_bucket(Bucket=self._options.bucket))
 
     async def close(self) -> None:

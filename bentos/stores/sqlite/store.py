@@ -51,6 +51,10 @@ class SqliteMetadataStore:
             await self.close()
             raise
 
+    async def check(self) -> None:
+        """Read from the table of photos. Raises `DependencyUnavailable`."""
+        await self._transaction(lambda c: reads.find_photo(c, ""), "deferred")
+
     async def close(self) -> None:
         """Close the file. Safe to call twice."""
         thread, self._thread = self._thread, None

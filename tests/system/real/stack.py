@@ -128,6 +128,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
             **servers.environment(),
             **{f"{name}_TIMEOUT_S": str(TIMEOUT_S) for name in ("MILVUS", "POSTGREST", "S3")},
             "LEASE_S": str(LEASE_S),
+            "DEPENDENCY_CHECK_S": "1",
             "SHUTDOWN_DELAY_S": "0",
         }
         with (

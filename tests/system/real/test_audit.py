@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,11 +10,13 @@ import uuid
 from pathlib import Path
 
 import pytest
+from pymilvus import MilvusClient
 
+from bentos.config.settings import Settings
 from bentos.domain.faces import BoundingBox
 from bentos.stores.base import FaceVector, Lease
 from tests.system.real.mortal import TwoFaces, embedding_of
-from tests.system.real.stack import Api, Stack, disagreements
+from tests.system.real.stack import Api, Stack, disagreements, eventually
 
 pytestmark = pytest.mark.system
 
@@ -54,6 +57,30 @@ async def test_the_audit_finds_and_mends_what_was_broken_by_hand_in_each_store(
     again = _audit(stack)
     assert (again.returncode, again.stdout.startswith("the three stores agree on")) == (0, True)
     assert api.found(selfie, **mine) == ["lost-vector"]
+    async with stack.parts(TwoFaces()) as parts:
+        assert await disagreements(parts) == {}
+
+
+async def test_a_dropped_collection_comes_back_without_a_restart_and_the_audit_fills_it(
+    stack: Stack, api: Api, astronaut: bytes, selfie: bytes
+) -> None:
+    mine = {"collection_id": "dropped"}
+    photo_id = api.indexed(astronaut, **mine)["photo_id"]
+    alias = Settings().milvus_collection
+    with contextlib.closing(MilvusClient(stack.servers.milvus.uri, timeout=20)) as admin:
+        collection = admin.describe_alias(alias)["collection_name"]
+        admin.drop_alias(alias)
+        admin.drop_collection(collection)
+
+    answer = api.search(selfie, **mine)
+    assert (answer.status_code, answer.json()["details"]) == (503, {"dependency": "milvus"})
+    eventually(lambda: api.search(selfie, **mine).status_code == 200, "the collection is there again")
+    assert api.found(selfie, **mine) == []
+    logs = [(stack.folder / f"{name}.log").read_text() for name in ("image-search", "image-vectorizer")]
+    assert "EMPTY" in "".join(logs)
+    eventually(lambda: api.status().status_code == 200, "image-vectorizer answers")
+    assert _audit(stack, "--fix").returncode == 0
+    eventually(lambda: api.found(selfie, **mine) == [photo_id], "the audit has restored the vector")
     async with stack.parts(TwoFaces()) as parts:
         assert await disagreements(parts) == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -108,6 +109,7 @@ def test_a_dependency_restarted_in_mid_traffic_is_missed_only_where_it_is_needed
             server.start()
         _says_what_is_missing(down, dependency)
         eventually(calls.all_work, f"{dependency} is back, and so is the service")
+        eventually(lambda: _measured_up(calls.api, dependency) == {1.0}, "the metrics say that it is back")
         seen.clear()
         time.sleep(1)
         assert {answer.status_code for _, answer in seen} == {200}
@@ -123,10 +125,14 @@ def test_a_dependency_that_accepts_and_never_answers_is_given_up_within_its_time
     server.freeze()
     try:
         silent = calls.all_at_once()
+        eventually(lambda: _measured_up(calls.api, dependency) == {0.0}, "the metrics say that it is away")
     finally:
         server.thaw()
     _says_what_is_missing(silent, dependency)
     eventually(calls.all_work, f"{dependency} answers again, and so does the service")
+    eventually(lambda: _measured_up(calls.api, dependency) == {1.0}, "the metrics say that it is back")
+    for line in (f"{dependency} does not answer: ", f"{dependency} answers again after "):
+        assert line in (stack.folder / "image-vectorizer.log").read_text()
 
 
 @contextmanager
@@ -136,7 +142,7 @@ def _started_without_milvus(stack: Stack, selfie: bytes) -> Iterator[Api]:
         api = Api(service.url, service.url)
         eventually(lambda: _status_of(api, "/livez") == 200, "the service is up without Milvus")
         not_ready = api.searcher.get("/readyz")
-        assert (not_ready.status_code, "milvus" in not_ready.text) == (503, True)
+        assert (not_ready.status_code, not_ready.text) == (503, "milvus: not available\n")
         assert api.searcher.get("/ping").status_code == 200
         _is_refused("search", api.search(selfie), "milvus")
         yield api
@@ -190,6 +196,13 @@ def _traffic(calls: Calls) -> Iterator[list[tuple[str, httpx.Response]]]:
         if answer.status_code == 503:
             dependency = answer.json()["details"]["dependency"]
             assert name in NEEDED_BY[dependency]
+
+
+def _measured_up(api: Api, dependency: str) -> set[float]:
+    """What the metrics of the services that use the dependency say of it."""
+    series = re.compile(rf'face_search_dependency_up{{dependency="{dependency}",.*}} (\S+)')
+    answers = [client.get("/metrics").text for client in (api.vectorizer, api.searcher)]
+    return {float(value) for answer in answers for value in series.findall(answer)}
 
 
 def _status_of(api: Api, path: str) -> int:

@@ -106,3 +106,27 @@ async def test_a_folder_where_the_file_should_be_made_cannot_be_a_file(folder: P
     (folder / "vectors.db").write_text("not a folder, which is what Milvus Lite keeps under such a name")
     with pytest.raises(DependencyUnavailable, match=r"vectors\.db"):
         await MilvusVectorStore(options(folder)).open()
+
+
+def test_opening_a_new_file_and_opening_it_again_print_nothing(folder: Path) -> None:
+    code = (
+        "import asyncio\n"
+        "from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore\n"
+        f"store = MilvusVectorStore(MilvusOptions(uri={options(folder).uri!r}, alias='faces', dim=8,\n"
+        "    pack_name='p', fingerprint='0123456789abcdef'))\n"
+        "async def main():\n"
+        "    for _ in range(2):\n"
+        "        await store.open()\n"
+        "        await store.check()\n"
+        "        await store.close()\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("", "")

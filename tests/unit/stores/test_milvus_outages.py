@@ -51,7 +51,7 @@ async def store(server: MilvusServer) -> AsyncIterator[MilvusVectorStore]:
 def options(uri: str) -> MilvusOptions:
     return MilvusOptions(
         uri=uri,
-        token=TOKEN,
+        token=lambda: TOKEN,
         alias="faces",
         dim=DIM,
         pack_name="test-pack",
@@ -74,6 +74,7 @@ async def scan(store: MilvusVectorStore) -> None:
 VERBS: list[Callable[[MilvusVectorStore], Awaitable[object]]] = [
     found,
     scan,
+    lambda store: store.check(),
     lambda store: store.save_faces([FACE]),
     lambda store: store.remove_photos(["other"]),
     lambda store: store.remove_faces([str(uuid.uuid4())]),
@@ -119,6 +120,7 @@ async def test_a_silent_server_fails_every_call_in_time_and_is_used_again_when_i
     finally:
         server.thaw()
     assert await finds_its_face_again(store)
+    await store.check()
 
 
 async def test_a_store_that_met_a_silent_server_opens_when_it_answers(server: MilvusServer) -> None:

@@ -1,0 +1,19 @@
+"""The metric that says which dependency answers now."""
+
+from __future__ import annotations
+
+from prometheus_client import Gauge
+
+from bentos.domain.errors import Dependency
+
+_up = Gauge(
+    "face_search_dependency_up",
+    "1 when the dependency answered when it was last asked, else 0.",
+    ["service", "dependency"],
+    multiprocess_mode="livemin",
+)
+
+
+def set_dependency_up(service: str, dependency: Dependency, *, up: bool) -> None:
+    """Record whether the dependency answered."""
+    _up.labels(service, dependency).set(up)
