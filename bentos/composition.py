@@ -132,7 +132,7 @@ def door_of(service: str, settings: Settings, api: FastAPI) -> Callable[[], Door
 
     return lambda: DoorOptions(
         service=service,
-        keys=settings.api_keys,
+        present_keys=settings.api_keys,
         max_image_bytes={
             "/detect_faces": settings.vectorize_max_image_bytes,
             "/search": settings.search_max_image_bytes,

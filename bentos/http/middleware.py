@@ -51,14 +51,15 @@ _BANNERS = ("server", "x-bentoml-request-id", "x-bentoml-trace-id")
 
 @dataclass(frozen=True, slots=True)
 class DoorOptions:
-    """`keys` open the door; `max_image_bytes` by path, without a trailing slash; `not_ready` says why, or None.
+    """`present_keys` gives those that open the door now; `max_image_bytes` by path, without a trailing slash;
+    `not_ready` says why, or None.
 
     The body of a request has `receive_timeout_s` to arrive. While the service is `full`, images are refused before they
     are read. While it is `leaving`, every answer asks its caller to close the connection.
     """
 
     service: str
-    keys: Sequence[str]
+    present_keys: Callable[[], Sequence[str]]
     max_image_bytes: Mapping[str, int] = field(default_factory=dict)
     receive_timeout_s: float = 30
     not_ready: Callable[[], str | None] = lambda: None
@@ -72,7 +73,6 @@ class Door:
     def __init__(self, app: ASGIApp, options: Callable[[], DoorOptions]) -> None:
         self._app = app
         self._options = options()
-        self._keys = [key.encode() for key in self._options.keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection: requests are checked, WebSockets are refused, the lifespan passes."""
@@ -81,14 +81,14 @@ class Door:
         elif scope["type"] != "http":
             await self._app(scope, receive, send)
         else:
-            await _Visit(self._options, self._keys, scope, send).serve(self._app, receive)
+            await _Visit(self._options, scope, send).serve(self._app, receive)
 
 
 class _Visit:
     """One request on its way through the door."""
 
-    def __init__(self, options: DoorOptions, keys: list[bytes], scope: Scope, send: Send) -> None:
-        self._options, self._keys, self._scope, self._send = options, keys, scope, send
+    def __init__(self, options: DoorOptions, scope: Scope, send: Send) -> None:
+        self._options, self._scope, self._send = options, scope, send
         self._headers = Headers(scope=scope)
         self._path = scope["path"].rstrip("/") or "/"
         self._request_id = begin_request(self._headers.get("x-request-id"))
@@ -139,7 +139,7 @@ class _Visit:
     def _has_key(self) -> bool:
         given = self._headers.get("x-api-key", "").encode("latin-1")
         # Every key is compared, in constant time each, so that the time tells nothing about any.
-        return any([hmac.compare_digest(given, key) for key in self._keys])
+        return any([hmac.compare_digest(given, key.encode()) for key in self._options.present_keys()])
 
     @property
     def _limit(self) -> int:

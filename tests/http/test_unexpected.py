@@ -27,7 +27,7 @@ async def test_a_bug_answers_500_in_the_shape_of_every_error() -> None:
         raise ZeroDivisionError("secret")
 
     api = create_api("image-search", [router], lifespan=nothing, docs=False)
-    door = Door(api, lambda: DoorOptions(service="image-search", keys=[KEY]))
+    door = Door(api, lambda: DoorOptions(service="image-search", present_keys=lambda: [KEY]))
     transport = httpx.ASGITransport(app=door)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", headers={"X-Api-Key": KEY}

@@ -204,7 +204,7 @@ def _refusals(photo_id: str, collection_id: str | None = None) -> Iterator[None]
     try:
         yield
     except PostgrestError as error:
-        raise _in_words_of_the_domain(error, photo_id, collection_id) from error
+        raise _in_words_of_the_domain(error, photo_id, collection_id) from None
 
 
 def _in_words_of_the_domain(error: PostgrestError, photo_id: str, collection_id: str | None) -> Exception:
@@ -212,11 +212,12 @@ def _in_words_of_the_domain(error: PostgrestError, photo_id: str, collection_id:
         "FS001": PhotoBusy(f"photo {photo_id!r} is held by another writer"),
         "FS002": LeaseLost(f"the lease of photo {photo_id!r} is lost"),
         "FS003": PhotoNotFound(photo_id),
-        "FS004": FaceNotFound(error.details or ""),
-        "FS005": CollectionMismatch(photo_id, error.details or "", collection_id or ""),
+        "FS004": FaceNotFound(error.details),
+        "FS005": CollectionMismatch(photo_id, error.details, collection_id or ""),
         "FS006": other_image(photo_id),
+        "23505": ValueError("a face belongs to another photo"),
     }
-    return meanings.get(error.code, ValueError(f"the metadata refuse this: {error}"))
+    return meanings.get(error.code, ValueError(f"the metadata refuse this ({error.code})"))
 
 
 def _photo(row: dict[str, Any]) -> PhotoRecord:

@@ -46,7 +46,7 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch)
 
 def test_several_keys_rotate_without_downtime(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, API_KEY="0123456789abcdef, fedcba9876543210 ,")
-    assert load_settings("image-search").api_keys == ("0123456789abcdef", "fedcba9876543210")
+    assert load_settings("image-search").api_keys() == ("0123456789abcdef", "fedcba9876543210")
 
 
 @pytest.mark.parametrize(
