@@ -1,16 +1,19 @@
-"""Holding a photo: no two writers work on one at once, and a writer that crashed keeps others off for a while only."""
+"""Takes and gives back the leases of photos: one writer at a time, and a crashed one blocks others only for a while."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from bentos.domain.errors import DependencyUnavailable, Overloaded
+from bentos.domain.errors import DependencyUnavailable, FaceSearchError, Overloaded
 from bentos.stores.base import Lease, LeaseLost, MetadataStore, PhotoBusy
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _RETRY_S = 0.05
@@ -49,7 +52,7 @@ class PhotoLeases:
         except LeaseLost as error:
             raise busy() from error
         except BaseException:
-            await self._metadata.release(photo_id, lease=lease)
+            await self._released(photo_id, lease)
             raise
 
     async def renewed(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
@@ -62,6 +65,14 @@ class PhotoLeases:
             return await begin(lease)
         except PhotoBusy as error:
             raise LeaseLost from error
+
+    async def _released(self, photo_id: str, lease: Lease) -> None:
+        """Give the lease back after an error, which a failure to do so must not replace: the lease expires anyway."""
+        try:
+            await self._metadata.release(photo_id, lease=lease)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the first error is the one to tell
+            reason = error.message if isinstance(error, FaceSearchError) else type(error).__name__
+            logger.warning("the lease of photo %s was not given back: %s", photo_id, reason)
 
     async def _begun(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
         deadline = self.deadline()

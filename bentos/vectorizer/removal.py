@@ -1,4 +1,4 @@
-"""The end of a photo's story: its faces, and if asked for its image and its record, are gone."""
+"""Removes the faces of photos, and with `purge` their images and records too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bentos.stores.base import ImageStore, Lease, LeaseLost, MetadataStore, VectorStore
 from bentos.vectorizer.leasing import PhotoLeases, busy, pause
+from bentos.vectorizer.purged_image import remove_purged_image
 
 _BATCH = 200
 
@@ -34,14 +35,22 @@ class Removal:
     async def remove_photo(self, photo_id: str, *, purge: bool) -> int:
         """Remove every face of a photo, with `purge` the image and its record too. Returns how many faces.
 
-        Raises `PhotoNotFound` for an id never seen.
+        Repeated after a purge, it removes an image that arrived since. Raises `PhotoNotFound` for an id never seen.
         """
 
         async def begin(lease: Lease) -> bool:
             return await self._metadata.begin_removal(photo_id, lease=lease)
 
         async with self._leases.held(photo_id, begin) as (lease, known):
-            return await self._finish([photo_id], lease, purge=purge) if known else 0
+            if known:
+                return await self._finish([photo_id], lease, purge=purge)
+        if purge:
+            await self.remove_purged_image(photo_id)
+        return 0
+
+    async def remove_purged_image(self, photo_id: str) -> None:
+        """Remove an image that arrived after its photo was purged; an image of any other photo stays."""
+        await remove_purged_image(photo_id, metadata=self._metadata, images=self._images, leases=self._leases)
 
     async def forget_without_image(self, photo_id: str) -> int:
         """Purge a photo whose image is gone; nothing is done when there is one. Returns how many faces.

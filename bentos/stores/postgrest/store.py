@@ -43,7 +43,7 @@ class PostgrestMetadataStore:
         if self._opened is None:
             self._opened = PostgrestClient(self._options)
             try:
-                await self.now()
+                await self.purged([])  # the newest function: an older schema is noticed here
             except BaseException:
                 await self.close()
                 raise
@@ -182,6 +182,22 @@ class PostgrestMetadataStore:
         if lost := done["lost"]:
             raise LeaseLost(f"the leases of {len(lost)} photos are lost, first of all {lost[0]!r}")
         return int(done["faces_removed"])
+
+    async def purged(self, photo_ids: Sequence[str]) -> list[str]:
+        """Those of these photos that were purged and have not been recorded again since."""
+        return [str(each) for each in await self._client.call("purged", p_photo_ids=list(photo_ids))]
+
+    async def begin_image_removal(self, photo_id: str, *, lease: Lease) -> bool:
+        """Take the lease of a purged photo; see `MetadataStore`."""
+        with _refusals(photo_id):
+            return bool(
+                await self._client.call(
+                    "begin_image_removal",
+                    p_photo_id=photo_id,
+                    p_lease_token=lease.token,
+                    p_lease_seconds=lease.seconds,
+                )
+            )
 
     async def release(self, photo_id: str, *, lease: Lease) -> None:
         """Give the lease back without finishing. Does nothing when it is not held."""
