@@ -143,7 +143,7 @@ class _Server:
         return next((status for prefix, status in _STATUS if code.startswith(prefix)), 400)
 
     async def _cached(self, connection: AsyncConnection) -> Cache:
-        """The schema as it was read first. Raises `Refused`: a PostgREST that could not read it answers nothing else."""
+        """The schema as it was read first. Raises `Refused`: PostgREST answers nothing before it could read it."""
         if self._cache is None:
             try:
                 self._cache = await _read_cache(connection, self._config.schema)
