@@ -76,9 +76,9 @@ class PostgrestClient:
     async def _answer(self, method: str, path: str, **request: Any) -> Any:
         failures: list[str] = []
         try:
-            return await asyncio.wait_for(
-                self._repeated(failures, method, path, request), self._options.timeout_s
-            )
+            # Not wait_for: until Python 3.12 it swallows a cancellation that comes as the call ends.
+            async with asyncio.timeout(self._options.timeout_s):
+                return await self._repeated(failures, method, path, request)
         except TimeoutError:
             # The reason of an attempt before says more than that the next one was not answered in time either.
             reason = failures[-1] if failures else f"no answer within {self._options.timeout_s:g} s"

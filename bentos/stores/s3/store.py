@@ -208,7 +208,9 @@ class S3Store:
 
     async def _answer(self, running: Future[T]) -> T:
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(running), self._options.timeout_s)
+            # Not wait_for: until Python 3.12 it swallows a cancellation that comes as the call ends.
+            async with asyncio.timeout(self._options.timeout_s):
+                return await asyncio.wrap_future(running)
         except TimeoutError:
             failure = f"no answer within {self._options.timeout_s:g} s"
         except (BotoCoreError, ClientError, HTTPError, ResponseParserError, OSError, UnicodeError) as error:
