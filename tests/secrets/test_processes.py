@@ -83,17 +83,17 @@ def test_no_secret_is_in_what_a_service_answers_or_logs_while_its_stores_fail(
         s3_error("500 Internal Server Error", None), ("HEAD /photos HTTP", "HEAD /photos/ HTTP")
     )
     log = tmp_path / "service.log"
-    with answering(postgrest) as postgrest_url, answering(s3) as s3_url:
-        with grpc_echo(grpc.StatusCode.INTERNAL) as milvus_url:
-            given = environment(
-                tmp_path,
-                POSTGREST_URL=postgrest_url,
-                S3_ENDPOINT_URL=s3_url,
-                **({"MILVUS_URI": milvus_url} if milvus == "hostile" else {}),
-            )
-            with launched(SERVICE, given, log=log) as service:
-                _wait_until_alive(service.url, ready=milvus == "embedded")
-                said = everything_said(service.url, f"{MARKER}-API_KEY")
+    with (
+        answering(postgrest) as postgrest_url,
+        answering(s3) as s3_url,
+        grpc_echo(grpc.StatusCode.INTERNAL) as milvus_url,
+    ):
+        given = environment(tmp_path, POSTGREST_URL=postgrest_url, S3_ENDPOINT_URL=s3_url)
+        if milvus == "hostile":
+            given["MILVUS_URI"] = milvus_url
+        with launched(SERVICE, given, log=log) as service:
+            _wait_until_alive(service.url, ready=milvus == "embedded")
+            said = everything_said(service.url, f"{MARKER}-API_KEY")
     assert "postgrest is not available" in said
     assert MARKER not in said
     assert MARKER not in log.read_text(errors="replace")
