@@ -17,7 +17,7 @@ from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.process import launched
 from tests.secrets.hostile_servers import Answer, answering, grpc_echo, postgrest_error, s3_error
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 MARKER = "m4rk3rOfEverySecret"
 SECRETS = ("API_KEY", "MILVUS_TOKEN", "POSTGREST_TOKEN", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY")

@@ -28,6 +28,9 @@ from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptio
 from bentos.stores.s3.store import S3Options, S3Store
 from tests.secrets.hostile_servers import HOSTILE, answering, grpc_echo, postgrest_error, s3_error
 
+# asyncio leaves a transport behind when TLS fails on it.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 MARKER = "m4rk3rOfEverySecret"
 TIMEOUT_S = 0.4
 VARIANTS = {

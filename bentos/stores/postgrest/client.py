@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,9 @@ from bentos.stores.postgrest.errors import (
 )
 
 __all__ = ["PostgrestClient", "PostgrestError", "PostgrestOptions"]
+
+# It logs the status line of each answer, whose text is the server's.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _ATTEMPTS = 3
 _FIRST_PAUSE_S = 0.05
