@@ -157,7 +157,7 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
 
     return lambda: MiddlewareOptions(
         service=service,
-        present_keys=lambda: settings.api_keys,
+        present_keys=settings.api_keys,
         max_image_bytes={
             "/detect_faces": settings.vectorize_max_image_bytes,
             "/search": settings.search_max_image_bytes,

@@ -1,4 +1,10 @@
-"""`python -m bentos.audit [--fix]`: compare the three stores; with --fix, mend what disagrees."""
+"""`python -m bentos.audit [--fix]`: compare the three stores; with --fix, mend what disagrees.
+
+An image that no photo is recorded for is a disagreement only when its photo was purged: its upload ended after the
+purge, and --fix deletes it. Any other image is counted and left alone, because the bucket may hold images that were
+never sent through /detect_faces/. Who puts an image under the id of a purged photo by hand has to send that photo_id
+through /detect_faces/ before --fix runs.
+"""
 
 from __future__ import annotations
 
@@ -83,6 +89,10 @@ def _report(ledger: Ledger, examples: int) -> int:
                     f"          photo {finding.photo_id}"
                     + (f", face {finding.face_id}" if finding.face_id else "")
                 )
+    if ledger.unrecorded_images:
+        _say(
+            f"{ledger.unrecorded_images:>8}  images were never sent through /detect_faces/; they are left alone"
+        )
     if not total:
         _say(f"the three stores agree on {ledger.photos} photos")
     return total

@@ -12,6 +12,8 @@ from bentos.composition import Parts
 
 T = TypeVar("T")
 
+_PURGES_AT_ONCE = 500
+
 
 async def read_stores(parts: Parts, ledger: Ledger) -> None:
     """Fill the ledger; a progress bar says how far it is, on a terminal only. Raises `DependencyUnavailable`.
@@ -22,6 +24,8 @@ async def read_stores(parts: Parts, ledger: Ledger) -> None:
     await _read("photos", parts.metadata.scan_photos(), ledger.add_photos)
     # Images last: one that is uploaded in between is then only more than the photos need.
     await _read("images", parts.images.scan_images(), ledger.add_images)
+    for batch in ledger.images_without_photo(_PURGES_AT_ONCE):
+        ledger.add_purged(await parts.metadata.purged(batch))
 
 
 async def _read(name: str, batches: AsyncIterator[list[T]], add: Callable[[Sequence[T]], None]) -> None:

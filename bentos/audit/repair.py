@@ -58,6 +58,8 @@ class Repair:
                 await self._drop_vectors(face_ids)
             elif kind is Kind.PHOTO_WITHOUT_IMAGE:
                 await self._removal.forget_without_image(photo_id)
+            elif kind is Kind.IMAGE_OF_PURGED_PHOTO:
+                await self._removal.remove_purged_image(photo_id)
             elif kind is Kind.HALF_DETECTED:
                 await self._indexing.detect_stored(photo_id, collection_id=None)
             else:

@@ -21,7 +21,16 @@ CREATE TABLE faces (face_id TEXT PRIMARY KEY, photo_id TEXT NOT NULL, collection
     WITHOUT ROWID;
 CREATE TABLE vectors (face_id TEXT PRIMARY KEY, photo_id TEXT NOT NULL, collection_id TEXT) WITHOUT ROWID;
 CREATE TABLE images (photo_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE purged (photo_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_WITHOUT_PHOTO = (
+    "SELECT photo_id FROM images WHERE photo_id NOT IN (SELECT photo_id FROM photos) AND photo_id > ?"
+    " ORDER BY 1 LIMIT ?"
+)
+_UNRECORDED = (
+    "SELECT count(*) FROM images WHERE photo_id NOT IN (SELECT photo_id FROM photos)"
+    " AND photo_id NOT IN (SELECT photo_id FROM purged)"
+)
 
 
 class Kind(Enum):
@@ -60,6 +69,10 @@ class Kind(Enum):
     PHOTO_WITHOUT_IMAGE = (
         "photos without an image",
         "SELECT photo_id, '' FROM photos WHERE photo_id NOT IN (SELECT photo_id FROM images)",
+    )
+    IMAGE_OF_PURGED_PHOTO = (
+        "images whose photo was purged",
+        "SELECT photo_id, '' FROM purged",
     )
 
     def __init__(self, title: str, query: str) -> None:
@@ -103,6 +116,22 @@ class Ledger:
     def add_images(self, photo_ids: Sequence[str]) -> None:
         """Images as the object store tells of them."""
         self._insert("images VALUES (?)", [(photo_id,) for photo_id in photo_ids])
+
+    def add_purged(self, photo_ids: Sequence[str]) -> None:
+        """Photos that were purged although there is an image."""
+        self._insert("purged VALUES (?)", [(photo_id,) for photo_id in photo_ids])
+
+    def images_without_photo(self, batch_size: int) -> Iterator[list[str]]:
+        """Images that no photo is recorded for, ordered by id: never sent through detection, or purged."""
+        last = ""
+        while batch := [row[0] for row in self._database.execute(_WITHOUT_PHOTO, (last, batch_size))]:
+            yield batch
+            last = batch[-1]
+
+    @property
+    def unrecorded_images(self) -> int:
+        """How many images were never sent through detection: no disagreement, the bucket may hold any number."""
+        return self._number(_UNRECORDED)
 
     def count(self, kind: Kind) -> int:
         """How many findings there are of this kind."""

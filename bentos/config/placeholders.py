@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 _WORD = re.compile(
@@ -23,29 +23,25 @@ _SCHEMES = {
 _WITHOUT_HOST = ("sqlite", "file")
 
 
-def problem_with(settings: BaseSettings) -> str | None:
+def is_placeholder(value: str) -> bool:
+    """Whether the text is a sample that a person has to replace."""
+    return bool(_WORD.search(value) or _BRACKETS.fullmatch(value))
+
+
+def problem_with(settings: BaseSettings, secrets: Mapping[str, str]) -> str | None:
     """What is wrong with the first wrong secret, address or bucket; None when nothing is.
 
-    The answer is one sentence that names the setting and never quotes its value. Empty values pass.
+    `secrets`: the present value of each secret setting, by the field's name. The answer is one sentence that names the
+    setting and never quotes its value. Empty values pass.
     """
-    for field in type(settings).model_fields:
-        name, value = field.upper(), getattr(settings, field)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        elif name not in _SCHEMES and name != "S3_BUCKET":
-            continue
-        if problem := _placeholder(name, value) or _address(name, value):
+    addresses = {name: getattr(settings, name) for name in (*map(str.lower, _SCHEMES), "s3_bucket")}
+    for field, value in {**secrets, **addresses}.items():
+        name = field.upper()
+        if is_placeholder(value):
+            return f"{name} is still a placeholder; replace it with your own value."
+        if problem := _address(name, value):
             return problem
     return None
-
-
-def _placeholder(name: str, value: str) -> str | None:
-    if not (_WORD.search(value) or _BRACKETS.fullmatch(value)):
-        return None
-    advice = (
-        "make a key with `openssl rand -hex 24`" if name == "API_KEY" else "replace it with your own value"
-    )
-    return f"{name} is still a placeholder; {advice}."
 
 
 def _address(name: str, value: str) -> str | None:

@@ -6,19 +6,25 @@ another stops the start with one sentence that names the setting (`SettingsError
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from bentos.config.placeholders import problem_with
+from bentos.config.secret_rules import UnusableSecretError, without_credentials
+from bentos.config.secret_settings import SECRET_NAMES, SecretName, SecretSettings
 
 Role = Literal["image-vectorizer", "image-search", "face-search"]
 """Which service reads the settings; `face-search` is both in one."""
 
-_SHORTEST_KEY = 16
-_TOO_FEW_CHARACTERS = 3
+_INSTEAD = {
+    "milvus_uri": "MILVUS_TOKEN takes `user:password`",
+    "postgrest_url": "POSTGREST_TOKEN takes a token",
+    "s3_endpoint_url": "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY take the keys",
+}
+"""Addresses, and where the credentials belong that they may not hold."""
+
 SHUTDOWN_DELAY_S = 1.0
 SHUTDOWN_TIMEOUT_S = 7.0
 _BATCH_SIZE = 8
@@ -29,17 +35,10 @@ class SettingsError(Exception):
     """The settings contradict themselves; the message is one sentence that names the setting."""
 
 
-class Settings(BaseSettings):
+class Settings(SecretSettings):
     """The settings, with their defaults."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True
-    )
-
     # HTTP
-    api_key: SecretStr = Field(
-        SecretStr(""), description="Keys that open the API, separated by commas; required."
-    )
     docs_enabled: bool = Field(False, description="Serve `/docs` and `/openapi.json`, with a key.")
     receive_timeout_s: float = Field(
         30, gt=0, le=600, description="Longest wait for the head of a request, then for its body."
@@ -125,9 +124,6 @@ class Settings(BaseSettings):
     milvus_uri: str = Field(
         "", description="`http(s)://host:19530`, or a file `*.db` for Milvus Lite; required."
     )
-    milvus_token: SecretStr = Field(
-        SecretStr(""), description="`user:password` or an API key, if there is one."
-    )
     milvus_collection: str = Field(
         "faces", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="Alias of the collection."
     )
@@ -151,10 +147,13 @@ class Settings(BaseSettings):
     postgrest_url: str = Field(
         "", description="`http(s)://host:3000`, or `sqlite:///path`; vectorizer: required."
     )
-    postgrest_token: SecretStr = Field(SecretStr(""), description="JWT of the role `face_search`.")
     postgrest_timeout_s: float = Field(5, gt=0, description="Longest wait for PostgREST.")
     lease_s: float = Field(
-        15, gt=0, le=600, description="How long a crashed writer keeps others off its photo."
+        25,
+        gt=0,
+        le=600,
+        description="How long a crashed writer keeps others off its photo; longer than MILVUS_TIMEOUT_S,"
+        " S3_TIMEOUT_S and twice POSTGREST_TIMEOUT_S together.",
     )
 
     # Images
@@ -164,8 +163,6 @@ class Settings(BaseSettings):
     s3_prefix: str = Field(
         "", pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$", description="Before the id of each photo."
     )
-    s3_access_key_id: SecretStr = Field(SecretStr(""), description="Required with a bucket.")
-    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Required with a bucket.")
     s3_addressing: Literal["auto", "path", "virtual"] = Field(
         "auto", description="How the bucket is addressed."
     )
@@ -193,6 +190,12 @@ class Settings(BaseSettings):
     def _split_providers(cls, value: object) -> object:
         return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
 
+    @field_validator(*_INSTEAD)
+    @classmethod
+    def _no_credentials(cls, value: str, info: ValidationInfo) -> str:
+        name = str(info.field_name)
+        return without_credentials(name.upper(), value, _INSTEAD[name])
+
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
         if self.top_k_default > self.top_k_max:
@@ -207,16 +210,17 @@ class Settings(BaseSettings):
             )
         if not self.onnx_providers:
             raise ValueError("ONNX_PROVIDERS is empty; CPUExecutionProvider always works")
-        if self.lease_s <= self.milvus_timeout_s:
+        if self.lease_s <= self.longest_hold_s:
             raise ValueError(
-                f"LEASE_S ({self.lease_s:g}) has to be longer than MILVUS_TIMEOUT_S ({self.milvus_timeout_s:g})"
+                f"LEASE_S ({self.lease_s:g}) has to be longer than {self.longest_hold_s:g} s, which is"
+                " MILVUS_TIMEOUT_S + S3_TIMEOUT_S + 2 x POSTGREST_TIMEOUT_S"
             )
         return self
 
-    @cached_property
-    def api_keys(self) -> tuple[str, ...]:
-        """Every key that opens the door."""
-        return tuple(k.strip() for k in self.api_key.get_secret_value().split(",") if k.strip())
+    @property
+    def longest_hold_s(self) -> float:
+        """How long one lease may be held: begin and finish in the metadata, and a call of each other store between."""
+        return self.milvus_timeout_s + self.s3_timeout_s + 2 * self.postgrest_timeout_s
 
     @property
     def batch_size(self) -> int:
@@ -240,22 +244,17 @@ class Settings(BaseSettings):
         return self.s3_endpoint_url.startswith("file://")
 
 
-def _check_keys(keys: tuple[str, ...]) -> None:
-    if not keys:
-        raise SettingsError("API_KEY is not set; make a key with `openssl rand -hex 24`.")
-    for key in keys:
-        if len(key) < _SHORTEST_KEY:
-            raise SettingsError(f"API_KEY: each key needs at least {_SHORTEST_KEY} characters.")
-        if len(set(key)) <= _TOO_FEW_CHARACTERS:
-            raise SettingsError("API_KEY is still a placeholder; make a key with `openssl rand -hex 24`.")
-        if not (key.isascii() and key.isprintable()):
-            raise SettingsError("API_KEY: keys may hold printable ASCII characters only.")
-
-
 _REQUIRED: dict[Role, tuple[str, ...]] = {
     "image-vectorizer": ("milvus_uri", "postgrest_url"),
     "image-search": ("milvus_uri",),
     "face-search": ("milvus_uri", "postgrest_url"),
+}
+
+
+_SECRETS: dict[Role, tuple[SecretName, ...]] = {
+    "image-vectorizer": SECRET_NAMES,
+    "image-search": tuple(name for name in SECRET_NAMES if name != "postgrest_token"),
+    "face-search": SECRET_NAMES,
 }
 
 
@@ -268,19 +267,23 @@ def read_settings() -> Settings:
 
 
 def load_settings(role: Role) -> Settings:
-    """Read the environment for one service. Raises `SettingsError`."""
+    """Read the environment for one service, and the files of its secrets. Raises `SettingsError`."""
     settings = read_settings()
-    if problem := problem_with(settings):
+    try:
+        present: dict[str, str] = {name: settings.secrets[name].value() for name in _SECRETS[role]}
+    except UnusableSecretError as error:
+        raise SettingsError(f"{error}.") from None
+    if problem := problem_with(settings, present):
         raise SettingsError(problem)
-    _check_keys(settings.api_keys)
     for name in _REQUIRED[role]:
         if not getattr(settings, name):
             description = Settings.model_fields[name].description
             raise SettingsError(f"{name.upper()} is not set: {description}")
     if not settings.images_in_folder:
-        for name in ("s3_bucket", "s3_access_key_id", "s3_secret_access_key"):
-            value = getattr(settings, name)
-            if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
+        given = {name: value for name, value in present.items() if name.startswith("s3_")}
+        given["s3_bucket"] = settings.s3_bucket
+        for name, value in sorted(given.items()):
+            if not value:
                 raise SettingsError(
                     f"{name.upper()} is not set: the images are in {settings.s3_endpoint_url} "
                     "(S3_ENDPOINT_URL=file:///folder keeps them in a folder)."
@@ -292,4 +295,4 @@ def _one_sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     reason = str(first["msg"]).removeprefix("Value error, ")
     name = ".".join(str(part) for part in first["loc"]).upper()
-    return f"{name}: {reason}." if name else f"{reason}."
+    return f"{name}: {reason}." if name and name not in reason else f"{reason}."

@@ -27,6 +27,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
+from bentos.domain.redaction import redacted
+
 Dependency = Literal["milvus", "postgrest", "object_store", "runner"]
 
 
@@ -114,10 +116,13 @@ class InvalidRequest(FaceSearchError):
 
 
 class DependencyUnavailable(FaceSearchError):
+    """Raised with a reason in our own words: the text of a client's exception may quote a header with its token."""
+
     code = "dependency_unavailable"
 
     def __init__(self, dependency: Dependency, reason: str) -> None:
-        super().__init__(f"{dependency} is not available: {reason}.", {"dependency": dependency})
+        message = redacted(f"{dependency} is not available: {reason}.")
+        super().__init__(message, {"dependency": dependency})
         self.dependency = dependency
 
 

@@ -7,6 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from bentos.domain.redaction import redacted
 from bentos.observability.request_ids import current_request_id
 
 _ROOT = "bentos"
@@ -24,7 +25,7 @@ class _JsonLines(logging.Formatter):
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return redacted(json.dumps(line, ensure_ascii=False, default=str))
 
 
 def configure_logging(level: str) -> None:

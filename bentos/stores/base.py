@@ -198,6 +198,16 @@ class MetadataStore(Protocol):
         when any of the leases is lost; the photos still held are finished all the same.
         """
 
+    async def purged(self, photo_ids: Sequence[str]) -> list[str]:
+        """Those of these photos that were purged and have not been recorded again since."""
+
+    async def begin_image_removal(self, photo_id: str, *, lease: Lease) -> bool:
+        """Take the lease of a purged photo, so that an image which arrived after the purge can be removed.
+
+        Until `finish_removals` with `purge` gives the lease back, `begin_detection` of the photo raises `PhotoBusy`.
+        False, and no lease, when the photo is recorded, or was never purged. Raises `PhotoBusy`.
+        """
+
     async def release(self, photo_id: str, *, lease: Lease) -> None:
         """Give the lease back without finishing. Does nothing when it is not held."""
 

@@ -17,7 +17,7 @@ def vector_store(settings: Settings, pack: PackInfo) -> VectorStore:
     return MilvusVectorStore(
         MilvusOptions(
             uri=settings.milvus_uri,
-            token=settings.milvus_token.get_secret_value,
+            token=settings.secrets["milvus_token"].value,
             alias=settings.milvus_collection,
             dim=settings.embedding_dim,
             pack_name=pack.name,
@@ -43,7 +43,7 @@ def metadata_store(settings: Settings) -> MetadataStore:
         return PostgrestMetadataStore(
             PostgrestOptions(
                 url=settings.postgrest_url,
-                token=settings.postgrest_token.get_secret_value(),
+                token=settings.secrets["postgrest_token"].value,
                 timeout_s=settings.postgrest_timeout_s,
             )
         )
@@ -66,8 +66,8 @@ def image_store(settings: Settings) -> ImageStore:
                 region=settings.s3_region,
                 bucket=settings.s3_bucket,
                 prefix=settings.s3_prefix,
-                access_key_id=settings.s3_access_key_id.get_secret_value(),
-                secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+                access_key_id=settings.secrets["s3_access_key_id"].value,
+                secret_access_key=settings.secrets["s3_secret_access_key"].value,
                 addressing=settings.s3_addressing,
                 threads=settings.s3_threads,
                 timeout_s=settings.s3_timeout_s,

@@ -48,9 +48,17 @@ class FilesStore:
         """Nothing is held between calls."""
 
     async def put(self, photo_id: str, image: bytes, content_type: str) -> None:  # noqa: ARG002 no link, no type
-        """Store or replace, on disk when it returns. Raises `InvalidRequest`, `DependencyUnavailable`."""
+        """Store or replace, on disk when it returns. Raises `InvalidRequest`, `DependencyUnavailable`.
+
+        When it is cancelled, it waits for the end of its thread: nothing is stored afterwards.
+        """
         path = self._path(photo_id)
-        await self._in_thread(lambda: self._write(path, image))
+        writing = asyncio.ensure_future(self._in_thread(lambda: self._write(path, image)))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.gather(writing, return_exceptions=True)
+            raise
 
     async def get(self, photo_id: str, *, max_bytes: int) -> bytes:
         """The bytes. Raises `PhotoNotFound`, `ImageTooLarge`, `InvalidRequest`, `DependencyUnavailable`."""

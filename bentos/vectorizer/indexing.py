@@ -30,6 +30,7 @@ from bentos.stores.base import (
     VectorStore,
 )
 from bentos.vectorizer.leasing import PhotoLeases
+from bentos.vectorizer.purged_image import remove_purged_image
 
 SAME_FACE_IOU = 0.5
 """Two boxes that overlap at least this much are one face."""
@@ -162,18 +163,27 @@ class Indexing:
             half_removed = [face.face_id for face in before.faces if face.state == "removing"]
             if half_removed:
                 await self._vectors.remove_faces(half_removed)
+                await self._leases.renewed(lease, begin)
             if store is not None:
                 await store()
-            photo = await self._metadata.finish_detection(
-                photo_id,
-                width=found.width,
-                height=found.height,
-                faces=[_record_of(photo_id, face) for face in found.faces],
-                lease=lease,
-            )
+            try:
+                photo = await self._metadata.finish_detection(
+                    photo_id,
+                    width=found.width,
+                    height=found.height,
+                    faces=[_record_of(photo_id, face) for face in found.faces],
+                    lease=lease,
+                )
+            except LeaseLost:
+                # The image may have arrived after another writer had purged the photo.
+                await self._remove_purged_image(photo_id)
+                raise
         if not photo.faces:
             raise NoFacesDetected("There is no face in this image.", {"photo_id": photo_id})
         return replace(photo, faces_left_out=found.left_out)
+
+    async def _remove_purged_image(self, photo_id: str) -> None:
+        await remove_purged_image(photo_id, metadata=self._metadata, images=self._images, leases=self._leases)
 
     async def _first_sight(self, photo_id: str) -> PhotoRecord:
         """Detect an image that was put into the object store by someone else; it may show no face at first."""

@@ -61,11 +61,12 @@ class PhotoLeases:
             raise
 
     async def _give_back(self, photo_id: str, lease: Lease) -> None:
-        """Release the lease. A failure is only logged, so that it does not replace the error that led here."""
+        """Give the lease back after an error, which a failure to do so must not replace: the lease expires anyway."""
         try:
             await self._metadata.release(photo_id, lease=lease)
-        except FaceSearchError as error:
-            logger.warning("a lease was not given back and will expire by itself: %s", error.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the first error is the one to tell
+            reason = error.message if isinstance(error, FaceSearchError) else type(error).__name__
+            logger.warning("the lease of photo %s was not given back: %s", photo_id, reason)
 
     async def renewed(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
         """Begin once more inside the block of `held`, after work that may have outlived the lease.

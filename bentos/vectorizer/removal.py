@@ -9,6 +9,7 @@ from datetime import datetime
 
 from bentos.stores.base import ImageStore, Lease, LeaseLost, MetadataStore, RemovalBatch, VectorStore
 from bentos.vectorizer.leasing import PhotoLeases, busy, pause
+from bentos.vectorizer.purged_image import remove_purged_image
 from bentos.vectorizer.uninterrupted import finish
 
 _BATCH = 200
@@ -36,14 +37,22 @@ class Removal:
     async def remove_photo(self, photo_id: str, *, purge: bool) -> int:
         """Remove every face of a photo, with `purge` the image and its record too. Returns how many faces.
 
-        Raises `PhotoNotFound` for an id never seen.
+        Repeated after a purge, it removes an image that arrived since. Raises `PhotoNotFound` for an id never seen.
         """
 
         async def begin(lease: Lease) -> bool:
             return await self._metadata.begin_removal(photo_id, lease=lease)
 
         async with self._leases.held(photo_id, begin) as (lease, known):
-            return await self._finish([photo_id], lease, purge=purge) if known else 0
+            if known:
+                return await self._finish([photo_id], lease, purge=purge)
+        if purge:
+            await self.remove_purged_image(photo_id)
+        return 0
+
+    async def remove_purged_image(self, photo_id: str) -> None:
+        """Remove an image that arrived after its photo was purged; an image of any other photo stays."""
+        await remove_purged_image(photo_id, metadata=self._metadata, images=self._images, leases=self._leases)
 
     async def forget_without_image(self, photo_id: str) -> int:
         """Purge a photo whose image is gone; nothing is done when there is one. Returns how many faces.

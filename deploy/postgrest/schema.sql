@@ -95,11 +95,12 @@ create table if not exists faces (
     constraint indexed_has_a_time check (state <> 'indexed' or indexed_at is not null)
 );
 
--- All that a purge leaves: the SHA-256 of the id, and the lease that purged it.
+-- All that a purge leaves: the SHA-256 of the id, and the lease that purged it, or that removes its image again.
 create table if not exists purged_photos (
     photo_digest bytea primary key check (length(photo_digest) = 32),
     lease_token text not null
 );
+alter table purged_photos add column if not exists lease_until timestamptz;
 
 -- How many photos there are, per collection ('' for none) and status: the sum over the shards. Each connection
 -- adds to a shard of its own, so that writers do not queue for one row; a shard alone may be negative.
@@ -362,6 +363,30 @@ begin
 end
 $$;
 
+-- Locks the mark of a purge and refuses one that another writer holds. Null fields when there is none.
+create or replace function free_purge(p_photo_id text, p_lease_token text) returns purged_photos
+language plpgsql set search_path = face_search, pg_temp as $$
+declare
+    purge purged_photos;
+begin
+    select * into purge from purged_photos
+    where photo_digest = sha256(convert_to(p_photo_id, 'UTF8')) for update;
+    if found and is_held(purge.lease_token, purge.lease_until, p_lease_token) then
+        raise exception using errcode = 'FS001', message = 'another writer holds the photo';
+    end if;
+    return purge;
+end
+$$;
+
+create or replace function forget_purge(p_photo_id text, p_lease_token text) returns void
+language plpgsql set search_path = face_search, pg_temp as $$
+declare
+    purge purged_photos := free_purge(p_photo_id, p_lease_token);
+begin
+    delete from purged_photos where photo_digest = purge.photo_digest;
+end
+$$;
+
 -- Detection ---------------------------------------------------------------------------------------------------------
 
 create or replace function begin_detection(
@@ -378,7 +403,7 @@ begin
         values (p_photo_id, p_collection_id, p_image_sha256, clock_timestamp(), clock_timestamp())
         on conflict (photo_id) do nothing;
         if found then
-            delete from purged_photos where photo_digest = sha256(convert_to(p_photo_id, 'UTF8'));
+            perform forget_purge(p_photo_id, p_lease_token);
         end if;
     end loop;
     if photo.image_sha256 <> p_image_sha256 then
@@ -550,8 +575,12 @@ begin
     if p_purge then
         insert into purged_photos (photo_digest, lease_token)
         select sha256(convert_to(photo_id, 'UTF8')), p_lease_token from unnest(held) photo_id order by 1
-        on conflict (photo_digest) do update set lease_token = excluded.lease_token;
+        on conflict (photo_digest) do update set lease_token = excluded.lease_token, lease_until = null;
         delete from photos where photo_id = any(held);
+        update purged_photos set lease_until = null
+        where lease_token = p_lease_token and lease_until is not null and photo_digest in (
+            select sha256(convert_to(photo_id, 'UTF8')) from unnest(p_photo_ids) photo_id
+        );
     else
         update photos set updated_at = clock_timestamp(), lease_until = null where photo_id = any(held);
     end if;
@@ -564,11 +593,44 @@ begin
 end
 $$;
 
+create or replace function purged(p_photo_ids text[]) returns text[]
+language sql stable security definer set search_path = face_search, pg_temp as $$
+    select coalesce(array_agg(photo_id order by photo_id), '{}') from unnest(p_photo_ids) photo_id
+    where exists (select from purged_photos d where d.photo_digest = sha256(convert_to(photo_id, 'UTF8')))
+$$;
+
+-- False, and no lease, when the photo is recorded or was never purged. The mark is locked before the photo is looked
+-- for: begin_detection inserts the photo before it locks the mark, so one of the two sees the other.
+create or replace function begin_image_removal(
+    p_photo_id text, p_lease_token text, p_lease_seconds float8
+) returns boolean
+language plpgsql security definer set search_path = face_search, pg_temp as $$
+declare
+    purge purged_photos := free_purge(p_photo_id, p_lease_token);
+begin
+    perform from photos where photo_id = p_photo_id;
+    if found or purge.photo_digest is null then
+        return false;
+    end if;
+    update purged_photos set
+        lease_token = p_lease_token,
+        lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
+    where photo_digest = purge.photo_digest;
+    return true;
+end
+$$;
+
 create or replace function release(p_photo_id text, p_lease_token text) returns boolean
 language plpgsql security definer set search_path = face_search, pg_temp as $$
 begin
     update photos set lease_token = null, lease_until = null
     where photo_id = p_photo_id and lease_token = p_lease_token and lease_until is not null;
+    if found then
+        return true;
+    end if;
+    update purged_photos set lease_until = null
+    where photo_digest = sha256(convert_to(p_photo_id, 'UTF8')) and lease_token = p_lease_token
+        and lease_until is not null;
     return found;
 end
 $$;
@@ -584,7 +646,8 @@ grant execute on function
     begin_detection(text, text, text, text, float8), finish_detection(text, integer, integer, jsonb, text),
     begin_indexing(text, text[], text, text, float8), finish_indexing(text, text[], text),
     begin_removal(text, text, float8), begin_removals(text, timestamptz, integer, text, float8),
-    finish_removals(text[], boolean, text), release(text, text)
+    finish_removals(text[], boolean, text), purged(text[]), begin_image_removal(text, text, float8),
+    release(text, text)
 to face_search;
 
 notify pgrst, 'reload schema';

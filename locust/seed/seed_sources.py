@@ -126,7 +126,7 @@ def _s3(settings: Settings) -> S3Client:
             "s3",
             endpoint_url=address,
             region_name=settings.s3_region,
-            aws_access_key_id=settings.s3_access_key_id.get_secret_value(),
-            aws_secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+            aws_access_key_id=settings.secrets["s3_access_key_id"].value(),
+            aws_secret_access_key=settings.secrets["s3_secret_access_key"].value(),
         )
     return _clients[address]

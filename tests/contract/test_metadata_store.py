@@ -474,6 +474,79 @@ async def test_a_purge_leaves_nothing_to_read_but_is_remembered(store: MetadataS
         await store.begin_indexing("p", face_ids=[], collection_id=None, lease=lease())
 
 
+async def test_purged_photos_are_told_from_recorded_and_unknown_ones(store: MetadataStore) -> None:
+    for photo_id in ("p", "q", "r"):
+        await detect(store, photo_id)
+    await remove(store, "p", purge=True)
+    await remove(store, "r", purge=True)
+    await remove(store, "q")
+    assert await store.purged(["r", "q", "nobody", "p"]) == ["p", "r"]
+    await detect(store, "p")
+    assert await store.purged(["r", "q", "nobody", "p"]) == ["r"]
+    assert await store.purged([]) == []
+
+
+async def test_the_image_of_a_photo_is_removed_again_only_when_the_photo_was_purged(
+    store: MetadataStore,
+) -> None:
+    await detect(store, "recorded")
+    assert not await store.begin_image_removal("nobody", lease=lease())
+    assert not await store.begin_image_removal("recorded", lease=lease())
+    await remove(store, "recorded", purge=True)
+    assert await store.begin_image_removal("recorded", lease=lease())
+
+
+async def test_nobody_detects_a_purged_photo_while_its_image_is_removed(store: MetadataStore) -> None:
+    await detect(store, "p")
+    await remove(store, "p", purge=True)
+    removing = lease()
+    assert await store.begin_image_removal("p", lease=removing)
+    assert await store.begin_image_removal("p", lease=removing), "its own lease may begin again"
+    with pytest.raises(PhotoBusy):
+        await store.begin_image_removal("p", lease=lease())
+    with pytest.raises(PhotoBusy):
+        await detect(store, "p")
+    assert await store.photo("p") is None, "what raises has changed nothing"
+    assert await store.finish_removals(["p"], purge=True, lease=removing) == 0
+    assert await store.purged(["p"]) == ["p"]
+    await detect(store, "p")
+
+
+@pytest.mark.parametrize("end", ["release", "expiry"])
+async def test_the_removal_of_an_image_that_was_not_finished_keeps_nobody_off_for_long(
+    store: MetadataStore, end: str
+) -> None:
+    await detect(store, "p")
+    await remove(store, "p", purge=True)
+    removing = lease(30 if end == "release" else 0.05)
+    assert await store.begin_image_removal("p", lease=removing)
+    if end == "release":
+        await store.release("p", lease=removing)
+    else:
+        await asyncio.sleep(0.1)
+    await detect(store, "p")
+    assert await store.purged(["p"]) == []
+    with pytest.raises(LeaseLost):
+        await store.finish_removals(["p"], purge=True, lease=removing)
+    assert await store.photo("p") is not None
+
+
+async def test_of_a_detection_and_an_image_removal_at_once_the_second_sees_the_first(
+    store: MetadataStore,
+) -> None:
+    for number in range(20):
+        photo_id = f"p{number}"
+        await detect(store, photo_id)
+        await remove(store, photo_id, purge=True)
+        detected, removing = await asyncio.gather(
+            detect(store, photo_id),
+            store.begin_image_removal(photo_id, lease=lease()),
+            return_exceptions=True,
+        )
+        assert isinstance(detected, PhotoBusy) == (removing is True)
+        assert (await store.photo(photo_id) is None) == (removing is True)
+
+
 async def test_a_purged_photo_may_come_back_with_another_image_and_collection(store: MetadataStore) -> None:
     await indexed_photo(store, "p", collection_id="c")
     await remove(store, "p", purge=True)

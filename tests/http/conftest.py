@@ -74,7 +74,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
             milvus_uri=str(tmp_path / "vectors.db"),
             postgrest_url=f"sqlite:///{tmp_path / 'metadata.db'}",
             s3_endpoint_url=f"file://{tmp_path / 'images'}",
-            **{"lease_s": 6, "log_level": "error", **more},
+            **{"log_level": "error", **more},
         )
 
     return settings

@@ -38,10 +38,11 @@ class PostgrestServer(ServerProcess):
         jwt_secret: str = JWT_SECRET,
         pool: int = 10,
         pool_acquisition_timeout_s: float = 10,
+        major: int = 14,
     ) -> None:
         port = free_port()
         self._arguments = ["--dsn", dsn, "--port", str(port), "--jwt-secret", jwt_secret]
-        self._arguments += ["--pool", str(pool)]
+        self._arguments += ["--pool", str(pool), "--major", str(major)]
         self._arguments += ["--pool-acquisition-timeout", str(pool_acquisition_timeout_s)]
         self.url = f"http://127.0.0.1:{port}"
 
@@ -73,12 +74,14 @@ def main() -> None:
     parser.add_argument("--jwt-secret", required=True)
     parser.add_argument("--pool", type=int, default=10)
     parser.add_argument("--pool-acquisition-timeout", type=float, default=10)
+    parser.add_argument("--major", type=int, default=14, choices=[12, 14])
     given = parser.parse_args()
     config = Config(
         given.dsn,
         given.jwt_secret,
         pool=given.pool,
         pool_acquisition_timeout_s=given.pool_acquisition_timeout,
+        major=given.major,
     )
     uvicorn.run(application(config), host="127.0.0.1", port=given.port, log_level="warning", access_log=False)
 

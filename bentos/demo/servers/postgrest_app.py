@@ -43,6 +43,7 @@ _STATUS = (
     ("XX", 500), ("42883", 404), ("42P01", 404), ("42P17", 500), ("42501", 403),
 )  # fmt: skip
 """The documented translation; the first prefix that fits, else 400."""
+_VERSION_12 = 12
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,17 @@ class Cache:
 
 @dataclass(frozen=True)
 class Config:
-    """`db-uri`, `jwt-secret`, `db-schemas` (one), `db-pool` and `db-pool-acquisition-timeout` of PostgREST."""
+    """`db-uri`, `jwt-secret`, `db-schemas` (one), `db-pool` and `db-pool-acquisition-timeout` of PostgREST.
+
+    `major`: the version whose codes are answered where they differ, 12 or 14.
+    """
 
     dsn: str
     jwt_secret: str
     schema: str = "face_search"
     pool: int = 10
     pool_acquisition_timeout_s: float = 10
+    major: int = 14
 
 
 def application(config: Config) -> Starlette:
@@ -120,7 +125,7 @@ class _Server:
                 # As PostgREST does when a connection fails: the others of the pool are tried before they are used.
                 await self._pool.check()
                 return _json(_lost(str(error)).body, 503)
-            status = next((status for prefix, status in _STATUS if code.startswith(prefix)), 400)
+            status = self._status_of(code)
             said = error.diag
             return _json(
                 {
@@ -132,12 +137,26 @@ class _Server:
                 status,
             )
 
+    def _status_of(self, code: str) -> int:
+        if code == "22023" and self._config.major != _VERSION_12:
+            return 401  # measured: a role that does not exist
+        return next((status for prefix, status in _STATUS if code.startswith(prefix)), 400)
+
+    async def _cached(self, connection: AsyncConnection) -> Cache:
+        """The schema as it was read first. Raises `Refused`: PostgREST answers nothing before it could read it."""
+        if self._cache is None:
+            try:
+                self._cache = await _read_cache(connection, self._config.schema)
+            except psycopg.errors.InvalidSchemaName as error:
+                raise _no_schema_cache(str(error)) from error
+        return self._cache
+
     async def _transaction(self, request: Request) -> Response:
-        claims = claims_of(request.headers.get("authorization"), self._config.jwt_secret)
+        claims = claims_of(request.headers.get("authorization"), self._config.jwt_secret, self._config.major)
         _check_headers(request, self._config.schema)
         body = await request.body()
         async with self._pool.connection() as connection:
-            cache = self._cache = self._cache or await _read_cache(connection, self._config.schema)
+            cache = await self._cached(connection)
             if request.method == "POST":
                 name = request.path_params["function"]
                 arguments = _arguments(request, body)
@@ -146,6 +165,9 @@ class _Server:
                     return await _call(connection, self._config.schema, name, function, arguments)
             relation = request.path_params["relation"]
             if relation not in cache.relations:
+                if self._config.major == _VERSION_12:
+                    missing = f'relation "{self._config.schema}.{relation}" does not exist'
+                    raise Refused(404, "42P01", missing)
                 raise Refused(
                     404,
                     "PGRST205",
@@ -194,7 +216,11 @@ class _Server:
             async with await AsyncConnection.connect(self._config.dsn, connect_timeout=2):
                 return Refused(504, "PGRST003", "Timed out acquiring connection from connection pool.")
         except psycopg.Error as error:
-            return _lost(str(error))
+            return _no_schema_cache(str(error)) if self._cache is None else _lost(str(error))
+
+
+def _no_schema_cache(reason: str) -> Refused:
+    return Refused(503, "PGRST002", "Could not query the database for the schema cache. Retrying.", reason)
 
 
 def _lost(reason: str) -> Refused:

@@ -13,6 +13,7 @@ from typing import Any
 from bentos.demo.servers.postgrest_requests import Refused
 
 _SKEW_S = 30
+_VERSION_12 = 12
 
 
 def make_token(secret: str, role: str = "face_search", **claims: Any) -> str:
@@ -22,8 +23,8 @@ def make_token(secret: str, role: str = "face_search", **claims: Any) -> str:
     return f"{head}.{body}.{_encode(_signature(secret, f'{head}.{body}'))}"
 
 
-def claims_of(authorization: str | None, secret: str) -> dict[str, Any]:
-    """The claims of the request's token. Raises `Refused` with the codes of the documentation."""
+def claims_of(authorization: str | None, secret: str, major: int = 14) -> dict[str, Any]:
+    """The claims of the request's token. Raises `Refused` with the codes of PostgREST `major`."""
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Refused(401, "PGRST302", "Anonymous access is disabled")
@@ -37,11 +38,24 @@ def claims_of(authorization: str | None, secret: str) -> dict[str, Any]:
         claims: dict[str, Any] = json.loads(_decode(body))
     except (ValueError, binascii.Error) as error:
         raise Refused(401, "PGRST301", "JWT couldn't be decoded") from error
-    if "exp" in claims and claims["exp"] < time.time() - _SKEW_S:
-        raise Refused(401, "PGRST303", "JWT expired")
+    _check_times(claims, major)
     if not isinstance(claims.get("role"), str):
         raise Refused(401, "PGRST302", "Anonymous access is disabled")
     return claims
+
+
+def _check_times(claims: dict[str, Any], major: int) -> None:
+    now = time.time()
+    wrong = {
+        ("JWT expired", "JWT expired"): claims.get("exp", now) < now - _SKEW_S,
+        ("JWT not yet valid", "JWTNotYetValid"): claims.get("nbf", now) > now + _SKEW_S,
+        ("JWT issued at future", "JWTIssuedAtFuture"): claims.get("iat", now) > now + _SKEW_S,
+    }
+    for (message, message_of_12), is_wrong in wrong.items():
+        if is_wrong and major == _VERSION_12:
+            raise Refused(401, "PGRST301", message_of_12)
+        if is_wrong:
+            raise Refused(401, "PGRST303", message)
 
 
 def _signature(secret: str, signed: str) -> bytes:

@@ -4,49 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from bentos.domain.errors import DependencyUnavailable
+from bentos.stores.postgrest.errors import (
+    SCHEMA,
+    PassingFailure,
+    PostgrestError,
+    failure_of,
+    failure_of_call,
+)
 
-SCHEMA = "face_search"
+__all__ = ["PostgrestClient", "PostgrestError", "PostgrestOptions"]
+
+# It logs the status line of each answer, whose text is the server's.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _ATTEMPTS = 3
 _FIRST_PAUSE_S = 0.05
-_PASSING = ("PGRST000", "PGRST001", "PGRST002", "PGRST003", "08", "40001", "40P01", "53", "57P")
-"""Codes of what may be over in a moment: no connection, no room, a lost race, a server that restarts."""
-_REFUSALS = {
-    "PGRST106": f"schema {SCHEMA!r} is not among its db-schemas",
-    "PGRST202": "it does not know the functions of deploy/postgrest/schema.sql; apply that, or reload its cache",
-    "PGRST205": "it does not know the views of deploy/postgrest/schema.sql; apply that, or reload its cache",
-    "PGRST300": "it has no jwt-secret",
-    "PGRST301": "it refuses POSTGREST_TOKEN",
-    "PGRST302": "it wants a POSTGREST_TOKEN",
-    "PGRST303": "it refuses the claims of POSTGREST_TOKEN",
-    "42501": "the role of POSTGREST_TOKEN lacks the rights that deploy/postgrest/schema.sql grants",
-    "57014": "PostgreSQL gave the statement up",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class PostgrestOptions:
-    """Where PostgREST is. `timeout_s` bounds every call, its repetitions included."""
+    """Where PostgREST is. `timeout_s` bounds every call, its repetitions included.
+
+    `token`: the JWT, or what gives the present one; asked for each request.
+    """
 
     url: str
-    token: str = field(default="", repr=False)
+    token: str | Callable[[], str] = field(default="", repr=False)
     timeout_s: float = 5.0
     connections: int = 20
-
-
-class PostgrestError(Exception):
-    """PostgreSQL or PostgREST refused the request: `code` is an SQLSTATE or PGRST*."""
-
-    def __init__(self, code: str, message: str, details: str | None) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.details = details
 
 
 class PostgrestClient:
@@ -59,8 +52,6 @@ class PostgrestClient:
     def __init__(self, options: PostgrestOptions) -> None:
         self._options = options
         headers = {"Accept": "application/json", "Accept-Profile": SCHEMA, "Content-Profile": SCHEMA}
-        if options.token:
-            headers["Authorization"] = f"Bearer {options.token}"
         # Waiting in line for a connection is cheap here, and costs httpx time that grows with the line.
         self._slots = asyncio.Semaphore(options.connections)
         self._http = httpx.AsyncClient(
@@ -87,59 +78,47 @@ class PostgrestClient:
         return rows[0] if rows else None
 
     async def _answer(self, method: str, path: str, **request: Any) -> Any:
+        failures: list[str] = []
         try:
-            return await asyncio.wait_for(self._repeated(method, path, **request), self._options.timeout_s)
+            # Not wait_for: until Python 3.12 it swallows a cancellation that comes as the call ends.
+            async with asyncio.timeout(self._options.timeout_s):
+                return await self._repeated(failures, method, path, request)
         except TimeoutError:
-            reason = f"no answer within {self._options.timeout_s:g} s"
+            # The reason of an attempt before says more than that the next one was not answered in time either.
+            reason = failures[-1] if failures else f"no answer within {self._options.timeout_s:g} s"
             raise DependencyUnavailable("postgrest", reason) from None
 
-    async def _repeated(self, method: str, path: str, **request: Any) -> Any:
+    async def _repeated(self, failures: list[str], method: str, path: str, request: Mapping[str, Any]) -> Any:
         pause = _FIRST_PAUSE_S
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
-                return await self._once(method, path, **request)
-            except _Passing as failure:
+                return await self._once(method, path, request)
+            except PassingFailure as failure:
+                failures.append(str(failure))
                 if not attempts_left:
-                    raise DependencyUnavailable("postgrest", str(failure)) from failure
+                    raise DependencyUnavailable("postgrest", failures[-1]) from None
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError
 
-    async def _once(self, method: str, path: str, **request: Any) -> Any:
+    async def _once(self, method: str, path: str, request: Mapping[str, Any]) -> Any:
         url = f"{self._options.url.rstrip('/')}/{path}"
-        headers = {"Content-Type": "application/json"} if method == "POST" else None
         try:
             async with self._slots:
-                response = await self._http.request(method, url, headers=headers, **request)
-        except httpx.TimeoutException as error:
-            raise TimeoutError from error
-        except httpx.TransportError as error:
-            raise _Passing(f"{type(error).__name__} ({error})") from error
-        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: closed already
-            raise DependencyUnavailable("postgrest", str(error)) from error
+                response = await self._http.request(method, url, headers=self._headers(method), **request)
+        except httpx.TimeoutException:
+            raise TimeoutError from None
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError, UnicodeError) as error:
+            # RuntimeError: closed already. The cause is left out: its text may quote the header with the token.
+            raise failure_of_call(error) from None
         if response.is_success:
             return _json(response)
-        raise _failure(response)
+        raise failure_of(response.status_code, _json(response))
 
-
-class _Passing(Exception):
-    """May be over in a moment."""
-
-
-def _failure(response: httpx.Response) -> Exception:
-    body = _json(response)
-    code = body.get("code") if isinstance(body, dict) else None
-    if not isinstance(code, str):
-        failure = f"status {response.status_code} without PostgREST's error"
-        return _Passing(failure) if response.is_server_error else DependencyUnavailable("postgrest", failure)
-    message = str(body.get("message"))
-    if code.startswith(_PASSING):
-        return _Passing(f"{code} {message}")
-    if code in _REFUSALS:
-        return DependencyUnavailable("postgrest", f"{_REFUSALS[code]} ({code} {message})")
-    if code.startswith(("FS", "22", "23")):
-        return PostgrestError(code, message, body.get("details"))
-    return DependencyUnavailable("postgrest", f"{code} {message}")
+    def _headers(self, method: str) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"} if method == "POST" else {}
+        token = self._options.token if isinstance(self._options.token, str) else self._options.token()
+        return {**headers, "Authorization": f"Bearer {token}"} if token else headers
 
 
 def _json(response: httpx.Response) -> Any:

@@ -43,7 +43,7 @@ class PostgrestMetadataStore:
         if self._opened is None:
             self._opened = PostgrestClient(self._options)
             try:
-                await self.now()
+                await self.purged([])  # the newest function: an older schema is noticed here
             except BaseException:
                 await self.close()
                 raise
@@ -187,6 +187,22 @@ class PostgrestMetadataStore:
             raise LeaseLost(f"the leases of {len(lost)} photos are lost, first of all {lost[0]!r}")
         return int(done["faces_removed"])
 
+    async def purged(self, photo_ids: Sequence[str]) -> list[str]:
+        """Those of these photos that were purged and have not been recorded again since."""
+        return [str(each) for each in await self._client.call("purged", p_photo_ids=list(photo_ids))]
+
+    async def begin_image_removal(self, photo_id: str, *, lease: Lease) -> bool:
+        """Take the lease of a purged photo; see `MetadataStore`."""
+        with _refusals(photo_id):
+            return bool(
+                await self._client.call(
+                    "begin_image_removal",
+                    p_photo_id=photo_id,
+                    p_lease_token=lease.token,
+                    p_lease_seconds=lease.seconds,
+                )
+            )
+
     async def release(self, photo_id: str, *, lease: Lease) -> None:
         """Give the lease back without finishing. Does nothing when it is not held."""
         await self._client.call("release", p_photo_id=photo_id, p_lease_token=lease.token)
@@ -208,7 +224,7 @@ def _refusals(photo_id: str, collection_id: str | None = None) -> Iterator[None]
     try:
         yield
     except PostgrestError as error:
-        raise _in_words_of_the_domain(error, photo_id, collection_id) from error
+        raise _in_words_of_the_domain(error, photo_id, collection_id) from None
 
 
 def _in_words_of_the_domain(error: PostgrestError, photo_id: str, collection_id: str | None) -> Exception:
@@ -216,11 +232,12 @@ def _in_words_of_the_domain(error: PostgrestError, photo_id: str, collection_id:
         "FS001": PhotoBusy(f"photo {photo_id!r} is held by another writer"),
         "FS002": LeaseLost(f"the lease of photo {photo_id!r} is lost"),
         "FS003": PhotoNotFound(photo_id),
-        "FS004": FaceNotFound(error.details or ""),
-        "FS005": CollectionMismatch(photo_id, error.details or "", collection_id or ""),
+        "FS004": FaceNotFound(error.details),
+        "FS005": CollectionMismatch(photo_id, error.details, collection_id or ""),
         "FS006": other_image(photo_id),
+        "23505": ValueError("a face belongs to another photo"),
     }
-    return meanings.get(error.code, ValueError(f"the metadata refuse this: {error}"))
+    return meanings.get(error.code, ValueError(f"the metadata refuse this ({error.code})"))
 
 
 def _photo(row: dict[str, Any]) -> PhotoRecord:

@@ -11,7 +11,9 @@ from botocore.exceptions import (
     EndpointConnectionError,
     ParamValidationError,
     ReadTimeoutError,
+    SSLError,
 )
+from botocore.parsers import ResponseParserError
 
 _DENIED = (
     "access denied: check S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, "
@@ -24,7 +26,21 @@ _BY_CODE = {
     "AuthorizationHeaderMalformed": "it refuses the signature: check S3_REGION",
     "PermanentRedirect": "the bucket of S3_BUCKET lives elsewhere: check S3_REGION and S3_ENDPOINT_URL",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
+    "ExpiredToken": "it refuses the key of S3_ACCESS_KEY_ID, which has expired",
+    "SlowDown": "it asks for fewer requests (SlowDown)",
+    "ServiceUnavailable": "it is too busy (ServiceUnavailable)",
+    "InternalError": "it failed (InternalError)",
 }
+"""Any other code stays unsaid: a server writes into it what it likes, a key that it was sent included."""
+
+
+_BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (SSLError, "S3_ENDPOINT_URL does not answer TLS, or its certificate is not trusted"),
+    (EndpointConnectionError, "no connection to S3_ENDPOINT_URL"),
+    ((ConnectTimeoutError, ReadTimeoutError), "no answer from S3_ENDPOINT_URL in time"),
+    (ResponseParserError, "S3_ENDPOINT_URL does not answer as S3 does"),
+    (UnicodeError, "S3_ACCESS_KEY_ID cannot be sent in a header"),
+)
 
 
 def is_missing_object(error: ClientError) -> bool:
@@ -36,13 +52,15 @@ def reason(error: Exception, bucket: str) -> str:
     """Why a call failed; holds no key and no signed address."""
     if isinstance(error, ClientError):
         return _refusal(error, bucket)
-    if isinstance(error, EndpointConnectionError):
-        return "no connection to S3_ENDPOINT_URL"
-    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
-        return "no answer from S3_ENDPOINT_URL in time"
+    for kind, meaning in _BY_CLASS:
+        if isinstance(error, kind):
+            return meaning
     if isinstance(error, ParamValidationError):
         return f"{bucket!r} cannot name a bucket: check S3_BUCKET"
     return f"the connection broke ({type(error).__name__})"
+
+
+_NO_BUCKET = frozenset({"NoSuchBucket", "NotFound", "404"})
 
 
 def _refusal(error: ClientError, bucket: str) -> str:
@@ -51,9 +69,9 @@ def _refusal(error: ClientError, bucket: str) -> str:
         return _BY_CODE[code]
     if status == HTTPStatus.FORBIDDEN:
         return _DENIED
-    if status == HTTPStatus.NOT_FOUND:
+    if status == HTTPStatus.NOT_FOUND and code in _NO_BUCKET:
         return f"there is no bucket {bucket!r}: check S3_BUCKET"
-    return f"it answers {status} {code}"
+    return f"it answers {status}"
 
 
 def _code(error: ClientError) -> str:

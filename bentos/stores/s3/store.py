@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -13,18 +15,25 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from bentos.config.settings import SettingsError
 from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
 from bentos.domain.ids import is_valid_id
+from bentos.stores.s3.bounds import Attempts, UploadBody
 from bentos.stores.s3.errors import is_missing_object, reason
 from bentos.stores.s3.links import LinkSigner
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# It logs what it cannot parse of an answer, which a server may have copied from our request; we say what failed.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL)
+
 T = TypeVar("T")
+Secret = str | Callable[[], str]
+"""A secret, or what gives the present one."""
 
 _ATTEMPTS = 2
 _CHUNK_BYTES = 256 * 1024
@@ -33,14 +42,17 @@ _LARGEST_LISTING = 1000
 
 @dataclass(frozen=True, slots=True)
 class S3Options:
-    """Where the bucket is and how long it may take; the fields are those of the settings `S3_*`."""
+    """Where the bucket is and how long it may take; the fields are those of the settings `S3_*`.
+
+    When the keys change, calls that begin afterwards use the new ones.
+    """
 
     endpoint_url: str
     region: str
     bucket: str
     prefix: str
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
+    access_key_id: Secret = field(repr=False)
+    secret_access_key: Secret = field(repr=False)
     addressing: Literal["auto", "path", "virtual"] = "auto"
     threads: int = 16
     timeout_s: float = 5.0
@@ -49,14 +61,18 @@ class S3Options:
 class S3Store:
     """`ImageStore` over one bucket: the object `{prefix}{photo_id}` is the image, with its content type.
 
-    No call takes longer than `timeout_s`, whatever the server does. A thread that a silent server holds comes
-    free soon after: one attempt may be silent for half of that time, and there are two.
+    No call takes longer than `timeout_s`, whatever the server does, and nothing is sent later than that: what a silent
+    server holds is a thread, for half of `timeout_s` more.
     """
 
     def __init__(self, options: S3Options) -> None:
         self._options = options
-        self._client = _client(options)
+        self._attempts = Attempts()
+        self._making = threading.Lock()
+        self._keys = ("", "")
+        self._made: S3Client | None = None
         self._threads = ThreadPoolExecutor(options.threads, thread_name_prefix="s3")
+        _ = self._client
 
     async def open(self) -> None:
         """See that the bucket is there and answers to the keys. Raises `DependencyUnavailable`."""
@@ -72,9 +88,22 @@ class S3Store:
         self._client.close()
 
     async def put(self, photo_id: str, image: bytes, content_type: str) -> None:
-        """Store or replace. Raises `InvalidRequest`, `DependencyUnavailable`."""
+        """Store or replace. Raises `InvalidRequest`, `DependencyUnavailable`.
+
+        When it is cancelled, it cuts the upload off and waits for the end of its thread: nothing is stored afterwards.
+        """
         place = self._place(photo_id)
-        await self._in_thread(lambda: self._client.put_object(**place, Body=image, ContentType=content_type))
+        deadline = self._deadline()
+        body = UploadBody(image, deadline)
+        upload = self._begun(
+            lambda: self._client.put_object(**place, Body=body, ContentType=content_type), deadline
+        )
+        try:
+            await self._answer(upload)
+        except asyncio.CancelledError:
+            body.cut_off()
+            await _ended(upload)
+            raise
 
     async def get(self, photo_id: str, *, max_bytes: int) -> bytes:
         """The bytes. Raises `PhotoNotFound`, `ImageTooLarge`, `InvalidRequest`, `DependencyUnavailable`."""
@@ -116,8 +145,8 @@ class S3Store:
         return list(
             self._links.sign(
                 [self._place(photo_id)["Key"] for photo_id in photo_ids],
-                access_key_id=self._options.access_key_id,
-                secret_access_key=self._options.secret_access_key,
+                access_key_id=_present(self._options.access_key_id),
+                secret_access_key=_present(self._options.secret_access_key),
                 expires_s=expires_s,
             )
         )
@@ -169,25 +198,63 @@ class S3Store:
             raise
         return True
 
+    @property
+    def _client(self) -> S3Client:
+        """The client with the present keys; it may be shared by threads."""
+        keys = (_present(self._options.access_key_id), _present(self._options.secret_access_key))
+        with self._making:
+            if self._made is None or keys != self._keys:
+                self._made, self._keys = _client(self._options, keys), keys
+                self._made.meta.events.register("before-send.s3", self._attempts.refuse_late_ones)
+            return self._made
+
     async def _in_thread(self, call: Callable[[], T]) -> T:
         """Run a blocking call, for `timeout_s` at most, and say in one sentence why it failed."""
-        running = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await self._answer(self._begun(call, self._deadline()))
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._options.timeout_s
+
+    def _begun(self, call: Callable[[], T], deadline: float) -> Future[T]:
+        def bounded() -> T:
+            self._attempts.until(deadline)
+            return call()
+
+        return self._threads.submit(bounded)
+
+    async def _answer(self, running: Future[T]) -> T:
         try:
-            return await asyncio.wait_for(running, self._options.timeout_s)
-        except TimeoutError as error:
-            silence = f"no answer within {self._options.timeout_s:g} s"
-            raise DependencyUnavailable("object_store", silence) from error
-        except (BotoCoreError, ClientError, HTTPError, OSError) as error:
-            raise DependencyUnavailable("object_store", reason(error, self._options.bucket)) from error
+            # Not wait_for: until Python 3.12 it swallows a cancellation that comes as the call ends.
+            async with asyncio.timeout(self._options.timeout_s):
+                return await asyncio.wrap_future(running)
+        except TimeoutError:
+            failure = f"no answer within {self._options.timeout_s:g} s"
+        except (BotoCoreError, ClientError, HTTPError, ResponseParserError, OSError, UnicodeError) as error:
+            failure = reason(error, self._options.bucket)
+        # Without the cause: its text may quote a header with the key in it.
+        raise DependencyUnavailable("object_store", failure) from None
+
+
+async def _ended(running: Future[Any]) -> None:
+    """Wait until the thread has ended this call, however it ends."""
+    end = asyncio.wrap_future(running)
+    await asyncio.wait([end])
+    if not end.cancelled():
+        end.exception()
+
+
+def _present(secret: Secret) -> str:
+    return secret if isinstance(secret, str) else secret()
 
 
 def _too_large(max_bytes: int) -> ImageTooLarge:
     return ImageTooLarge(f"The image has more than {max_bytes} bytes.", {"max_bytes": max_bytes})
 
 
-def _client(options: S3Options) -> S3Client:
-    """One client for the process: it may be shared by threads, its pool holds a connection for each."""
-    if not (options.access_key_id and options.secret_access_key):
+def _client(options: S3Options, keys: tuple[str, str]) -> S3Client:
+    """A client whose pool holds a connection for each thread; `keys`: id and secret."""
+    access_key_id, secret_access_key = keys
+    if not (access_key_id and secret_access_key):
         raise SettingsError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY: set both.")
     silence = options.timeout_s / _ATTEMPTS
     config = Config(
@@ -206,8 +273,8 @@ def _client(options: S3Options) -> S3Client:
             "s3",
             endpoint_url=options.endpoint_url,
             region_name=options.region,
-            aws_access_key_id=options.access_key_id,
-            aws_secret_access_key=options.secret_access_key,
+            aws_access_key_id=access_key_id,
+            aws_secret_access_key=secret_access_key,
             config=config,
         )
     except ValueError as error:

@@ -51,7 +51,8 @@ create index if not exists faces_of_photo on faces (photo_id);
 
 create table if not exists purged_photos (
     photo_digest text primary key,
-    lease_token text not null
+    lease_token text not null,
+    lease_until integer
 ) without rowid;
 
 create trigger if not exists face_recorded after insert on faces begin
@@ -77,3 +78,6 @@ end;
 """
 """Times are microseconds since 1970, UTC. `lease_token` without `lease_until` names the writer that finished
 last, so that it may repeat what it finished. `status` is kept by SQLite, the counts by the triggers."""
+
+ADDED_COLUMNS = (("purged_photos", "lease_until", "integer"),)
+"""Table, column and type of what files of earlier versions lack."""

@@ -21,9 +21,20 @@ from bentos.stores.base import (
     RemovalBatch,
 )
 from bentos.stores.sqlite import reads, writes
-from bentos.stores.sqlite.schema import SCHEMA
+from bentos.stores.sqlite.schema import ADDED_COLUMNS, SCHEMA
 
 T = TypeVar("T")
+
+_REASONS = {
+    "SQLITE_BUSY": "another process keeps the file locked",
+    "SQLITE_CANTOPEN": "the file cannot be opened",
+    "SQLITE_CORRUPT": "the file is damaged",
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_IOERR": "the disk failed",
+    "SQLITE_NOTADB": "the file is not a database",
+    "SQLITE_READONLY": "the file may not be written to",
+}
+"""By the beginning of SQLite's name for the error."""
 
 
 class SqliteMetadataStore:
@@ -147,6 +158,14 @@ class SqliteMetadataStore:
             raise LeaseLost(f"the leases of {len(lost)} photos are lost, first of all {lost[0]!r}")
         return gone
 
+    async def purged(self, photo_ids: Sequence[str]) -> list[str]:
+        """Those of these photos that were purged and have not been recorded again since."""
+        return await self._transaction(lambda c: writes.purged(c, photo_ids), "deferred")
+
+    async def begin_image_removal(self, photo_id: str, *, lease: Lease) -> bool:
+        """Take the lease of a purged photo; see `MetadataStore`."""
+        return await self._transaction(lambda c: writes.begin_image_removal(c, photo_id, lease))
+
     async def release(self, photo_id: str, *, lease: Lease) -> None:
         """Give the lease back without finishing. Does nothing when it is not held."""
         await self._transaction(lambda c: writes.release(c, photo_id, lease))
@@ -180,9 +199,9 @@ class SqliteMetadataStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.IntegrityError as error:
-            raise ValueError(f"the metadata refuse this: {error}") from error
+            raise ValueError(f"the metadata refuse this ({error.sqlite_errorname})") from error
         except (sqlite3.Error, OSError) as error:
-            raise DependencyUnavailable("postgrest", f"{self._path}: {error}") from error
+            raise DependencyUnavailable("postgrest", f"{self._path}: {_reason(error)}") from error
 
     def _connect(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,11 +213,27 @@ class SqliteMetadataStore:
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
         connection.executescript(f"begin immediate; {SCHEMA} commit;")
+        _add_columns(connection)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _reason(error: sqlite3.Error | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return next((reason for code, reason in _REASONS.items() if name.startswith(code)), f"it failed ({name})")
+
+
+def _add_columns(connection: sqlite3.Connection) -> None:
+    connection.execute("begin immediate")
+    for table, column, kind in ADDED_COLUMNS:
+        if column not in {row["name"] for row in connection.execute(f"pragma table_info({table})")}:
+            connection.execute(f"alter table {table} add column {column} {kind}")
+    connection.commit()
 
 
 def _photo(connection: sqlite3.Connection, photo_id: str) -> PhotoRecord:

@@ -37,9 +37,12 @@ def begin_detection(
             " values (?, ?, ?, ?, ?)",
             (photo_id, collection_id, image_sha256, now, now),
         )
-        connection.execute("delete from purged_photos where photo_digest = ?", (_digest(photo_id),))
+        purge = _purge_of(connection, photo_id)
+        if purge is not None:
+            _refuse_when_held(purge, photo_id, lease, now)
+            connection.execute("delete from purged_photos where photo_digest = ?", (_digest(photo_id),))
     else:
-        _refuse_when_held(row, lease, now)
+        _refuse_when_held(row, photo_id, lease, now)
         if row["image_sha256"] != image_sha256:
             raise other_image(photo_id)
         _join_collection(connection, row, collection_id, now)
@@ -91,7 +94,7 @@ def begin_indexing(
     row = _photo_row(connection, photo_id)
     if row is None:
         raise PhotoNotFound(photo_id)
-    _refuse_when_held(row, lease, now)
+    _refuse_when_held(row, photo_id, lease, now)
     _join_collection(connection, row, collection_id, now)
     here = {
         face["face_id"]
@@ -128,10 +131,10 @@ def begin_removal(connection: sqlite3.Connection, photo_id: str, lease: Lease) -
     now = clock()
     row = _photo_row(connection, photo_id)
     if row is None:
-        if _purged_by(connection, photo_id) is None:
+        if _purge_of(connection, photo_id) is None:
             raise PhotoNotFound(photo_id)
         return False
-    _refuse_when_held(row, lease, now)
+    _refuse_when_held(row, photo_id, lease, now)
     _remove_faces_of(connection, photo_id, lease, now)
     return True
 
@@ -167,7 +170,7 @@ def finish_removals(
     lost = []
     for photo_id in photo_ids:
         if not _holds(connection, photo_id, lease):
-            if _purged_by(connection, photo_id) != lease.token:
+            if not _give_back_purge(connection, photo_id, lease):
                 lost.append(photo_id)
             continue
         gone += connection.execute(
@@ -176,12 +179,32 @@ def finish_removals(
         if purge:
             connection.execute("delete from photos where photo_id = ?", (photo_id,))
             connection.execute(
-                "insert or replace into purged_photos values (?, ?)", (_digest(photo_id), lease.token)
+                "insert or replace into purged_photos (photo_digest, lease_token) values (?, ?)",
+                (_digest(photo_id), lease.token),
             )
         else:
             connection.execute("update photos set updated_at = ? where photo_id = ?", (clock(), photo_id))
             _give_back(connection, photo_id)
     return gone, tuple(lost)
+
+
+def purged(connection: sqlite3.Connection, photo_ids: Sequence[str]) -> list[str]:
+    """Those of these photos that were purged, ordered by id."""
+    return sorted(photo_id for photo_id in photo_ids if _purge_of(connection, photo_id) is not None)
+
+
+def begin_image_removal(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> bool:
+    """Take the lease of a purged photo. False when it is recorded, or was never purged."""
+    now = clock()
+    purge = _purge_of(connection, photo_id)
+    if purge is None or _photo_row(connection, photo_id) is not None:
+        return False
+    _refuse_when_held(purge, photo_id, lease, now)
+    connection.execute(
+        "update purged_photos set lease_token = ?, lease_until = ? where photo_digest = ?",
+        (lease.token, now + round(lease.seconds * _MICROS), _digest(photo_id)),
+    )
+    return True
 
 
 def release(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> None:
@@ -191,6 +214,7 @@ def release(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> None
         " where photo_id = ? and lease_token = ? and lease_until is not null",
         (photo_id, lease.token),
     )
+    _give_back_purge(connection, photo_id, lease)
 
 
 def _photo_row(connection: sqlite3.Connection, photo_id: str) -> sqlite3.Row | None:
@@ -200,10 +224,10 @@ def _photo_row(connection: sqlite3.Connection, photo_id: str) -> sqlite3.Row | N
     return row
 
 
-def _refuse_when_held(row: sqlite3.Row, lease: Lease, now: int) -> None:
+def _refuse_when_held(row: sqlite3.Row, photo_id: str, lease: Lease, now: int) -> None:
     held = row["lease_until"] is not None and row["lease_until"] > now
     if held and row["lease_token"] != lease.token:
-        raise PhotoBusy(f"photo {row['photo_id']!r} is held by another writer")
+        raise PhotoBusy(f"photo {photo_id!r} is held by another writer")
 
 
 def _take(connection: sqlite3.Connection, photo_id: str, lease: Lease, now: int) -> None:
@@ -258,8 +282,17 @@ def _digest(photo_id: str) -> str:
     return hashlib.sha256(photo_id.encode()).hexdigest()
 
 
-def _purged_by(connection: sqlite3.Connection, photo_id: str) -> str | None:
-    row = connection.execute(
-        "select lease_token from purged_photos where photo_digest = ?", (_digest(photo_id),)
+def _purge_of(connection: sqlite3.Connection, photo_id: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute(
+        "select * from purged_photos where photo_digest = ?", (_digest(photo_id),)
     ).fetchone()
-    return None if row is None else str(row["lease_token"])
+    return row
+
+
+def _give_back_purge(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> bool:
+    """Whether this lease purged the photo, or removed its image again; nobody is kept off the photo any more."""
+    changed = connection.execute(
+        "update purged_photos set lease_until = null where photo_digest = ? and lease_token = ?",
+        (_digest(photo_id), lease.token),
+    )
+    return changed.rowcount > 0

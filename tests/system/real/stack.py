@@ -25,7 +25,8 @@ from bentos.runner.client import FaceFinder
 
 KEY = "0123456789abcdef-key-of-the-tests"
 TIMEOUT_S = 2
-LEASE_S = 3
+LEASE_S = 9
+"""Longer than the timeouts of all stores together, as the settings ask for."""
 PATIENCE_S = 180
 
 AnyParts = TypeVar("AnyParts", bound=Parts)

@@ -68,7 +68,7 @@ def base(
     pack_folder: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> Base:
-    environment = {**embedded_environment(tmp_path, KEY), "LEASE_S": "6"}
+    environment = embedded_environment(tmp_path, KEY)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     pack = PackInfo.read(pack_folder)
@@ -130,6 +130,18 @@ async def _without_image(parts: Parts, base: Base) -> None:
     await parts.images.delete(PHOTO)
 
 
+async def _image_of_purged_photo(parts: Parts, base: Base) -> None:
+    _, removal = indexing_of(parts)
+    await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+    lease = Lease(5)
+    await parts.metadata.begin_detection(
+        "cup", collection_id=None, image_sha256=_digest(photos.coffee_cup()), lease=lease
+    )
+    await parts.metadata.release("cup", lease=lease)
+    await removal.remove_photo("cup", purge=True)
+    await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+
+
 MADE_BY_HAND = {
     Kind.VECTOR_WITHOUT_FACE: _vector_without_face,
     Kind.FACE_WITHOUT_VECTOR: _face_without_vector,
@@ -138,6 +150,7 @@ MADE_BY_HAND = {
     Kind.HALF_REMOVED: _half_removed,
     Kind.HALF_DETECTED: _half_detected,
     Kind.PHOTO_WITHOUT_IMAGE: _without_image,
+    Kind.IMAGE_OF_PURGED_PHOTO: _image_of_purged_photo,
 }
 LEFT = {
     Kind.HALF_REMOVED: (1, 0),
@@ -234,6 +247,45 @@ def test_vectors_without_a_single_photo_are_taken_for_those_of_another_base(
     status, said = base.audit(monkeypatch, "--fix")
     assert status == 2
     assert "POSTGREST_URL" in said
+
+
+def test_images_that_were_never_detected_are_counted_and_left_alone(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def two_images(parts: Parts) -> None:
+        for name in ("never-seen", "nor-this-one"):
+            await parts.images.put(name, b"image", "image/png")
+
+    base.by_hand(two_images)
+    status, said = base.audit(monkeypatch, "--fix")
+    assert status == 0
+    assert "2  images were never sent through /detect_faces/" in said
+
+    async def are_still_there(parts: Parts) -> None:
+        assert await parts.images.exists("never-seen")
+        assert await parts.images.exists("nor-this-one")
+
+    base.by_hand(are_still_there)
+
+
+def test_the_image_of_a_purged_photo_is_removed_and_that_of_a_photo_detected_again_stays(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base.by_hand(lambda parts: _image_of_purged_photo(parts, base))
+    assert base.audit(monkeypatch, "--fix")[0] == 0
+
+    async def is_gone_then_back(parts: Parts) -> None:
+        assert not await parts.images.exists("cup")
+        lease = Lease(5)
+        digest = _digest(photos.coffee_cup())
+        await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+        await parts.metadata.begin_detection("cup", collection_id=None, image_sha256=digest, lease=lease)
+        await parts.metadata.finish_detection("cup", width=600, height=400, faces=[], lease=lease)
+        _, removal = indexing_of(parts)
+        await removal.remove_purged_image("cup")
+        assert await parts.images.exists("cup")
+
+    base.by_hand(is_gone_then_back)
 
 
 def test_an_upload_that_arrives_while_the_audit_mends_is_not_taken_for_a_photo_without_an_image(

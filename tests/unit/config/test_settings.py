@@ -46,7 +46,7 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch)
 
 def test_several_keys_rotate_without_downtime(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, API_KEY="0123456789abcdef, fedcba9876543210 ,")
-    assert load_settings("image-search").api_keys == ("0123456789abcdef", "fedcba9876543210")
+    assert load_settings("image-search").api_keys() == ("0123456789abcdef", "fedcba9876543210")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,9 @@ def test_several_keys_rotate_without_downtime(monkeypatch: pytest.MonkeyPatch) -
         ({"MILVUS_URI": None}, "MILVUS_URI"),
         ({"MILVUS_COLLECTION": "fa-ces"}, "MILVUS_COLLECTION"),
         ({"MILVUS_TIMEOUT_S": "60"}, "MILVUS_TIMEOUT_S"),
+        ({"LEASE_S": "20"}, "LEASE_S (20) has to be longer than 20 s"),
+        ({"LEASE_S": "20", "S3_TIMEOUT_S": "6"}, "longer than 21 s"),
+        ({"LEASE_S": "20", "POSTGREST_TIMEOUT_S": "6"}, "longer than 22 s"),
         ({"POSTGREST_URL": None}, "POSTGREST_URL"),
         ({"S3_BUCKET": None}, "S3_BUCKET"),
         ({"S3_SECRET_ACCESS_KEY": None}, "S3_SECRET_ACCESS_KEY"),

@@ -12,7 +12,9 @@ from tests.unit.deploy.manifests import environment, the
 WITHOUT_DEFAULT = {"MILVUS_URI", "POSTGREST_URL", "S3_BUCKET"}
 
 SECRETS = {n.upper() for n, field in Settings.model_fields.items() if isinstance(field.default, SecretStr)}
-OPEN = {n.upper() for n in Settings.model_fields} - SECRETS
+FILES = {f"{name}_FILE" for name in SECRETS}
+"""For whoever mounts the secret as files instead of passing it in the environment, as these manifests do."""
+OPEN = {n.upper() for n in Settings.model_fields} - SECRETS - FILES
 
 
 def config() -> dict[str, str]:

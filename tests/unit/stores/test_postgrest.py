@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from bentos.demo.servers.postgres import authenticator_dsn, empty_database
+from bentos.demo.servers.postgres import apply_schema, authenticator_dsn, empty_database
 from bentos.demo.servers.postgrest import JWT_SECRET, TOKEN, PostgrestServer
 from bentos.demo.servers.postgrest_tokens import make_token
 from bentos.domain.errors import DependencyUnavailable
@@ -20,6 +20,14 @@ from bentos.stores.base import Lease, PhotoBusy
 from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
 
 SHA = "5f" * 32
+FAR_AHEAD = 4_000_000_000
+
+
+@pytest.fixture(scope="module")
+def by_version(postgres_dsn: str, postgrest_url: str) -> Iterator[dict[int, str]]:
+    """URLs of the stand-in as the versions of PostgREST answer."""
+    with PostgrestServer(authenticator_dsn(postgres_dsn), major=12).running() as twelve:
+        yield {12: twelve.url, 14: postgrest_url}
 
 
 @contextlib.asynccontextmanager
@@ -81,28 +89,104 @@ async def test_service_returns_by_itself_when_the_server_does(server: PostgrestS
         ("", "wants a POSTGREST_TOKEN"),
         ("nonsense", "refuses POSTGREST_TOKEN"),
         (make_token("another-secret-that-is-long-enough-too"), "refuses POSTGREST_TOKEN"),
-        (make_token(JWT_SECRET, exp=1), "refuses the claims of POSTGREST_TOKEN"),
+        (make_token(JWT_SECRET, exp=1), "has expired: replace it"),
+        (make_token(JWT_SECRET, nbf=FAR_AHEAD), "not valid yet: check its nbf"),
+        (make_token(JWT_SECRET, iat=FAR_AHEAD), "issued in the future: check its iat"),
         (make_token(JWT_SECRET, role="authenticator"), "lacks the rights"),
+        (make_token(JWT_SECRET, role="nobody"), "does not exist in PostgreSQL: apply"),
     ],
 )
+@pytest.mark.parametrize("major", [12, 14])
 async def test_a_token_that_does_not_open_says_so_when_the_store_opens(
-    postgrest_url: str, token: str, reason: str
+    by_version: dict[int, str], major: int, token: str, reason: str
 ) -> None:
     with pytest.raises(DependencyUnavailable, match=reason) as refused:
-        async with opened(postgrest_url, token=token):
+        async with opened(by_version[major], token=token):
             pass
     assert not token or token not in str(refused.value)
 
 
-async def test_a_database_without_the_schema_says_so_when_the_store_opens(postgres_dsn: str) -> None:
-    with empty_database(postgres_dsn, "bare") as dsn, psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("create schema face_search")
+@pytest.mark.parametrize(
+    ("made_so_far", "reason"),
+    [
+        ("", r"cannot read the schema face_search.*schema\.sql was applied \(PGRST002\)"),
+        ("create schema face_search", r"does not know a function.*apply deploy/postgrest/schema\.sql"),
+    ],
+)
+async def test_a_database_without_the_schema_says_so_when_the_store_opens(
+    postgres_dsn: str, made_so_far: str, reason: str
+) -> None:
+    with empty_database(postgres_dsn, "bare") as dsn:
+        if made_so_far:
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                connection.execute(made_so_far)  # type: ignore[call-overload]
         with (
             PostgrestServer(authenticator_dsn(dsn)).running() as server,
-            pytest.raises(DependencyUnavailable, match=r"apply that"),
+            pytest.raises(DependencyUnavailable, match=reason),
         ):
             async with opened(server.url):
                 pass
+
+
+@pytest.mark.parametrize(("major", "code"), [(12, "42P01"), (14, "PGRST205")])
+async def test_a_missing_view_says_what_to_apply(postgres_dsn: str, major: int, code: str) -> None:
+    with empty_database(postgres_dsn, "viewless") as dsn:
+        apply_schema(dsn)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("drop view face_search.photo_records cascade")
+            connection.execute("notify pgrst")
+        with PostgrestServer(authenticator_dsn(dsn), major=major).running() as server:
+            async with opened(server.url) as store:
+                with pytest.raises(DependencyUnavailable, match=rf"view.*apply deploy/.*{code}"):
+                    await store.photo("p")
+
+
+@pytest.mark.parametrize("was_up", [True, False])
+async def test_postgresql_that_is_down_is_told_from_a_postgrest_that_is(
+    postgres_dsn: str, was_up: bool
+) -> None:
+    with empty_database(postgres_dsn, "lost") as dsn:
+        apply_schema(dsn)
+        with PostgrestServer(
+            authenticator_dsn(dsn), pool=1, pool_acquisition_timeout_s=0.5
+        ).running() as server:
+            if was_up:
+                async with opened(server.url) as store:
+                    assert await store.photo("p") is None
+            with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+                connection.execute("alter database lost allow_connections false")
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'lost'"
+                )
+            with pytest.raises(DependencyUnavailable, match="check that PostgreSQL runs"):
+                async with opened(server.url, timeout_s=5):
+                    pass
+
+
+async def test_the_reason_of_an_earlier_attempt_is_not_lost_when_the_next_one_times_out(
+    postgres_dsn: str, empty: None
+) -> None:
+    small = PostgrestServer(authenticator_dsn(postgres_dsn), pool=1, pool_acquisition_timeout_s=1)
+    with small.running() as server:
+        async with opened(server.url) as patient, opened(server.url, timeout_s=1.5) as store:
+            with psycopg.connect(postgres_dsn) as connection:
+                connection.execute("lock table face_search.photos")
+                stuck = asyncio.create_task(patient.photo("p"))
+                await asyncio.sleep(0.2)
+                with pytest.raises(DependencyUnavailable, match=r"below POSTGREST_TIMEOUT_S \(PGRST003\)"):
+                    await store.photo("q")
+            assert await stuck is None
+
+
+async def test_a_token_that_is_replaced_is_used_by_the_next_request(postgrest_url: str) -> None:
+    present = [make_token(JWT_SECRET, exp=1)]
+    store = PostgrestMetadataStore(PostgrestOptions(postgrest_url, lambda: present[0]))
+    with pytest.raises(DependencyUnavailable, match="has expired"):
+        await store.open()
+    present[0] = TOKEN
+    await store.open()
+    assert await store.photo("nobody") is None
+    await store.close()
 
 
 async def test_the_token_is_not_in_what_is_printed() -> None:

@@ -21,6 +21,8 @@ from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRe
 from bentos.stores.s3.store import S3Options, S3Store
 
 LIMIT = 1 << 20
+UPLOAD_BYTES = 32 << 20
+"""More than the buffers between two sockets of one machine."""
 
 
 def options_for(endpoint_url: str) -> S3Options:
@@ -196,6 +198,63 @@ async def a_thread_comes_free(store: S3Store) -> None:
     await asyncio.wait_for(nothing, 10)
 
 
+async def test_an_upload_sends_nothing_after_its_timeout() -> None:
+    with slowly_reading() as (url, received):
+        store = S3Store(replace(options_for(url), timeout_s=1, threads=1))
+        with pytest.raises(DependencyUnavailable, match="within 1 s"):
+            await store.put("photo", b"x" * UPLOAD_BYTES, "image/jpeg")
+        await a_thread_comes_free(store)
+        await received_whole_by_now(received)
+        await store.close()
+
+
+async def test_an_upload_that_is_cancelled_is_over_when_its_caller_goes_on() -> None:
+    with slowly_reading() as (url, received):
+        store = S3Store(replace(options_for(url), timeout_s=20, threads=1))
+        upload = asyncio.create_task(store.put("photo", b"x" * UPLOAD_BYTES, "image/jpeg"))
+        while not received:
+            await asyncio.sleep(0.01)
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        await received_whole_by_now(received)
+        await store.close()
+
+
+async def received_whole_by_now(received: list[int]) -> None:
+    """Nobody sends any more, and the server did not get the whole image: it has nothing to store."""
+    while received[-1]:
+        await asyncio.sleep(0.05)
+    assert sum(received) < UPLOAD_BYTES
+
+
+async def test_no_attempt_begins_after_the_timeout_of_its_call() -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", then=b" ") as (url, sent):
+        store = S3Store(replace(options_for(url), timeout_s=0.0005))
+        with pytest.raises(DependencyUnavailable, match="no answer within"):
+            await store.delete("photo")
+        await asyncio.sleep(0.5)
+        assert sent == []
+        await store.close()
+
+
+async def test_keys_that_are_replaced_are_used_by_the_next_call(options: S3Options) -> None:
+    present = {"id": ACCESS_KEY_ID, "secret": "wrong-secret"}
+    rotating = replace(
+        options, access_key_id=lambda: present["id"], secret_access_key=lambda: present["secret"]
+    )
+    store = S3Store(rotating)
+    with pytest.raises(DependencyUnavailable, match="S3_SECRET_ACCESS_KEY"):
+        await store.open()
+    present["secret"] = SECRET_ACCESS_KEY
+    await store.open()
+    await store.put("photo", b"image", "image/jpeg")
+    url = await store.presigned_url("photo", expires_s=60)
+    assert url is not None
+    assert httpx.get(url).content == b"image"
+    await store.close()
+
+
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with S3Server(tmp_path_factory.mktemp("own-s3")).running() as server:
@@ -284,6 +343,39 @@ def answering(head: bytes, *, then: bytes = b"", pause_s: float = 0) -> Iterator
         threading.Thread(target=accept, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", sent
+        finally:
+            done.set()
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def slowly_reading() -> Iterator[tuple[str, list[int]]]:
+    """A server that reads what it is sent bit by bit and answers nothing; 0 in the list is the end of a connection."""
+    received: list[int] = []
+    done = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while not done.wait(0.02):
+                part = connection.recv(16384)
+                received.append(len(part))
+                if not part:
+                    return
+        received.append(0)
+
+    def accept() -> None:
+        while not done.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
         finally:
             done.set()
             listener.shutdown(socket.SHUT_RDWR)

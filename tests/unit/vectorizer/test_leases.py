@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.domain.errors import FaceNotFound, Overloaded
+from bentos.domain.errors import FaceNotFound, Overloaded, PhotoNotFound
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
-from bentos.stores.base import Lease, PhotoRecord
+from bentos.stores.base import Lease, PhotoBusy, PhotoRecord
 from bentos.stores.files import FilesStore
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 from bentos.stores.sqlite.store import SqliteMetadataStore
@@ -53,20 +53,44 @@ class WatchedVectors:
     def __init__(self, store: MilvusVectorStore) -> None:
         self._store = store
         self.saves = 0
+        self.slow_s = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+    async def remove_faces(self, face_ids: Sequence[str]) -> None:
+        await asyncio.sleep(self.slow_s)
+        await self._store.remove_faces(face_ids)
 
     async def save_faces(self, faces: Any) -> None:
         self.saves += 1
         await self._store.save_faces(faces)
 
 
+class LateImages:
+    """An image store whose next upload is stored when `arrive` is set, however long that takes."""
+
+    def __init__(self, store: FilesStore) -> None:
+        self._store = store
+        self.late = False
+        self.begun, self.arrive = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def put(self, photo_id: str, image: bytes, content_type: str) -> None:
+        if self.late:
+            self.late = False
+            self.begun.set()
+            await self.arrive.wait()
+        await self._store.put(photo_id, image, content_type)
+
+
 @dataclass
 class Base:
     metadata: SqliteMetadataStore
     vectors: WatchedVectors
-    images: FilesStore
+    images: LateImages
     finder: SlowFinder = field(default_factory=SlowFinder)
 
     def __post_init__(self) -> None:
@@ -96,7 +120,7 @@ async def base(tmp_path: Path) -> AsyncIterator[Base]:
     vectors = MilvusVectorStore(options)
     for store in (metadata, vectors, images):
         await store.open()
-    yield Base(metadata, WatchedVectors(vectors), images)
+    yield Base(metadata, WatchedVectors(vectors), LateImages(images))
     for store in (metadata, vectors, images):
         await store.close()
 
@@ -160,3 +184,83 @@ async def test_a_photo_that_another_writer_keeps_is_refused_as_overloaded_and_ne
         await base.removal.remove_photo(PHOTO, purge=False)
     with pytest.raises(Overloaded):
         await base.removal.remove_all(collection_id=None)
+
+
+async def _late_upload(base: Base) -> asyncio.Task[PhotoRecord]:
+    """An upload of a photo that is recorded already; its image has not arrived yet."""
+    await base.detected()
+    base.images.late = True
+    upload = asyncio.create_task(base.detected())
+    await base.images.begun.wait()
+    return upload
+
+
+async def test_an_image_that_arrives_after_its_photo_was_purged_is_removed_again(base: Base) -> None:
+    upload = await _late_upload(base)
+    await base.removal.remove_photo(PHOTO, purge=True)
+    base.images.arrive.set()
+    with pytest.raises(Overloaded):
+        await upload
+    assert not await base.images.exists(PHOTO)
+    assert await base.metadata.purged([PHOTO]) == [PHOTO]
+
+
+async def test_an_image_that_arrives_after_a_purge_and_a_new_upload_stays(base: Base) -> None:
+    upload = await _late_upload(base)
+    await base.removal.remove_photo(PHOTO, purge=True)
+    assert len((await base.detected()).faces) == 2
+    base.images.arrive.set()
+    with pytest.raises(Overloaded):
+        await upload
+    assert await base.images.exists(PHOTO)
+    photo = await base.metadata.photo(PHOTO)
+    assert photo is not None
+    assert len(photo.faces) == 2
+
+
+async def test_a_repeated_purge_removes_an_image_that_arrived_since_and_no_other(base: Base) -> None:
+    await base.detected()
+    assert await base.removal.remove_photo(PHOTO, purge=True) == 2
+    await base.images.put(PHOTO, b"image", "image/jpeg")
+    assert await base.removal.remove_photo(PHOTO, purge=False) == 0
+    assert await base.images.exists(PHOTO)
+    assert await base.removal.remove_photo(PHOTO, purge=True) == 0
+    assert not await base.images.exists(PHOTO)
+    await base.images.put("never-seen", b"image", "image/jpeg")
+    with pytest.raises(PhotoNotFound):
+        await base.removal.remove_photo("never-seen", purge=True)
+    assert await base.images.exists("never-seen")
+
+
+async def test_vectors_that_take_long_to_go_leave_the_upload_behind_them_a_whole_lease(base: Base) -> None:
+    await base.detected()
+    await base.metadata.begin_removal(PHOTO, lease=Lease(0.01))
+    await asyncio.sleep(0.05)
+    base.vectors.slow_s = 0.75 * LEASE_S
+    base.images.late = True
+    upload = asyncio.create_task(base.detected())
+    await base.images.begun.wait()
+    await asyncio.sleep(0.5 * LEASE_S)
+    with pytest.raises(PhotoBusy):
+        await base.metadata.begin_removal(PHOTO, lease=Lease(1))
+    base.images.arrive.set()
+    assert len((await upload).faces) == 2
+
+
+async def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_failed(
+    base: Base, caplog: pytest.LogCaptureFixture
+) -> None:
+    await base.detected()
+
+    async def begin(lease: Lease) -> PhotoRecord:
+        return await base.metadata.begin_indexing(PHOTO, face_ids=[], collection_id=None, lease=lease)
+
+    async def fail() -> None:
+        async with PhotoLeases(base.metadata, lease_s=LEASE_S).held(PHOTO, begin):
+            await base.metadata.close()
+            raise FaceNotFound("face")
+
+    with pytest.raises(FaceNotFound):
+        await fail()
+    assert f"the lease of photo {PHOTO} was not given back: postgrest is not available" in caplog.text
+    await base.metadata.open()
