@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -152,18 +151,6 @@ async def test_a_lease_is_kept_when_the_store_failed_during_the_cancellation(met
         await work
     metadata.method = ""
     assert not await _is_free(metadata, "1"), "its write may still land"
-
-
-async def test_a_lease_that_cannot_be_given_back_does_not_hide_why(
-    metadata: Slow, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("bentos"), "propagate", True)
-    await _record(metadata, "1")
-    metadata.method, metadata.fails = "release", True
-    with pytest.raises(ZeroDivisionError):
-        async with PhotoLeases(metadata, lease_s=LEASE_S).held("1", _begin(metadata)):  # type: ignore[arg-type]
-            raise ZeroDivisionError
-    assert "a lease was not given back" in caplog.text
 
 
 async def test_work_that_was_cancelled_twice_ends_all_the_same() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,8 +249,9 @@ async def test_vectors_that_take_long_to_go_leave_the_upload_behind_them_a_whole
 
 
 async def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_failed(
-    base: Base, caplog: pytest.LogCaptureFixture
+    base: Base, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("bentos"), "propagate", True)
     await base.detected()
 
     async def begin(lease: Lease) -> PhotoRecord:
