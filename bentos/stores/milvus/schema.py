@@ -38,17 +38,26 @@ class MilvusSchema:
 
     async def ensure(self) -> None:
         """Create what is missing, check, and load. Raises `NotReady`; `DependencyUnavailable`."""
-        # The alias is asked before anything is created, so that a wrong face pack leaves nothing behind.
-        await self._refuse_another_pack(await self._aliased())
+        if not self._options.beside:
+            # Checked before anything is created, so that a wrong face pack leaves nothing behind.
+            await self._refuse_another_pack(await self.alias_target())
         await self._once(self._create_collection, self._exists)
         await asyncio.gather(*(self._ensure_index(index) for index in self._indexes()))
+        if not self._options.beside:
+            await self.ensure_alias()
+            await self._refuse_another_pack(await self.alias_target())
+        await self._ensure_loaded()
+
+    async def ensure_alias(self) -> None:
+        """Create the alias for this pack's collection, unless there is one.
+
+        Raises `NotReady`; `DependencyUnavailable`.
+        """
         try:
             await self._once(self._create_alias, self._has_alias)
         except DependencyUnavailable:
             await self._refuse_a_collection_named_like_the_alias()
             raise
-        await self._refuse_another_pack(await self._aliased())
-        await self._ensure_loaded()
 
     async def index_type(self) -> str:
         """The type of the vector index as it is, whatever the options say now."""
@@ -57,7 +66,9 @@ class MilvusSchema:
         )
         return str((found or {}).get("index_type", self._options.index_type))
 
-    async def _aliased(self) -> str | None:
+    async def alias_target(self) -> str | None:
+        """The name of the collection that the alias points to, or None."""
+
         async def target(client: Any) -> str | None:
             try:
                 found = await client.describe_alias(self._options.alias, timeout=self._timeout_s)
@@ -79,7 +90,8 @@ class MilvusSchema:
         built = found.get("description") or f"another face pack (collection {aliased})"
         raise NotReady(
             f"The base {self._options.alias!r} was built with {built}, but this service has {self._options.pack}: "
-            "set FACE_PACK and EMBEDDING_DIM to the base's, or index the photos anew under another MILVUS_COLLECTION."
+            "set FACE_PACK and EMBEDDING_DIM to the base's, or change the base to this service's pack with "
+            "`python -m bentos.reembed`."
         )
 
     async def _once(
@@ -155,7 +167,7 @@ class MilvusSchema:
         await client.create_alias(self._name, self._options.alias, timeout=self._timeout_s)
 
     async def _has_alias(self) -> bool:
-        return await self._aliased() is not None
+        return await self.alias_target() is not None
 
     async def _refuse_a_collection_named_like_the_alias(self) -> None:
         alias = self._options.alias
