@@ -14,6 +14,7 @@ import psutil
 
 from tests.swap.packs import ROOT
 
+STARTED = "changing to the face pack"
 _SLICE_S = 0.15
 _PATIENCE_S = 900.0
 _CHILDREN_GONE_WITHIN_S = 20.0
@@ -24,6 +25,7 @@ class Job:
 
     def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
         self._log = log
+        self._before = len(log.read_text(errors="replace")) if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "bentos.reembed", *arguments],
@@ -41,8 +43,11 @@ class Job:
     async def killed_at(self, vectors: int, stored: Callable[[], int]) -> int:
         """SIGKILL it once `stored` says so many; returns how many there were.
 
-        In between it is stopped again and again, so that a few vectors at most are stored unseen.
+        From its first line on it is stopped again and again, so that a few vectors at most are stored unseen.
         """
+        while STARTED not in self.said():
+            assert self._process.poll() is None, f"it ended before: {self.said()[-2000:]}"
+            await asyncio.sleep(0.05)
         while True:
             assert self._process.poll() is None, f"it ended before: {self.said()[-2000:]}"
             self._process.send_signal(signal.SIGSTOP)
@@ -59,7 +64,8 @@ class Job:
         return there
 
     def said(self) -> str:
-        return self._log.read_text(errors="replace")
+        """What it has said so far."""
+        return self._log.read_text(errors="replace")[self._before :]
 
     def kill(self) -> None:
         """Leave nothing running."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from pymilvus import MilvusClient, MilvusException
+from pymilvus import MilvusClient
 
 from tests.swap.job import Job
 from tests.swap.packs import NEW, OLD, ROOT, model_home, pack_in
@@ -48,6 +48,7 @@ class Swap:
     def __post_init__(self) -> None:
         self._home = model_home(self.folder)
         self._log = self.folder / "reembed.log"
+        self._begun = time.monotonic()
         self._new_collection = f"{ALIAS}_{pack_in(self._home, NEW).fingerprint[:12]}_512"
 
     async def run(self) -> Outcome:
@@ -59,9 +60,9 @@ class Swap:
         async with aiohttp.ClientSession(headers={"X-Api-Key": KEY}, timeout=timeout) as session:
             with version("old", self.settings(OLD), self.folder, session, counts) as old:
                 await old.ready()
-                await self._seed(traffic, old, outcome)
-                traffic.versions.append(old)
                 with version("new", self.settings(NEW), self.folder, session, counts) as new:
+                    await self._seed(traffic, old, outcome)
+                    traffic.versions.append(old)
                     async with traffic.running():
                         await self._forward(traffic, old, new, outcome)
                     await self._finish(traffic, new, outcome)
@@ -127,31 +128,24 @@ class Swap:
         self._note(outcome, "went back to the old version and forward again; the old collection was dropped")
 
     async def _job(self, pack: str, outcome: Outcome, *arguments: str) -> None:
-        before = len(self._said())
         job = Job(self.settings(pack), self._log, "--processes", "1", *arguments)
         with contextlib.closing(_Killed(job)):
             status = await job.ended()
-        said = self._said()[before:]
+        said = job.said()
         assert status == 0, said
         self._note(outcome, next(line for line in said.splitlines() if " passes, " in line))
-
-    def _said(self) -> str:
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def _stored(self) -> int:
         """How many vectors the new collection has, or a few less."""
         with contextlib.closing(MilvusClient(self.environment["MILVUS_URI"], timeout=20)) as client:
-            if not client.has_collection(self._new_collection):
+            if client.get_load_state(self._new_collection)["state"].name != "Loaded":
                 return 0
-            try:
-                (row,) = client.query(
-                    self._new_collection,
-                    filter="",
-                    output_fields=["count(*)"],
-                    consistency_level="Eventually",
-                )
-            except MilvusException:
-                return 0  # it is not loaded yet
+            (row,) = client.query(
+                self._new_collection,
+                filter="",
+                output_fields=["count(*)"],
+                consistency_level="Eventually",
+            )
             return int(row["count(*)"])
 
     def _audit(self) -> subprocess.CompletedProcess[str]:
@@ -166,7 +160,7 @@ class Swap:
 
     def _note(self, outcome: Outcome, line: str) -> None:
         outcome.figures.append(line)
-        self.say(line)
+        self.say(f"{time.monotonic() - self._begun:4.0f} s  {line}")
 
 
 class _Killed:
