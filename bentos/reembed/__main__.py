@@ -159,9 +159,7 @@ def _summary(report: Report, seconds: float) -> int:
     )
     for name in report.dropped:
         say(f"the collection {name} was dropped")
-    if report.changed:
-        say(f"{report.changed} photos changed during the last pass; run it again to take them in")
-    elif report.moved:
+    if report.moved:
         say("when no service of the old version runs any more, run it again for what the last of them wrote")
     if report.failures:
         say(f"{len(report.failures)} photos have faces that could not be embedded and are not found:")

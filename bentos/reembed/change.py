@@ -21,13 +21,12 @@ class WrongStores(Exception):
 
 @dataclass(slots=True)
 class Report:
-    """What was done in all passes; `failures` and `changed` are those of the last one."""
+    """What was done in all passes; `failures` are the photos that the last one could not do."""
 
     moved: bool = False
     passes: int = 0
     stored: int = 0
     removed: int = 0
-    changed: int = 0
     failures: list[Failure] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
 
@@ -36,7 +35,7 @@ class Report:
         self.passes += 1
         self.stored += result.stored
         self.removed += result.removed
-        self.changed, self.failures = result.changed, result.failures
+        self.failures = result.failures + result.busy
 
 
 class Change:
@@ -58,7 +57,7 @@ class Change:
             self._say(f"the alias {self._alias!r} moved: services of this face pack become ready now")
         for _ in range(_PASSES_AFTERWARDS):
             report.add(result := await self._passes.run("catching up"))
-            if not result.changed:
+            if result.changed <= _FEW and not result.busy:
                 break
         return report
 

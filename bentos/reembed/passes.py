@@ -30,14 +30,15 @@ class Failure:
 class PassResult:
     """What a pass found and did. `photos`: those of the metadata; `differing`: those whose vectors differed.
 
-    `busy`: photos that another writer kept for too long. `stored` and `removed` are vectors.
+    `busy`: photos that another writer kept for too long; a further pass may get them. `stored` and `removed` are
+    vectors.
     """
 
     photos: int
     differing: int
     stored: int = 0
     removed: int = 0
-    busy: int = 0
+    busy: list[Failure] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -113,7 +114,7 @@ class Passes:
         except Stopped:
             return
         except Overloaded:
-            result.busy += 1
+            result.busy.append(Failure(photo_id, "another writer kept it; run this again"))
             return
         except PhotoNotFound:
             result.failures.append(Failure(photo_id, "its image is missing"))
