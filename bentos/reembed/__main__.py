@@ -29,8 +29,9 @@ from bentos.reembed.pool import EmbeddingPool, PoolBroken
 from bentos.reembed.progress import say
 from bentos.reembed.waiting import Patience, Stopped
 from bentos.runner.cpus import available_cpus
-from bentos.stores.base import ImageStore, MetadataStore, ReplacementVectorStore
+from bentos.stores.base import ImageStore, MetadataStore
 from bentos.stores.factory import image_store, metadata_store, replacement_vector_store
+from bentos.stores.replacement import ReplacementVectorStore
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.mirroring import Mirroring
 from bentos.vectorizer.vector_writer import VectorWriter

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bentos.reembed.passes import Failure, Passes, PassResult
 from bentos.reembed.waiting import Patience, Say
-from bentos.stores.base import ReplacementVectorStore
+from bentos.stores.replacement import ReplacementVectorStore
 
 _FEW = 50
 """Photos that changed during a pass: so few are worked off in moments."""

@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from bentos.config.settings import Settings, SettingsError
 from bentos.pipeline.pack_info import PackInfo
-from bentos.stores.base import ImageStore, MetadataStore, ReplacementVectorStore, VectorStore
+from bentos.stores.base import ImageStore, MetadataStore, VectorStore
+from bentos.stores.replacement import ReplacementVectorStore
 
 if TYPE_CHECKING:
     from bentos.stores.milvus.options import MilvusOptions
