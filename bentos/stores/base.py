@@ -259,10 +259,7 @@ class VectorStore(Protocol):
         """
 
     async def remove_photos(self, photo_ids: Sequence[str]) -> None:
-        """Remove every face of these photos. Done when it returns: a search that starts later sees none.
-
-        That holds for searches by services of another face pack too, while a base changes (`replacement.py`).
-        """
+        """Remove every face of these photos. Done when it returns: no search that starts later, by no pack, sees one."""
 
     async def remove_faces(self, face_ids: Sequence[str]) -> None:
         """The same for these faces; unknown ids are nothing to remove."""
