@@ -11,7 +11,7 @@ within = $(if $(shell command -v timeout),timeout -k 5 $(1))# seconds, for what 
 BENTO_FILES := bentos/vectorizer/bentofile.yaml bentos/search/bentofile.yaml bentofile.yaml
 IMAGES := image-vectorizer image-search
 
-.PHONY: bentos containers container-test k8s-check roll-check
+.PHONY: bentos containers container-test k8s-check roll-check swap-check
 
 bentos: pack ## build the three bentos, face pack inside; TAG is their version, by default the commit's
 	@for file in $(BENTO_FILES); do \
@@ -46,3 +46,6 @@ k8s-check: $(VENV)/dev ## manifests, gateway and Helm chart against their schema
 
 roll-check: $(VENV)/dev pack ## replace every replica of both services twice under load, behind HAProxy; no request may fail
 	$(BIN)/python -m tests.rollout
+
+swap-check: $(VENV)/dev pack ## change a base of 1,000 photos to another face pack under load, the job killed twice; ARGS=--help
+	@PYTHONPATH=.:locust $(BIN)/python -m tests.swap $(ARGS)

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from bentos.audit.snapshot import Ledger
 from bentos.composition import Parts
+from bentos.stores.base import MetadataStore, VectorStore
 
 T = TypeVar("T")
 
@@ -20,12 +21,17 @@ async def read_stores(parts: Parts, ledger: Ledger) -> None:
 
     What the services do meanwhile may look like a disagreement: who mends looks at each finding again.
     """
-    await _read("vectors", parts.vectors.scan_faces(), ledger.add_vectors)
-    await _read("photos", parts.metadata.scan_photos(), ledger.add_photos)
+    await read_faces(parts.vectors, parts.metadata, ledger)
     # Images last: one that is uploaded in between is then only more than the photos need.
     await _read("images", parts.images.scan_images(), ledger.add_images)
     for batch in ledger.images_without_photo(_PURGES_AT_ONCE):
         ledger.add_purged(await parts.metadata.purged(batch))
+
+
+async def read_faces(vectors: VectorStore, metadata: MetadataStore, ledger: Ledger) -> None:
+    """The same without the images."""
+    await _read("vectors", vectors.scan_faces(), ledger.add_vectors)
+    await _read("photos", metadata.scan_photos(), ledger.add_photos)
 
 
 async def _read(name: str, batches: AsyncIterator[list[T]], add: Callable[[Sequence[T]], None]) -> None:

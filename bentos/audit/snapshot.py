@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,6 +80,15 @@ class Kind(Enum):
         self.title, self.query = title, query
 
 
+_OUT_OF_LINE = f"""
+{Kind.FACE_WITHOUT_VECTOR.query}
+UNION ALL {Kind.STALE_VECTOR.query}
+UNION ALL SELECT v.photo_id, v.face_id FROM vectors v LEFT JOIN faces f USING (face_id)
+    WHERE f.face_id IS NULL OR f.state IN ('detected', 'removing')
+"""  # noqa: S608 - constants
+"""Unlike the audit's kinds this holds the vectors of faces that are being removed, and no face twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One disagreement. `face_id` is empty where the whole photo is meant."""
@@ -142,6 +152,16 @@ class Ledger:
         query = f"SELECT * FROM ({kind.query}) ORDER BY 1, 2 LIMIT ?"  # noqa: S608 - one of the constants above
         for photo_id, face_id in self._database.execute(query, (limit,)):
             yield Finding(kind, photo_id, face_id)
+
+    def count_out_of_line(self) -> int:
+        """How many photos `out_of_line` has."""
+        return self._number(f"SELECT count(DISTINCT photo_id) FROM ({_OUT_OF_LINE})")  # noqa: S608 - a constant
+
+    def out_of_line(self) -> Iterator[tuple[str, list[str]]]:
+        """Photos whose vectors are not those of their indexed faces, each with the `face_id`s concerned."""
+        rows = self._database.execute(f"SELECT photo_id, face_id FROM ({_OUT_OF_LINE}) ORDER BY 1, 2")  # noqa: S608
+        for photo_id, group in groupby(rows, key=lambda row: row[0]):
+            yield str(photo_id), [face_id for _, face_id in group]
 
     @property
     def photos(self) -> int:

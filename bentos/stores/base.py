@@ -284,10 +284,10 @@ class VectorStore(Protocol):
         """
 
     async def remove_photos(self, photo_ids: Sequence[str]) -> None:
-        """Remove every face of these photos. Done when it returns: a search that starts later sees none."""
+        """Remove every face of these photos. A search with any pack that starts after it has returned sees none."""
 
     async def remove_faces(self, face_ids: Sequence[str]) -> None:
-        """Remove these faces; unknown ids are nothing to remove."""
+        """The same for these faces; unknown ids are nothing to remove."""
 
     def scan_faces(self, batch_size: int = 1000) -> AsyncIterator[list[StoredVector]]:
         """Every stored face, in batches; memory stays that of a batch."""

@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bentos.config.settings import Settings, SettingsError
 from bentos.pipeline.pack_info import PackInfo
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
+from bentos.stores.replacement import ReplacementVectorStore
+
+if TYPE_CHECKING:
+    from bentos.stores.milvus.options import MilvusOptions
 
 
 def vector_store(settings: Settings, pack: PackInfo) -> VectorStore:
     """Milvus: a server for http(s)://, Milvus Lite for a file."""
-    from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+    from bentos.stores.milvus.store import MilvusVectorStore
 
-    return MilvusVectorStore(
-        MilvusOptions(
-            uri=settings.milvus_uri,
-            token=settings.secrets["milvus_token"].value,
-            alias=settings.milvus_collection,
-            dim=settings.embedding_dim,
-            pack_name=pack.name,
-            fingerprint=pack.fingerprint,
-            index_type=settings.milvus_index_type,
-            hnsw_m=settings.milvus_hnsw_m,
-            hnsw_ef_construction=settings.milvus_hnsw_ef_construction,
-            ivf_nlist=settings.milvus_ivf_nlist,
-            search_ef=settings.milvus_search_ef,
-            search_nprobe=settings.milvus_search_nprobe,
-            consistency=settings.milvus_consistency,
-            timeout_s=settings.milvus_timeout_s,
-        )
+    return MilvusVectorStore(_milvus_options(settings, pack))
+
+
+def replacement_vector_store(settings: Settings, pack: PackInfo) -> ReplacementVectorStore:
+    """The same of a pack that is to take another's place."""
+    from bentos.stores.milvus.swap import MilvusReplacementStore
+
+    return MilvusReplacementStore(_milvus_options(settings, pack, beside=True))
+
+
+def _milvus_options(settings: Settings, pack: PackInfo, *, beside: bool = False) -> MilvusOptions:
+    from bentos.stores.milvus.options import MilvusOptions
+
+    return MilvusOptions(
+        uri=settings.milvus_uri,
+        token=settings.secrets["milvus_token"].value,
+        alias=settings.milvus_collection,
+        dim=settings.embedding_dim,
+        pack_name=pack.name,
+        fingerprint=pack.fingerprint,
+        index_type=settings.milvus_index_type,
+        hnsw_m=settings.milvus_hnsw_m,
+        hnsw_ef_construction=settings.milvus_hnsw_ef_construction,
+        ivf_nlist=settings.milvus_ivf_nlist,
+        search_ef=settings.milvus_search_ef,
+        search_nprobe=settings.milvus_search_nprobe,
+        consistency=settings.milvus_consistency,
+        timeout_s=settings.milvus_timeout_s,
+        beside=beside,
     )
 
 

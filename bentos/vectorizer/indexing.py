@@ -6,7 +6,7 @@ lease is taken, so that a lease is held for a few short calls only.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bentos.domain.errors import (
@@ -19,7 +19,6 @@ from bentos.domain.ids import derive_face_id, derive_photo_id, image_digest
 from bentos.runner.client import FaceFinder
 from bentos.stores.base import (
     FaceRecord,
-    FaceVector,
     ImageStore,
     Lease,
     LeaseLost,
@@ -31,6 +30,7 @@ from bentos.stores.base import (
 )
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.purged_image import remove_purged_image
+from bentos.vectorizer.vector_writer import VectorWriter
 
 SAME_FACE_IOU = 0.5
 """Two boxes that overlap at least this much are one face."""
@@ -64,6 +64,7 @@ class Indexing:
         self._finder, self._metadata, self._vectors, self._images = finder, metadata, vectors, images
         self._max_image_bytes = max_image_bytes
         self._leases = leases
+        self._writer = VectorWriter(embedder=finder, metadata=metadata, vectors=vectors)
 
     async def detect_uploaded(
         self, image: bytes, content_type: str, *, photo_id: str | None, collection_id: str | None
@@ -130,9 +131,9 @@ class Indexing:
             embeddings: dict[str, Embedding] = {}
             if wanted := _unfinished(photo, lost_face_ids):
                 image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
-                embeddings = await self._embed(image, wanted)
+                embeddings = await self._writer.embed(image, wanted)
                 photo = await self._leases.renewed(lease, begin)
-            await self._save(photo, _unfinished(photo, lost_face_ids), embeddings, lease)
+            await self._writer.save(photo, _unfinished(photo, lost_face_ids), embeddings, lease)
         if any(face.state == "removing" for face in photo.faces):
             async with self._leases.held(photo_id, self._nothing_new(photo_id)) as (lease, photo):
                 await self._vectors.remove_faces([f.face_id for f in photo.faces if f.state == "removing"])
@@ -213,7 +214,7 @@ class Indexing:
         if face.state == "indexed" and collection_id in {None, photo.collection_id}:
             return IndexedFace(photo, face, created=False)
         image = await self._images.get(photo.photo_id, max_bytes=self._max_image_bytes)
-        embeddings = await self._embed(image, [face])
+        embeddings = await self._writer.embed(image, [face])
         if not embeddings:
             raise NoFacesDetected("This face cannot be aligned.", {"face_id": face_id})
 
@@ -225,47 +226,12 @@ class Indexing:
         async with self._leases.held(photo.photo_id, begin) as (lease, held):
             begun, pending = held, _unfinished(held)
             if left_by_a_crash := [face for face in pending if face.face_id != face_id]:
-                embeddings |= await self._embed(image, left_by_a_crash)
+                embeddings |= await self._writer.embed(image, left_by_a_crash)
                 begun = await self._leases.renewed(lease, begin)
                 pending = _unfinished(begun)
-            await self._save(begun, pending, embeddings, lease)
+            await self._writer.save(begun, pending, embeddings, lease)
         created = face.state != "indexed" and face_id in {face.face_id for face in pending}
         return IndexedFace(begun, _named(face_id, begun), created=created)
-
-    async def _embed(self, image: bytes, faces: Sequence[FaceRecord]) -> dict[str, Embedding]:
-        """By `face_id`; faces that cannot be aligned are left out."""
-        if not faces:
-            return {}
-        embeddings = await self._finder.embed(image, [face.landmarks for face in faces])
-        pairs = zip(faces, embeddings, strict=True)
-        return {face.face_id: embedding for face, embedding in pairs if embedding is not None}
-
-    async def _save(
-        self,
-        photo: PhotoRecord,
-        pending: Sequence[FaceRecord],
-        embeddings: Mapping[str, Embedding],
-        lease: Lease,
-    ) -> None:
-        vectors = [
-            FaceVector(face.face_id, photo.photo_id, photo.collection_id, face.bbox, embeddings[face.face_id])
-            for face in pending
-            if face.face_id in embeddings
-        ]
-        if vectors:
-            await self._vectors.save_faces(vectors)
-        written = [vector.face_id for vector in vectors]
-        try:
-            await self._metadata.finish_indexing(photo.photo_id, face_ids=written, lease=lease)
-        except LeaseLost:
-            await self._take_back(photo.photo_id, written)
-            raise
-
-    async def _take_back(self, photo_id: str, written: Sequence[str]) -> None:
-        """Someone else took the photo over while its vectors were written: those it has removed must not come back."""
-        photo = await self._metadata.photo(photo_id)
-        alive = {face.face_id for face in photo.faces if face.state != "removing"} if photo else set()
-        await self._vectors.remove_faces([face_id for face_id in written if face_id not in alive])
 
 
 def _unfinished(photo: PhotoRecord, lost_face_ids: Sequence[str] = ()) -> list[FaceRecord]:

@@ -80,6 +80,8 @@ class MilvusCollection:
         try:
             await self.current.rows.nearest(self._probe, width=1, condition="")
             self._refusal = None
+            if self._options.beside:
+                return
             target = await MilvusSchema(self.connection, self._options).alias_target()
         except DependencyUnavailable:
             if self._refusal is not None:

@@ -27,6 +27,9 @@ class MilvusOptions:
     0.4 s), and saving returns at once. At any other level searches do not wait (2 to 5 ms), and saving returns when
     its rows can be found. A removal waits at every level. Either way a search that starts after a write has returned
     sees it. With more than one replica of the collection in Milvus' memory only `Strong` promises that.
+
+    `beside`: the collection is filled beside the one that is searched. Opening leaves the alias alone, saving does not
+    wait until its rows can be found, and a removal concerns this collection alone.
     """
 
     uri: str
@@ -44,6 +47,7 @@ class MilvusOptions:
     consistency: Consistency = "Strong"
     timeout_s: float = 5
     load_timeout_s: float = 60
+    beside: bool = False
 
     @property
     def lite(self) -> bool:
@@ -58,7 +62,7 @@ class MilvusOptions:
     @property
     def waits_after_write(self) -> bool:
         """Whether a write has to wait until it can be found, because a search will not."""
-        return not self.lite and self.consistency != "Strong"
+        return not (self.lite or self.beside) and self.consistency != "Strong"
 
     @property
     def pack(self) -> str:

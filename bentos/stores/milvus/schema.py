@@ -54,23 +54,32 @@ class MilvusSchema:
     async def ensure(self, in_use: str | None) -> FoundCollection:
         """Create what is missing, check, and load. `in_use`: the collection that this store works on already.
 
-        Raises `NotReady` when the alias names another face pack's collection and the store has none in use;
-        `DependencyUnavailable`, also when another process moved the alias meanwhile.
+        With `beside` the alias is neither read nor created. Raises `NotReady` when the alias names another face pack's
+        collection and the store has none in use; `DependencyUnavailable`, also when another process moved the alias
+        meanwhile.
         """
+        beside = self._options.beside
         # The alias is read before anything is created, so that a wrong face pack leaves nothing behind.
-        self._name = await self._chosen(in_use)
+        self._name = self._options.collection if beside else await self._chosen(in_use)
         if await self._once(self._create_collection, self._exists):
             self._log_creation(in_use)
         await asyncio.gather(*(self._ensure_index(index) for index in self._indexes()))
+        target = self._name
+        if not beside:
+            await self.ensure_alias()
+            if await self._chosen(in_use) != self._name:
+                raise DependencyUnavailable("milvus", "the alias of the collection was moved just now")
+            target = await self.alias_target() or self._name
+        await self._ensure_loaded()
+        return FoundCollection(self._name, target, await self._index_type())
+
+    async def ensure_alias(self) -> None:
+        """Create the alias for this collection, unless there is one. Raises `NotReady`; `DependencyUnavailable`."""
         try:
             await self._once(self._create_alias, self._has_alias)
         except DependencyUnavailable:
             await self._refuse_a_collection_named_like_the_alias()
             raise
-        if await self._chosen(in_use) != self._name:
-            raise DependencyUnavailable("milvus", "the alias of the collection was moved just now")
-        await self._ensure_loaded()
-        return FoundCollection(self._name, await self.alias_target() or self._name, await self._index_type())
 
     async def alias_target(self) -> str | None:
         """The collection that the alias names, or None. Raises `DependencyUnavailable`."""
@@ -102,7 +111,8 @@ class MilvusSchema:
         pack = built or f"another face pack (collection {target})"
         raise NotReady(
             f"The base {self._options.alias!r} was built with {pack}, but this service has {self._options.pack}: "
-            "set FACE_PACK and EMBEDDING_DIM to the base's, or index the photos anew under another MILVUS_COLLECTION.",
+            "set FACE_PACK and EMBEDDING_DIM to the base's, or change the base to this service's pack with "
+            "`python -m bentos.reembed`.",
             {"dependency": "milvus"},
             summary="built with another face pack",
         )

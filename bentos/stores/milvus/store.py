@@ -18,6 +18,7 @@ from bentos.stores.milvus.collection import MilvusCollection
 from bentos.stores.milvus.options import MilvusOptions
 from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, PHOTO_ID
 from bentos.stores.milvus.search import WIDEST, nearest_photos
+from bentos.stores.milvus.siblings import remove_from_all
 
 __all__ = ["MilvusOptions", "MilvusVectorStore"]
 
@@ -116,12 +117,12 @@ class MilvusVectorStore:
     async def remove_photos(self, photo_ids: Sequence[str]) -> None:
         """Remove every face of these photos. Raises `ValueError` for what is no id."""
         for batch in _batches(_valid(photo_ids), _IDS_IN_A_FILTER):
-            await self._remove(_is_in(PHOTO_ID, batch))
+            await self._remove_everywhere(_is_in(PHOTO_ID, batch))
 
     async def remove_faces(self, face_ids: Sequence[str]) -> None:
         """Remove these faces; unknown ids are nothing to remove. Raises `ValueError` for what is no id."""
         for batch in _batches(_valid_faces(face_ids), _IDS_IN_A_FILTER):
-            await self._remove(_is_in(FACE_ID, batch))
+            await self._remove_everywhere(_is_in(FACE_ID, batch))
 
     async def scan_faces(self, batch_size: int = 1000) -> AsyncIterator[list[StoredVector]]:
         """Every stored face, ordered by `face_id`, in batches of at most `batch_size`."""
@@ -142,21 +143,28 @@ class MilvusVectorStore:
             yield [StoredVector(row[FACE_ID], row[PHOTO_ID], row[COLLECTION_ID] or None) for row in rows]
             last = rows[-1][FACE_ID]
 
-    async def _remove(self, condition: str) -> None:
+    async def _remove_everywhere(self, condition: str) -> None:
+        """Remove from this collection, and from those of other face packs that may be searched."""
+        await remove_from_all(
+            self._connection,
+            self._options,
+            self._collection.current.name,
+            lambda collection: self._remove(condition, collection),
+        )
+
+    async def _remove(self, condition: str, collection: str) -> None:
         """Delete until a query finds no row, because pymilvus does not report a deletion that the server refuses.
 
         Every query is Strong, so that the last one proves that no later search finds a row. Session is not enough:
         Milvus 2.3.5 gives deletions a timestamp from before they become visible.
         """
         before: list[str] = []
-        while face_ids := await self._query(condition, limit=_ROWS_IN_A_REMOVAL):
+        while face_ids := await self._query(condition, limit=_ROWS_IN_A_REMOVAL, collection=collection):
             if face_ids == before:
                 raise DependencyUnavailable("milvus", "it did not carry out a removal")
             await self._write(
                 lambda client, ids=face_ids: client.delete(  # type: ignore[misc]
-                    self._collection.current.name,
-                    filter=_is_in(FACE_ID, ids),
-                    timeout=self._options.timeout_s,
+                    collection, filter=_is_in(FACE_ID, ids), timeout=self._options.timeout_s
                 )
             )
             before = face_ids
@@ -165,11 +173,11 @@ class MilvusVectorStore:
         async with self._writing:
             await self._connection.call(ask)
 
-    async def _query(self, condition: str, *, limit: int) -> list[str]:
+    async def _query(self, condition: str, *, limit: int, collection: str | None = None) -> list[str]:
         """The ids of the faces that match, read at level Strong, which waits for the server's next time tick."""
         rows = await self._connection.call(
             lambda client: client.query(
-                self._collection.current.name,
+                collection or self._collection.current.name,
                 filter=condition,
                 output_fields=[FACE_ID],
                 limit=limit,

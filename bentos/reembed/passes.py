@@ -1,0 +1,128 @@
+"""One pass: compares the vectors of the new pack with the metadata, and works off what differs."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bentos.audit.reading import read_faces
+from bentos.audit.snapshot import Ledger
+from bentos.domain.errors import FaceSearchError, Overloaded, PhotoNotFound
+from bentos.reembed.progress import Progress, shown
+from bentos.reembed.waiting import Patience, Stopped
+from bentos.stores.base import MetadataStore, VectorStore
+from bentos.vectorizer.mirroring import Mirroring
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A photo of which a face could not be embedded."""
+
+    photo_id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class PassResult:
+    """What a pass found and did. `photos`: those of the metadata; `differing`: those whose vectors differed.
+
+    `busy`: photos that another writer kept for too long; a further pass may get them. `stored` and `removed` are
+    vectors.
+    """
+
+    photos: int
+    differing: int
+    stored: int = 0
+    removed: int = 0
+    busy: list[Failure] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        """The photos that differed for another reason than a failure: the services go on working."""
+        return self.differing - len(self.failures)
+
+
+class Passes:
+    """Runs passes over one base, with `in_flight` photos under way at once."""
+
+    def __init__(
+        self,
+        *,
+        mirroring: Mirroring,
+        metadata: MetadataStore,
+        vectors: VectorStore,
+        patience: Patience,
+        in_flight: int,
+    ) -> None:
+        self._mirroring, self._metadata, self._vectors = mirroring, metadata, vectors
+        self._patience, self._in_flight = patience, in_flight
+
+    @asynccontextmanager
+    async def compared(self) -> AsyncIterator[Ledger]:
+        """Metadata and vectors side by side in a temporary file. Raises `Stopped`."""
+        with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
+
+            async def read() -> Ledger:
+                path = Path(folder) / "ledger.db"
+                path.unlink(missing_ok=True)
+                ledger = Ledger(path)
+                try:
+                    await read_faces(self._vectors, self._metadata, ledger)
+                except BaseException:
+                    ledger.__exit__(None, None, None)
+                    raise
+                return ledger
+
+            with await self._patience.read(read) as ledger:
+                yield ledger
+
+    async def run(self, title: str) -> PassResult:
+        """Compare and work off what differs. Raises `Stopped`, once the photos that were begun are finished."""
+        async with self.compared() as ledger:
+            result = PassResult(ledger.photos, ledger.count_out_of_line())
+            async with shown(title, result.differing) as progress:
+                await self._work_off(ledger.out_of_line(), result, progress)
+        if self._patience.stopped.is_set():
+            raise Stopped
+        return result
+
+    async def _work_off(
+        self, work: Iterator[tuple[str, list[str]]], result: PassResult, progress: Progress
+    ) -> None:
+        async def lane() -> None:
+            for photo_id, face_ids in work:
+                if self._patience.stopped.is_set():
+                    return
+                await self._mirror(photo_id, face_ids, result)
+                progress.done += 1
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._in_flight):
+                    group.create_task(lane())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _mirror(self, photo_id: str, face_ids: list[str], result: PassResult) -> None:
+        try:
+            mirrored = await self._patience.call(lambda: self._mirroring.mirror(photo_id, face_ids))
+        except Stopped:
+            return
+        except Overloaded:
+            result.busy.append(Failure(photo_id, "another writer kept it; run this again"))
+            return
+        except PhotoNotFound:
+            result.failures.append(Failure(photo_id, "its image is missing"))
+            return
+        except FaceSearchError as error:
+            result.failures.append(Failure(photo_id, error.message))
+            return
+        result.stored += mirrored.stored
+        result.removed += mirrored.removed
+        if mirrored.not_alignable:
+            result.failures.append(Failure(photo_id, f"{mirrored.not_alignable} faces cannot be aligned"))

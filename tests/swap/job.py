@@ -1,0 +1,74 @@
+"""`python -m bentos.reembed` as a process: run to the end, or killed once it has stored so many vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from tests.swap.packs import ROOT
+
+STARTED = "changing to the face pack"
+_SLICE_S = 0.15
+_PATIENCE_S = 900.0
+_CHILDREN_GONE_WITHIN_S = 20.0
+
+
+class Job:
+    """A job that runs. `log` is appended to."""
+
+    def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
+        self._log = log
+        self._before = len(log.read_text(errors="replace")) if log.exists() else 0
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bentos.reembed", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    async def ended(self) -> int:
+        """Wait for the exit status."""
+        return await asyncio.to_thread(self._process.wait, _PATIENCE_S)
+
+    async def killed_at(self, vectors: int, stored: Callable[[], int]) -> int:
+        """SIGKILL it once `stored` says so many; returns how many there were.
+
+        From its first line on it is stopped again and again, so that a few vectors at most are stored unseen.
+        """
+        while STARTED not in self.said():
+            assert self._process.poll() is None, f"it ended before: {self.said()[-2000:]}"
+            await asyncio.sleep(0.05)
+        while True:
+            assert self._process.poll() is None, f"it ended before: {self.said()[-2000:]}"
+            self._process.send_signal(signal.SIGSTOP)
+            there = await asyncio.to_thread(stored)
+            if there >= vectors:
+                break
+            self._process.send_signal(signal.SIGCONT)
+            await asyncio.sleep(_SLICE_S)
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, children, _CHILDREN_GONE_WITHIN_S)
+        assert not alive, "its processes outlive it"
+        return there
+
+    def said(self) -> str:
+        """What it has said so far."""
+        return self._log.read_text(errors="replace")[self._before :]
+
+    def kill(self) -> None:
+        """Leave nothing running."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
