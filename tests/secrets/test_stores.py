@@ -21,7 +21,7 @@ from bentos.demo.servers.postgrest_tokens import make_token
 from bentos.demo.servers.s3 import BUCKET, REGION
 from bentos.domain.errors import FaceSearchError
 from bentos.observability.logs import _JsonLines
-from bentos.serving.readiness import Opening
+from bentos.serving.readiness import Readiness
 from bentos.stores.base import Lease
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
@@ -190,7 +190,7 @@ async def milvus_calls(said: Said, url: str, token: str) -> None:
 
 async def _readiness(said: Said, store: PostgrestMetadataStore | S3Store | MilvusVectorStore) -> None:
     """What `/readyz` and the log say while the service tries to open the store."""
-    opening = Opening({"postgrest": store})
+    opening = Readiness({"postgrest": store})
     async with opening.opened():
         await asyncio.sleep(0.05)
         said.add(opening.not_ready())
