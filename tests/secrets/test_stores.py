@@ -175,7 +175,7 @@ async def milvus_calls(said: Said, url: str, token: str) -> None:
     store = MilvusVectorStore(
         MilvusOptions(
             uri=url,
-            token=known("MILVUS_TOKEN", token)(),
+            token=known("MILVUS_TOKEN", token),
             alias="faces",
             dim=8,
             pack_name="test",
