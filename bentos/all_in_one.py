@@ -39,7 +39,7 @@ class FaceSearch:
     runner = bentoml.depends(FaceRunner)
 
     def __init__(self) -> None:
-        api.state.finder = lambda: runner_client(settings)
+        api.state.finder = lambda: runner_client(settings, self.runner)
 
 
 FaceSearch.add_asgi_middleware(  # type: ignore[attr-defined]

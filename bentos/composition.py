@@ -21,9 +21,10 @@ from bentos.observability.logs import configure_logging
 from bentos.observability.measured import measured
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
-from bentos.runner.client import FaceFinder, RunnerClient
+from bentos.runner.client import FaceFinder
+from bentos.runner.connect import check_transport, connect
 from bentos.runner.face_runner import QUIET
-from bentos.runner.transport.server import shared_socket
+from bentos.runner.transport.choice import TransportUnavailable
 from bentos.serving.connections import ConnectionLimitsUnavailable, bound_connections, check_uvicorn
 from bentos.serving.drain import Drain
 from bentos.serving.gc_tuning import collect_less
@@ -99,13 +100,15 @@ def compose(
     limit_connections = settings.connection_limits == "required" and is_serving()
     if limit_connections:
         _or_exit(check_uvicorn)
+    if is_serving():
+        _or_exit(lambda: check_transport(settings))
 
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         give_way()
         configure_logging(settings.log_level)
         if limit_connections:
-            _bound_connections(settings.receive_timeout_s)
+            _or_end(lambda: bound_connections(settings.receive_timeout_s))
         elif settings.connection_limits == "off":
             logger.warning("connections are not limited in time and size: CONNECTION_LIMITS is off")
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
@@ -131,9 +134,9 @@ def compose(
     return api
 
 
-def runner_client(settings: Settings) -> RunnerClient:
-    """The `FaceFinder` over the runner that BentoML started for this service, by `bentoml.depends(FaceRunner)`."""
-    return RunnerClient(shared_socket(), queue=settings.runner_queue, timeout_s=settings.runner_timeout_s)
+def runner_client(settings: Settings, runner: Any) -> FaceFinder:
+    """The `FaceFinder` over the runner that BentoML started for this service: `bentoml.depends(FaceRunner)`."""
+    return _or_end(lambda: connect(settings, runner))
 
 
 def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callable[[], MiddlewareOptions]:
@@ -174,18 +177,18 @@ def _measured(dependency: T, name: Dependency) -> T:
     return measured(dependency, name, refusals=(FaceSearchError, PhotoBusy, LeaseLost))
 
 
-def _bound_connections(timeout_s: float) -> None:
-    """Ends the process with one line of log when the limits cannot be installed; raising would print a traceback."""
+def _or_end(step: Callable[[], T]) -> T:
+    """Ends the process with one line of log when the step is not possible; raising would print a traceback."""
     try:
-        bound_connections(timeout_s)
-    except ConnectionLimitsUnavailable as error:
+        return step()
+    except (ConnectionLimitsUnavailable, TransportUnavailable) as error:
         logger.critical("%s", error)
         os._exit(1)
 
 
 def _or_exit(check: Callable[[], None]) -> None:
-    """Exits the process with one sentence when the limits of connections cannot be installed."""
+    """Exits the process with one sentence when what the settings ask for is not possible."""
     try:
         check()
-    except ConnectionLimitsUnavailable as error:
+    except (ConnectionLimitsUnavailable, TransportUnavailable) as error:
         raise SystemExit(f"{error}") from None

@@ -119,6 +119,9 @@ class Settings(SecretSettings):
         64, ge=1, description="Images queued or running in the runner; one more is `overloaded`."
     )
     runner_timeout_s: float = Field(15, gt=0, description="Longest wait for the runner.")
+    runner_transport: Literal["auto", "bentoml", "socket"] = Field(
+        "auto", description="How it is called; `auto`: by `socket` where possible, else by BentoML's client."
+    )
 
     # Milvus
     milvus_uri: str = Field(

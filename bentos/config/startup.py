@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+
+import bentoml
 
 from bentos.config.settings import Role, Settings, SettingsError, load_settings, read_settings
 
@@ -22,5 +23,4 @@ def settings_or_exit(role: Role | None = None) -> Settings:
 
 def is_serving() -> bool:
     """Whether this process is to serve requests, and does not build a bento or print the OpenAPI document."""
-    program = Path(sys.argv[0])
-    return "serve" in sys.argv[1:2] or program.parts[-2:] == ("worker", "service.py")
+    return "serve" in sys.argv[1:2] or bentoml.server_context.worker_index is not None

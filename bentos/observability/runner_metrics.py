@@ -11,6 +11,11 @@ RUNNER_IN_FLIGHT = Gauge(
     "face_search_runner_in_flight",
     "Images queued or running in the runner, those included that nobody waits for any more; up to RUNNER_QUEUE.",
 )
+RUNNER_TRANSPORT = Gauge(
+    "face_search_runner_transport",
+    "1 for the transport in use; adaptive_batching: whether BentoML puts images of several requests together.",
+    ["transport", "adaptive_batching"],
+)
 BATCH_SIZE = Histogram(
     "face_search_batch_size", "Images in the batch of an answer.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )

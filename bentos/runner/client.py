@@ -1,4 +1,4 @@
-"""FaceFinder, what the services ask of the runner, and the client that asks the runner's processes."""
+"""FaceFinder, what the services ask of the runner, and the client that asks it over any transport."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
-from http import HTTPStatus
-from pathlib import Path
 from typing import Protocol
 
 from bentos.domain.deadline import deadline_within
@@ -19,10 +17,7 @@ from bentos.observability.runner_metrics import BATCH_SIZE, FACES_PER_IMAGE, RUN
 from bentos.observability.stages import add_stage, end_stage
 from bentos.pipeline.stage_clock import STAGES
 from bentos.runner.codec import Request, Ticket, Timing, decode_faces, encode_request, split_timing
-from bentos.runner.transport.frames import Frame
-from bentos.runner.transport.pool import RunnerProcesses
-from bentos.runner.transport.process import ProcessFailed
-from bentos.runner.transport.server import METHODS, Method
+from bentos.runner.transport.base import Method, ProcessFailed, RunnerTransport
 
 logger = logging.getLogger(__name__)
 
@@ -66,21 +61,20 @@ class FaceFinder(Protocol):
 
 
 class RunnerClient:
-    """`FaceFinder` over sockets to the processes of FaceRunner, with a bounded queue.
+    """`FaceFinder` over a transport to the processes of FaceRunner, with a bounded queue.
 
-    `shared`: the socket beside which the runner's processes listen.
     `queue`: how many images may be queued or running in the runner; one more is refused with `Overloaded` at once,
     because a caller who waits behind a long queue has given up before the answer comes. An image whose caller has given
     up counts until its process has dropped it.
     """
 
-    def __init__(self, shared: Path, *, queue: int, timeout_s: float) -> None:
-        self._processes = RunnerProcesses(shared)
+    def __init__(self, transport: RunnerTransport, *, queue: int, timeout_s: float) -> None:
+        self._transport = transport
         self._queue = queue
         self._timeout_s = timeout_s
         self._waiting = 0
         RUNNER_IN_FLIGHT.set_function(lambda: self._in_flight)
-        RUNNER_QUEUE.set_function(lambda: max(0, self._in_flight - self._processes.working))
+        RUNNER_QUEUE.set_function(lambda: max(0, self._in_flight - self._transport.working))
 
     async def detect(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
@@ -112,17 +106,17 @@ class RunnerClient:
         """See `FaceFinder`."""
         try:
             async with asyncio.timeout(_CHECK_WITHIN_S):
-                await self._processes.check()
-        except TimeoutError:
+                await self._transport.check()
+        except (TimeoutError, OSError):
             raise DependencyUnavailable("runner", "no process of it answers") from None
 
     async def close(self) -> None:
         """See `FaceFinder`."""
-        await self._processes.close()
+        await self._transport.close()
 
     @property
     def _in_flight(self) -> int:
-        return self._waiting + self._processes.abandoned
+        return self._waiting + self._transport.abandoned
 
     async def _ask(self, method: Method, request: Request) -> FacesInImage:
         if self.is_full:
@@ -151,23 +145,30 @@ class RunnerClient:
         """Ask again when a process fails: looking at an image twice changes nothing.
 
         The images that were queued behind the one that a process failed with go to another process. That one goes
-        there too, alone in its batch, and is refused with `InternalError` when that process fails as well.
+        there too, alone in its batch, and is refused with `InternalError` when that process fails as well. A transport
+        that cannot tell them apart gives up each of them after as many failures, as unavailable.
         """
         ticket = Ticket(secrets.randbits(64), deadline)
-        failures = 0
+        failures, certain = 0, True
         while True:
             try:
-                body = encode_request(request, ticket)
-                return _body_of(await self._processes.ask(ticket.number, Frame(METHODS.index(method), body)))
+                return await self._transport.ask(method, encode_request(request, ticket), ticket.number)
             except ProcessFailed as failed:
-                failures += failed.worked_on_it
+                failures += failed.worked_on_it is not False
+                certain = certain and failed.worked_on_it is not None
                 ticket = ticket._replace(alone=failures > 0)
             if failures == _MOST_FAILURES:
                 digest = hashlib.sha256(request.image).hexdigest()
                 logger.error(
-                    "%d runner processes failed at %s of the image with SHA-256 %s", failures, method, digest
+                    "%d runner processes failed at %s of the image with SHA-256 %s%s",
+                    failures,
+                    method,
+                    digest,
+                    "" if certain else ", or of others that they had at the time",
                 )
-                raise InternalError
+                if certain:
+                    raise InternalError
+                raise DependencyUnavailable("runner", "its processes ended before they answered")
             await asyncio.sleep(_RETRY_PAUSE_S)
 
 
@@ -176,12 +177,3 @@ def _record(timing: Timing, asked: float) -> None:
     add_stage("to_runner", timing.began - asked)
     for stage in STAGES:
         add_stage(stage, getattr(timing, stage))
-
-
-def _body_of(answer: Frame) -> bytes:
-    """What a runner answered. Raises `Overloaded`, or `DependencyUnavailable` when it failed."""
-    if answer.kind == HTTPStatus.OK:
-        return answer.body
-    if answer.kind == HTTPStatus.SERVICE_UNAVAILABLE:
-        raise Overloaded
-    raise DependencyUnavailable("runner", f"it failed with status {answer.kind}")

@@ -20,8 +20,11 @@ from bentos.pipeline.providers import ProviderNotInUse, require_available
 from bentos.pipeline.wanted import IsWanted
 from bentos.runner.codec import Request, Timing, decode_request, encode_answer, ticket_of, with_timing
 from bentos.runner.cpus import available_cpus
+from bentos.runner.transport.base import SERVICE
+from bentos.runner.transport.bentoml_inside import own_socket
 from bentos.runner.transport.callers import Callers
-from bentos.runner.transport.server import SERVICE, listen, own_socket
+from bentos.runner.transport.choice import TransportUnavailable, chosen_transport
+from bentos.runner.transport.server import listen
 from bentos.runner.transport.working import WorkRecord, record_beside
 from bentos.serving.gc_tuning import collect_less
 from bentos.serving.scheduling import give_way
@@ -48,13 +51,16 @@ Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
 Answer = FacesInImage | FaceSearchError
 _Look = Callable[[Sequence[Request], IsWanted], Sequence[Answer]]
 
-_batched = bentoml.api(
-    batchable=True,
-    max_batch_size=max(
-        2, _settings.batch_size
-    ),  # BentoML knows no batches of one; the transport then makes none
+_in_batches = _settings.batch_size > 1
+_lists = bentoml.api(
+    # Not with batches of one: the dispatcher would look every millisecond whether the last one is done.
+    batchable=_in_batches,
+    max_batch_size=max(2, _settings.batch_size),
     max_latency_ms=_settings.runner_max_latency_ms,
 )
+
+_EVER = 10**9
+"""By default BentoML's client closes its session after 100 requests or 300 s, under the requests of other callers."""
 
 
 @bentoml.service(
@@ -62,6 +68,7 @@ _batched = bentoml.api(
     workers=_settings.runner_workers or available_cpus(),
     threads=1,
     traffic={"timeout": _settings.runner_timeout_s},
+    runner_connection={"max_requests": _EVER, "max_age": float(_EVER)},
     **QUIET,
 )
 class FaceRunner:
@@ -81,28 +88,33 @@ class FaceRunner:
 
     @bentoml.on_startup
     async def listen(self) -> None:
-        """Open the socket of this process."""
+        """Open the socket of this process, unless BentoML's own endpoints are called instead."""
         collect_less()
-        socket = own_socket()
-        self._record = WorkRecord(record_beside(socket))
-        self._listener = await listen(self, socket, self._callers, batched=_settings.batch_size > 1)
+        try:
+            transport = chosen_transport(_settings.runner_transport, batched=_in_batches)
+        except TransportUnavailable:
+            return  # the service that would call says so, and ends
+        if transport.name == "socket":
+            socket = own_socket()
+            self._record = WorkRecord(record_beside(socket))
+            self._listener = await listen(self, socket, self._callers, batched=_in_batches)
 
-    @_batched
+    @_lists
     def detect(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks."""
         return self._answers(requests, _images_alone(self._extraction.detect))
 
-    @_batched
+    @_lists
     def detect_and_embed(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores, landmarks and embeddings."""
         return self._answers(requests, _images_alone(self._extraction.detect_and_embed))
 
-    @_batched
+    @_lists
     def embed_only_face(self, requests: list[bytes]) -> Payloads:
         """The only face with its embedding, or several without."""
         return self._answers(requests, _images_alone(self._extraction.embed_only_face))
 
-    @_batched
+    @_lists
     def embed(self, requests: list[bytes]) -> Payloads:
         """Embeddings of faces that were found before."""
 
@@ -114,7 +126,7 @@ class FaceRunner:
 
         return self._answers(requests, look)
 
-    @_batched
+    @_lists
     def detect_in_region(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks of the faces whose centre lies in the region."""
 

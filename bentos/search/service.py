@@ -30,7 +30,7 @@ class ImageSearch:
     runner = bentoml.depends(FaceRunner)
 
     def __init__(self) -> None:
-        api.state.finder = lambda: runner_client(settings)
+        api.state.finder = lambda: runner_client(settings, self.runner)
 
 
 ImageSearch.add_asgi_middleware(  # type: ignore[attr-defined]

@@ -34,7 +34,7 @@ class ImageVectorizer:
     runner = bentoml.depends(FaceRunner)
 
     def __init__(self) -> None:
-        api.state.finder = lambda: runner_client(settings)
+        api.state.finder = lambda: runner_client(settings, self.runner)
 
 
 ImageVectorizer.add_asgi_middleware(  # type: ignore[attr-defined]

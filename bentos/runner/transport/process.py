@@ -6,6 +6,7 @@ import asyncio
 from asyncio import StreamReader, StreamWriter
 from pathlib import Path
 
+from bentos.runner.transport.base import ProcessFailed
 from bentos.runner.transport.frames import BUFFER, PING, Frame, read_frame, write_frame
 from bentos.runner.transport.working import record_beside, worked_on
 
@@ -15,17 +16,6 @@ _PING_WITHIN_S = 1.5
 _OWN_PAUSE_S = 0.05
 
 _Connection = tuple[StreamReader, StreamWriter]
-
-
-class ProcessFailed(Exception):
-    """A process ended, closed the connection or stopped answering before it answered a request.
-
-    `worked_on_it`: it was working on that very request.
-    """
-
-    def __init__(self, *, worked_on_it: bool) -> None:
-        super().__init__("the runner process failed")
-        self.worked_on_it = worked_on_it
 
 
 class RunnerProcess:

@@ -1,9 +1,8 @@
-"""Answers requests in a runner process: one frame in, one out.
+"""The runner's end of the socket transport: answers requests in a runner process, one frame in, one out.
 
 Every runner process listens on a socket of its own beside the one that BentoML lets them share, so that the caller can
 give an image to the one with the least to do. Over the shared socket a connection stays with the process that took it:
-one process was seen with all of eight connections, the other idle. BentoML's own endpoint for a batchable method also
-builds pydantic models of the request and the answer, as does its client: two milliseconds of processor time more.
+one process was seen with all of eight connections, the other idle.
 
 The kind of a request is the index of its method in `METHODS`, that of an answer an HTTP status. A connection carries
 one request at a time; when the caller closes it before the answer, the answer is not wanted any more.
@@ -13,46 +12,27 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
-import os
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal, get_args
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from bentoml.exceptions import BentoMLException
-from starlette.applications import Starlette
 
 from bentos.runner.codec import ticket_of
+from bentos.runner.transport.base import METHODS
+from bentos.runner.transport.bentoml_inside import BatchInfer, batching_of
 from bentos.runner.transport.callers import Callers
 from bentos.runner.transport.frames import BUFFER, PING, Frame, read_frame, write_frame
 from bentos.runner.transport.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-SERVICE = "face-runner"
-Method = Literal["detect", "detect_and_embed", "embed_only_face", "embed", "detect_in_region"]
-"""The batchable methods of the runner: one `bytes` in and one out for each item."""
-
-METHODS: tuple[Method, ...] = get_args(Method)
 _BACKLOG = 2048
 """As many as BentoML's own: more connections than that at once are refused."""
 Work = Callable[[str, bytes], Awaitable[bytes]]
-
-
-def shared_socket() -> Path:
-    """The socket that BentoML lets the runner's processes share. Raises `KeyError` where BentoML started none."""
-    address: str = json.loads(os.environ["BENTOML_RUNNER_MAP"])[SERVICE]
-    return Path(unquote(urlsplit(address).path))
-
-
-def own_socket() -> Path:
-    """The socket of this process alone."""
-    shared = shared_socket()
-    return shared.with_name(f"{shared.name}.{os.getpid()}")
 
 
 async def listen(runner: Any, socket: Path, callers: Callers, *, batched: bool) -> asyncio.Server:
@@ -108,26 +88,14 @@ def _one_by_one(runner: Any) -> Work:
 
 def _in_batches(runner: Any) -> Work:
     alone = _one_by_one(runner)
-    batch_infer: Callable[..., Awaitable[list[bytes]]] | None = None
+    batch_infer: BatchInfer | None = None
 
     async def work(method: str, request: bytes) -> bytes:
         nonlocal batch_infer
         if ticket_of(request).alone:
             return await alone(method, request)
-        batch_infer = batch_infer or _batching_of(runner.to_async.app)  # set after the runner has started
+        batch_infer = batch_infer or batching_of(runner.to_async.app)  # set after the runner has started
         [payload] = await batch_infer(method, ([request],), {})
         return bytes(payload)
 
     return work
-
-
-def _batching_of(app: Starlette) -> Callable[..., Awaitable[list[bytes]]]:
-    """What BentoML's endpoints call to put an item into the next batch. Raises `RuntimeError` when it is not there."""
-    for route in app.routes:
-        endpoint = getattr(route, "endpoint", None)
-        batching: Callable[..., Awaitable[list[bytes]]] | None = getattr(
-            getattr(getattr(endpoint, "func", None), "__self__", None), "batch_infer", None
-        )
-        if batching is not None:
-            return batching
-    raise RuntimeError("this version of BentoML keeps its batching somewhere else")

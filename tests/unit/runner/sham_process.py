@@ -12,6 +12,7 @@ from bentos.domain.faces import FacesInImage
 from bentos.runner.client import RunnerClient
 from bentos.runner.codec import Timing, encode_faces, with_timing
 from bentos.runner.transport.frames import PING, read_frame, write_frame
+from bentos.runner.transport.sockets import SocketTransport
 
 NOBODY = FacesInImage(width=4, height=3, faces=())
 ANSWER = with_timing(Timing(0, 0, 0, 0, 0), encode_faces(NOBODY))
@@ -54,6 +55,6 @@ async def process(
 
 @asynccontextmanager
 async def client_of(shared: Path, queue: int = 4, timeout_s: float = 5.0) -> AsyncIterator[RunnerClient]:
-    client = RunnerClient(shared, queue=queue, timeout_s=timeout_s)
+    client = RunnerClient(SocketTransport(shared), queue=queue, timeout_s=timeout_s)
     yield client
     await client.close()

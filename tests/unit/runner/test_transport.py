@@ -19,8 +19,11 @@ from bentos.domain.faces import FacesInImage
 from bentos.pipeline.wanted import Dropped
 from bentos.runner.client import RunnerClient
 from bentos.runner.codec import Timing, decode_request, encode_error, encode_faces, ticket_of, with_timing
+from bentos.runner.transport.base import METHODS, SERVICE
+from bentos.runner.transport.bentoml_inside import own_socket
 from bentos.runner.transport.callers import Callers
-from bentos.runner.transport.server import METHODS, SERVICE, listen, own_socket
+from bentos.runner.transport.server import listen
+from bentos.runner.transport.sockets import SocketTransport
 
 LARGE = bytes(range(256)) * 80_000
 NO_TIME = Timing(0, 0, 0, 0, 0)
@@ -69,7 +72,7 @@ async def client(
 ) -> AsyncIterator[RunnerClient]:
     shared = tmp_path / "runner.sock"
     monkeypatch.setenv("BENTOML_RUNNER_MAP", json.dumps({SERVICE: f"unix://{quote(str(shared))}"}))
-    client = RunnerClient(shared, queue=10, timeout_s=5)
+    client = RunnerClient(SocketTransport(shared), queue=10, timeout_s=5)
     async with await listen(runner, own_socket(), runner.callers, batched=False):
         yield client
         await client.close()
