@@ -7,8 +7,8 @@ Private interface of bentoml 1.4.39:
   dispatcher, without HTTP and pydantic models around each item. Needed with batches larger than one alone.
 
 What it buys: a request and its answer cost 1.0 instead of 1.8 ms of processor time, and each image goes to the process
-with the least to do (docs/performance.md). `problem` is the self-check at start; the documented way instead of it is the
-transport in `bentoml_client.py`, which RUNNER_TRANSPORT=auto then takes with a warning.
+with the least to do (docs/performance.md). `problem` is the self-check at start; the documented way instead of it is
+the transport in `bentoml_client.py`, which RUNNER_TRANSPORT=auto then takes with a warning.
 """
 
 from __future__ import annotations

@@ -1,27 +1,21 @@
-"""The connection to a Milvus server or a Milvus Lite file: every call is bounded in time and fails with one error.
-
-The only file that uses pymilvus' private interface (tested with pymilvus 3.0.2): `_get_connection` and `_async_stub`,
-so that a search skips the two dicts that pymilvus makes of every row, and so that an index of Milvus Lite is created
-without the wait that Milvus Lite does not support.
-"""
+"""The connection to a Milvus server or a Milvus Lite file: every call is bounded in time and fails with one error."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import threading
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
 
 from bentos.domain.errors import DependencyUnavailable
 from bentos.stores.milvus.errors import Failure, failure_of
+from bentos.stores.milvus.lite_file import start_lite, stop_lite
 from bentos.stores.milvus.options import MilvusOptions
 
 
@@ -44,27 +38,12 @@ def _kept_from_pymilvus() -> Iterator[None]:
 
 with _kept_from_pymilvus():
     from pymilvus import AsyncMilvusClient, DataType, MilvusException
-    from pymilvus.client.prepare import Prepare
-    from pymilvus.client.ts_utils import construct_guarantee_ts
-    from pymilvus.client.utils import check_status
-    from pymilvus.decorators import retry_on_rpc_failure
     from pymilvus.exceptions import ParamError
-    from pymilvus.grpc_gen.common_pb2 import PlaceholderGroup, PlaceholderType, PlaceholderValue
-    from pymilvus.grpc_gen.milvus_pb2 import SearchRequest
 
 # pymilvus logs each failed call with its traceback and then raises the error, which is enough.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
-__all__ = [
-    "DataType",
-    "MilvusConnection",
-    "MilvusException",
-    "PlaceholderGroup",
-    "PlaceholderType",
-    "PlaceholderValue",
-    "Prepare",
-    "SearchRequest",
-]
+__all__ = ["AsyncMilvusClient", "DataType", "MilvusConnection", "MilvusException"]
 
 T = TypeVar("T")
 
@@ -73,9 +52,6 @@ logger = logging.getLogger(__name__)
 _MARGIN_S = 0.25
 """pymilvus keeps the timeout for a call, but not for the reconnection that it tries in between."""
 _LOG_AGAIN_AFTER_S = 60.0
-
-_lite_lock = threading.Lock()
-_lite_users: Counter[str] = Counter()
 
 
 def _ignore(_: Failure) -> None:
@@ -96,6 +72,11 @@ class MilvusConnection:
         self._token = ""
         self._tried_token = ""
         self._logged_at: dict[object, float] = {}
+
+    @property
+    def options(self) -> MilvusOptions:
+        """The options of the store."""
+        return self._options
 
     @property
     def is_open(self) -> bool:
@@ -134,49 +115,18 @@ class MilvusConnection:
             raise DependencyUnavailable("milvus", "the service has not connected to it")
         return await self._bounded(self._client, operation)
 
-    async def search(self, request: Any) -> Any:
-        """The `SearchResultData` that answers this `SearchRequest`, read at the level of the options.
-
-        Raises `DependencyUnavailable`, as `call` does.
-        """
-
-        async def ask(client: Any) -> Any:
-            # pymilvus replaces its channel when the server was away, so it is asked for at each search.
-            handler = await client._get_connection()  # noqa: SLF001
-            level = {"consistency_level": self._options.consistency}
-            construct_guarantee_ts(request.collection_name, level, handler.server_address)
-            request.consistency_level = level["consistency_level"]
-            request.guarantee_timestamp = level["guarantee_timestamp"]
-            return await _searched(handler, request, self._options.timeout_s)
-
-        return await self.call(ask)
-
-    async def create_lite_index(self, collection: str, field: str, params: dict[str, Any]) -> None:
-        """Create an index in a Milvus Lite file; it is complete when this returns.
-
-        pymilvus' own `create_index` then waits by the server's clock (AllocTimestamp). Milvus Lite has none, and its
-        server prints a stack trace for that call. Raises `DependencyUnavailable`.
-        """
-
-        async def ask(client: Any) -> None:
-            handler = await client._get_connection()  # noqa: SLF001
-            request = Prepare.create_index_request(collection, field, params, index_name=field)
-            check_status(await handler._async_stub.CreateIndex(request, timeout=self._options.timeout_s))  # noqa: SLF001
-
-        await self.call(ask)
-
     async def _connected(self) -> Any:
         """A client with the present token, which the server has answered."""
         token = self._tried_token = self._options.token()
         # Dedicated: the connections that pymilvus shares are kept by the id of an event loop, which may be that of
         # an earlier, closed one.
-        arguments = {"token": token, "timeout": self._options.timeout_s, "dedicated": True}
+        connect = partial(AsyncMilvusClient, token=token, timeout=self._options.timeout_s, dedicated=True)
         client: Any = None
         try:
             if self._options.lite:
-                client = await asyncio.to_thread(_start_lite, self._options.uri, arguments)
+                client = await asyncio.to_thread(start_lite, self._options.uri, connect)
             else:
-                client = AsyncMilvusClient(self._options.uri, **arguments)
+                client = connect(self._options.uri)
             await self._bounded(client, lambda made: made.get_server_version(timeout=self._options.timeout_s))
         except MilvusException as error:
             raise self._unavailable(error) from error
@@ -195,7 +145,7 @@ class MilvusConnection:
             logger.warning("the connection to milvus did not close in time")
         finally:
             if self._options.lite:
-                await asyncio.to_thread(_stop_lite, self._options.uri)
+                await asyncio.to_thread(stop_lite, self._options.uri)
 
     async def _bounded(self, client: Any, operation: Callable[[Any], Awaitable[T]]) -> T:
         try:
@@ -218,32 +168,3 @@ class MilvusConnection:
             logger.warning("milvus: %s; it said: %s", failure.reason, failure.detail)
         self._on_failure(failure)
         return DependencyUnavailable("milvus", failure.reason)
-
-
-@retry_on_rpc_failure()  # type: ignore[untyped-decorator]
-async def _searched(handler: Any, request: Any, deadline_s: float) -> Any:
-    """Search as pymilvus' own `search` does, with its retries and its reconnection."""
-    response = await handler._async_stub.Search(request, timeout=deadline_s)  # noqa: SLF001
-    check_status(response.status)
-    return response.results
-
-
-def _start_lite(path: str, arguments: dict[str, Any]) -> Any:
-    """A client of the server thread for this file; the first store of the process starts the thread."""
-    path = str(Path(path).resolve())
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with _lite_lock:
-        client = AsyncMilvusClient(path, **arguments)
-        _lite_users[path] += 1
-    return client
-
-
-def _stop_lite(path: str) -> None:
-    """Stop the server thread when its last store is closed, which frees the file for other processes."""
-    from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415 - a second of imports
-
-    path = str(Path(path).resolve())
-    with _lite_lock:
-        _lite_users[path] -= 1
-        if not _lite_users[path]:
-            server_manager_instance.release_server(path)

@@ -11,6 +11,7 @@ from typing import Any
 
 from bentos.domain.errors import DependencyUnavailable, NotReady
 from bentos.stores.milvus.client import DataType, MilvusConnection, MilvusException
+from bentos.stores.milvus.lite_file import lite_index
 from bentos.stores.milvus.options import MilvusOptions
 
 logger = logging.getLogger(__name__)
@@ -208,7 +209,7 @@ class MilvusSchema:
         async def step() -> None:
             if self._options.lite:
                 params = {name: value for name, value in index.items() if name != "field_name"}
-                await self._connection.create_lite_index(self._name, field, params)
+                await self._connection.call(lite_index(self._name, field, params, self._timeout_s))
             else:
                 await self._connection.call(create)
 

@@ -13,7 +13,8 @@ import pytest
 from bentos.domain.faces import BoundingBox
 from bentos.domain.ids import derive_face_id
 from bentos.stores.base import FaceVector, Match
-from bentos.stores.milvus.client import MilvusConnection
+from bentos.stores.milvus import raw_search, rows
+from bentos.stores.milvus.client import AsyncMilvusClient, MilvusConnection
 from bentos.stores.milvus.options import Consistency
 from bentos.stores.milvus.rows import MilvusRows
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
@@ -102,9 +103,9 @@ async def test_a_search_sends_what_pymilvus_sends(
     options = dataclasses.replace(options, consistency=consistency)
     connection._options = options
     requests = await recorded(connection, monkeypatch)
-    rows = MilvusRows(connection, options.collection, {"ef": ef})
+    searched = MilvusRows(connection, options.collection, {"ef": ef})
     for query in (VECTORS[1], VECTORS[0]):
-        await rows.nearest(query, width=WIDTH, condition=CONDITION)
+        await searched.nearest(query, width=WIDTH, condition=CONDITION)
     await asked_of_pymilvus(connection, options, sent)
     assert requests[1] == requests[2]
     assert requests[0] != requests[1]
@@ -124,12 +125,56 @@ async def test_the_rows_are_those_that_pymilvus_reads(
         )
         for hit in found[0]
     ]
-    rows = MilvusRows(connection, options.collection, {"ef": WIDTH})
-    assert await rows.nearest(VECTORS[0], width=WIDTH, condition=CONDITION) == expected
+    searched = MilvusRows(connection, options.collection, {"ef": WIDTH})
+    assert await searched.nearest(VECTORS[0], width=WIDTH, condition=CONDITION) == expected
     assert len(expected) == ROWS // 2
     assert {row.bbox for row in expected} <= {face(number).bbox for number in range(ROWS)}
 
 
 async def test_no_row_is_no_match(options: MilvusOptions, connection: MilvusConnection) -> None:
-    rows = MilvusRows(connection, options.collection, {})
-    assert await rows.nearest(VECTORS[0], width=WIDTH, condition='collection_id in ["none"]') == []
+    searched = MilvusRows(connection, options.collection, {})
+    assert await searched.nearest(VECTORS[0], width=WIDTH, condition='collection_id in ["none"]') == []
+
+
+@pytest.mark.parametrize("condition", [CONDITION, "", 'collection_id in ["none"]'])
+async def test_the_documented_way_gives_the_same_rows(
+    condition: str, options: MilvusOptions, connection: MilvusConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = MilvusRows(connection, options.collection, {"ef": 10})
+    monkeypatch.setattr(rows, "_raw_search_is_possible", lambda: False)
+    documented = MilvusRows(connection, options.collection, {"ef": 10})
+    requests = await recorded(connection, monkeypatch)
+    found = [
+        await searched.nearest(VECTORS[0], width=WIDTH, condition=condition) for searched in (raw, documented)
+    ]
+    assert found[0] == found[1]
+    assert requests[0] == requests[1]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (AsyncMilvusClient, "_get_connection"),
+        (raw_search.Prepare, "search_requests_with_expr"),
+        (raw_search, "construct_guarantee_ts"),
+    ],
+)
+async def test_a_pymilvus_that_looks_different_is_searched_the_documented_way(
+    owner: Any,
+    name: str,
+    options: MilvusOptions,
+    connection: MilvusConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert raw_search.problem() is None
+    caches = (raw_search.problem, rows._raw_search_is_possible)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, None)
+        for cached in caches:
+            cached.cache_clear()
+        made = [MilvusRows(connection, options.collection, {}) for _ in range(3)]
+    for cached in caches:
+        cached.cache_clear()
+    assert caplog.text.count("milvus is searched through pymilvus' client, which is slower") == 1
+    assert len(await made[0].nearest(VECTORS[0], width=WIDTH, condition=CONDITION)) == ROWS // 2

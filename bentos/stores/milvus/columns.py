@@ -1,0 +1,38 @@
+"""Makes matches of the columns of a search's answer; the same rounding whichever way the answer was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from bentos.domain.faces import BoundingBox
+from bentos.stores.base import Match
+from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, PHOTO_ID
+
+COLUMNS = [PHOTO_ID, COLLECTION_ID, BBOX]
+"""What a search asks for beside the key and the score."""
+
+_SCORE_DIGITS = 6
+"""Inner products of float32 differ in the seventh digit with the order of summation, which depends on the index."""
+_CORNER_DIGITS = 1
+
+
+def matches_of(
+    *,
+    photo_ids: Iterable[str],
+    collection_ids: Iterable[str],
+    face_ids: Iterable[str],
+    corners: Iterable[float],
+    scores: Iterable[float],
+) -> list[Match]:
+    """One match for each row. `corners`: four for each row, x1, y1, x2, y2, one row after the other."""
+    # For float32 widened to float64 this equals Python's `round`, at a tenth of the cost.
+    boxes = np.round(np.fromiter(corners, np.float64), _CORNER_DIGITS).reshape(-1, 4).tolist()
+    rounded = np.clip(np.round(np.fromiter(scores, np.float64), _SCORE_DIGITS), -1.0, 1.0).tolist()
+    return [
+        Match(photo_id, collection_id or None, face_id, BoundingBox(*box), score)
+        for photo_id, collection_id, face_id, box, score in zip(
+            photo_ids, collection_ids, face_ids, boxes, rounded, strict=True
+        )
+    ]
