@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import bentoml
-from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException
 
 from bentos.pipeline.pack_info import (
@@ -119,4 +119,5 @@ def _alone() -> Iterator[None]:
 
 
 def _store_folder() -> Path:
-    return Path(BentoMLContainer.model_store_dir.get())
+    home = os.environ.get("BENTOML_HOME")
+    return (Path(home) if home else Path.home() / "bentoml") / "models"

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from bentos.serving.command import serve_command
 
 _PATIENCE_S = 180.0
 _GRACE_S = 15.0
@@ -49,7 +50,7 @@ def launched(
     `environment` is added to this process's own.
     """
     port = port or free_port()
-    command = [sys.executable, "-m", "bentoml", "serve", target, "--host", "127.0.0.1", "--port", str(port)]
+    command = serve_command(target, host="127.0.0.1", port=port)
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,

@@ -1,4 +1,4 @@
-"""`/docs` as one file that needs no other host: Swagger UI from the BentoML package, with the OpenAPI document inside.
+"""`/docs` as one file that needs no other host: Swagger UI with the OpenAPI document inside.
 
 A browser cannot send a key with the address that it opens: the page is fetched with one and opened as a file.
 """
@@ -8,22 +8,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from pathlib import Path
+from html import escape
 from typing import Any
 
-import bentoml
 from starlette.responses import HTMLResponse
 
-_ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
+from bentos.serving.swagger_ui import swagger_ui
 
 
 def docs_page(title: str, document: dict[str, Any]) -> HTMLResponse:
-    """The page, with a Content-Security-Policy that lets in its own two scripts and nothing else."""
-    bundle = _harmless((_ASSETS / "swagger-ui-bundle.js").read_text("utf-8"))
+    """The page, with a Content-Security-Policy that lets in its own two scripts and nothing else.
+
+    Without Swagger UI: the document as text, and no script.
+    """
+    found = swagger_ui()
+    if found is None:
+        return _as_text(title, document)
+    bundle = _harmless(found.script)
     start = _harmless(f'SwaggerUIBundle({{spec: {json.dumps(document)}, dom_id: "#docs"}});')
-    style = (_ASSETS / "swagger-ui.css").read_text("utf-8")
     page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{style}</style>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{found.style}</style>'
         f'<body><div id="docs"></div><script>{bundle}</script><script>{start}</script></body></html>'
     )
     policy = (
@@ -31,6 +35,14 @@ def docs_page(title: str, document: dict[str, Any]) -> HTMLResponse:
         "img-src data:; connect-src 'self'; frame-ancestors 'none'"
     )
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+
+def _as_text(title: str, document: dict[str, Any]) -> HTMLResponse:
+    text = escape(json.dumps(document, indent=2))
+    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><pre>{text}</pre>'
+    return HTMLResponse(
+        page, headers={"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+    )
 
 
 def _harmless(script: str) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 
 from bentos.config.settings import SHUTDOWN_DELAY_S, SHUTDOWN_TIMEOUT_S
+from bentos.serving.command import serve_command
 from bentos.serving.drain import SETTLE_S
 from bentos.serving.supervisor import Supervisor
 
@@ -18,8 +19,7 @@ def main() -> int:
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - a container is reached from outside
     parser.add_argument("--port", type=int, default=3000)
     options = parser.parse_args()
-    command = [sys.executable, "-m", "bentoml", "serve", options.target]
-    command += ["--host", options.host, "--port", str(options.port)]
+    command = serve_command(options.target, host=options.host, port=options.port)
     return Supervisor(command, leave_within_s=_leave_within_s()).run()
 
 

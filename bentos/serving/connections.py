@@ -3,18 +3,17 @@
 Closed are: a connection that sends nothing, one that sends its headers slowly or without an end, and a refused upload
 that continues. (`bentos.http.middleware.body_limits` bounds the body of a request that is being served.)
 
-An answered connection stays open for longer than proxies and clients keep theirs: if this side closed first, their
-next request would be lost, and a POST is not sent twice.
+Private interface of uvicorn 0.54.0: `HttpToolsProtocol` and its callbacks, `RequestResponseCycle.response_complete` and
+`more_body`, `Config.http_protocol_class` read when the server starts to listen.
 
-Relies on (uvicorn 0.51): `HttpToolsProtocol` and its callbacks, `Config.http_protocol_class` read when the server
-starts to listen, `Server.handle_exit` as the handler of SIGTERM. `check_uvicorn` looks at these before the start; where
-they differ the service does not start, unless CONNECTION_LIMITS=off.
+What it buys: 2,000 idle or trickling connections cost the others nothing (tests/system/test_abuse.py); without it each
+holds a file descriptor for ever. `check_uvicorn` is the self-check at start: where the library differs the service does
+not start. The documented way is CONNECTION_LIMITS=off with a proxy in front that bounds slow and endless requests.
 """
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from functools import partial
 from typing import Any
 
@@ -22,8 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-KEEP_ALIVE_S = 75
-"""ingress-nginx keeps an idle connection for 60 s; with uvicorn's default of 5 s searches were lost under load."""
+from bentos.serving.uvicorn_server import serving_server
 
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of a request beside its body: the request line, the headers, what chunked encoding adds."""
@@ -80,17 +78,10 @@ def bound_connections(timeout_s: float) -> None:
         raise ConnectionLimitsUnavailable(f"uvicorn uses {server.config.http_protocol_class}")
     bounded: Any = partial(BoundedHttp, timeout_s=timeout_s)
     server.config.http_protocol_class = bounded
-    server.config.timeout_keep_alive = KEEP_ALIVE_S
-
-
-def serving_server() -> uvicorn.Server | None:
-    """The uvicorn server of this process, found as the handler of SIGTERM; None where nothing serves."""
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return server if isinstance(server, uvicorn.Server) else None
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection: `timeout_s` for the head of a request, `KEEP_ALIVE_S` until the next request begins."""
+    """One connection: `timeout_s` for the head of a request, uvicorn's keep-alive until the next request begins."""
 
     def __init__(self, *args: Any, timeout_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -141,13 +132,17 @@ class BoundedHttp(HttpToolsProtocol):
         """Start the timeout of the next request, unless that has begun already."""
         super().on_response_complete()
         if self._between_requests():
-            self._wait(self._timeout_s if self.cycle is not None and self.cycle.more_body else KEEP_ALIVE_S)
+            self._wait(
+                self._timeout_s
+                if self.cycle is not None and self.cycle.more_body
+                else self.timeout_keep_alive
+            )
 
     def on_message_complete(self) -> None:
         """A body that nobody waited for has ended: the connection is idle from now on."""
         super().on_message_complete()
         if self._between_requests():
-            self._wait(KEEP_ALIVE_S)
+            self._wait(self.timeout_keep_alive)
 
     def _between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

@@ -3,9 +3,8 @@
 `bentos.serving` starts this with SIGUSR1 and holds SIGTERM back from BentoML: its arbiter would remove the sockets of
 the runner while requests still need them.
 
-Relies on: uvicorn's server behind the SIGTERM handler (see `connections.py`), and BentoML's worker option `--fd`
-(1.4.39), the number of the listening socket. Without them new connections wait until the process has ended, and a
-warning says so.
+Where uvicorn's server cannot be found (see `uvicorn_server.py`), new connections wait until the process has ended, and
+a warning at start says so. BentoML's `on_shutdown` hook comes too late: the runner's sockets are gone by then.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bentos.serving.connections import serving_server
+from bentos.serving.uvicorn_server import close_listeners, serving_server
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +49,10 @@ class Drain:
         if folder is None:
             yield
             return
+        if serving_server() is None:
+            logger.warning(
+                "uvicorn's server was not found: while stopping, new connections wait until the end"
+            )
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._begin)
         partial = Path(folder) / f"{PID_FILE}.{os.getpid()}"
         partial.write_text(str(os.getpid()))
@@ -76,20 +78,6 @@ def _stop_accepting() -> None:
     The arbiter holds the listening socket as well: if only this process closed it, the kernel would accept connections
     that nobody answers. `shutdown` closes it for all processes.
     """
-    shared = _listening_socket()  # before the event loop closes its number
-    server = serving_server()
-    for listener in () if server is None else server.servers:
-        listener.close()
-    if shared is None:
-        logger.warning("stopping: the listening socket was not found; new connections wait until the end")
-        return
-    with shared:
-        shared.shutdown(socket.SHUT_RD)
-
-
-def _listening_socket() -> socket.socket | None:
-    """The socket whose number BentoML's arbiter passed with `--fd`."""
-    try:
-        return socket.socket(fileno=os.dup(int(sys.argv[sys.argv.index("--fd") + 1])))
-    except (ValueError, IndexError, OSError):
-        return None
+    for shared in close_listeners():
+        with shared:
+            shared.shutdown(socket.SHUT_RD)

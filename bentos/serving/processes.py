@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bentos.serving.bentoml_workers import service_of
+
 _PROC = Path("/proc")
 
 
@@ -21,14 +23,11 @@ class Process:
     @property
     def service(self) -> str | None:
         """The BentoML service that the process works for."""
-        try:
-            return self.arguments[self.arguments.index("--service-name") + 1]
-        except (ValueError, IndexError):
-            return None
+        return service_of(self.arguments)
 
 
 def process(pid: int) -> Process | None:
-    """The process with that id, dead and not yet buried included, or None."""
+    """The process with that id, dead and not yet reaped included, or None."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
         arguments = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")

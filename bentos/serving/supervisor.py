@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from bentos.serving.bentoml_workers import problem, replacing_dead_workers
 from bentos.serving.drain import PID_FILE, RUN_FOLDER
 from bentos.serving.log_lines import is_log_line, json_line, log_line
 from bentos.serving.processes import Process, is_alive, process, workers_of
@@ -59,8 +60,9 @@ class Supervisor:
         self._told_to_stop = True
 
     def _start(self) -> int:
-        # In a container BentoML would not start dead workers anew.
-        environment = {k: v for k, v in os.environ.items() if k != "BENTOML_CONTAINERIZED"}
+        if reason := problem():
+            _say("warning", f"a service without workers will not be noticed: {reason}")
+        environment = replacing_dead_workers(os.environ)
         started = subprocess.Popen(
             self._command,
             env={**environment, "BENTOML_DO_NOT_TRACK": "True", RUN_FOLDER: str(self._folder)},

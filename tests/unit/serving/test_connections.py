@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import uvicorn
 
-from bentos.serving import connections
 from bentos.serving.connections import (
     BoundedHttp,
     ConnectionLimitsUnavailable,
@@ -24,7 +23,7 @@ from bentos.serving.connections import (
 )
 
 HEAD_S = 0.3
-KEEP_ALIVE_S = 3.0
+KEEP_ALIVE_S = 3
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
 BODY = b"body"
 
@@ -36,11 +35,10 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
-    monkeypatch.setattr(connections, "KEEP_ALIVE_S", KEEP_ALIVE_S)
+async def port() -> AsyncIterator[int]:
     bounded: Any = partial(BoundedHttp, timeout_s=HEAD_S)
     config = uvicorn.Config(_app, port=0, http=bounded, lifespan="off", log_level="error")
-    config.timeout_keep_alive = 60
+    config.timeout_keep_alive = KEEP_ALIVE_S
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:

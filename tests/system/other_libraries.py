@@ -1,0 +1,78 @@
+"""The all-in-one on libraries that look different from the pinned ones: LOOKS_DIFFERENT names in what.
+
+Every change leaves the library working and makes one self-check of the product fail.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+
+def _no_runner_map() -> None:
+    os.environ.pop("BENTOML_RUNNER_MAP", None)  # BentoML's worker has read it by now
+
+
+def _other_batch_infer() -> None:
+    from _bentoml_impl.server.app import ServiceAppFactory
+
+    original = ServiceAppFactory.batch_infer
+
+    async def batch_infer(self: Any, *given: Any) -> Any:
+        return await original(self, *given)
+
+    ServiceAppFactory.batch_infer = batch_infer
+
+
+def _other_pymilvus() -> None:
+    from pymilvus.client.async_grpc_handler import AsyncGrpcHandler
+
+    original = AsyncGrpcHandler.__init__
+    AsyncGrpcHandler.__init__ = lambda self, *args, **kwargs: original(self, *args, **kwargs)
+
+
+def _other_milvus_lite() -> None:
+    from milvus_lite.server_manager import ServerManager
+
+    import bentos.stores.milvus.client  # noqa: F401 - imports pymilvus with its guard
+
+    del ServerManager.release_server
+
+
+def _other_http_protocol() -> None:
+    from uvicorn.protocols.http import auto
+
+    auto.AutoHTTPProtocol = type("Other", (auto.AutoHTTPProtocol,), {})
+
+
+def _other_signal_handler() -> None:
+    import uvicorn
+
+    original = uvicorn.Server.handle_exit
+    uvicorn.Server.handle_exit = property(lambda self: functools.partial(original, self))
+
+
+def _no_swagger_ui() -> None:
+    from bentos.serving import swagger_ui
+
+    swagger_ui._ASSETS = Path("/nowhere")
+
+
+CHANGES = {
+    "runner map": _no_runner_map,
+    "batch_infer": _other_batch_infer,
+    "pymilvus": _other_pymilvus,
+    "milvus lite": _other_milvus_lite,
+    "http protocol": _other_http_protocol,
+    "signal handler": _other_signal_handler,
+    "swagger ui": _no_swagger_ui,
+}
+
+if __name__ != "__mp_main__" and "LOOKS_DIFFERENT" in os.environ:
+    CHANGES[os.environ["LOOKS_DIFFERENT"]]()
+
+    from bentos.all_in_one import FaceSearch
+
+    __all__ = ["FaceSearch"]
