@@ -6,6 +6,7 @@ Every change leaves the library working and makes one self-check of the product 
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,20 @@ def _other_batch_infer() -> None:
 
 
 def _other_pymilvus() -> None:
+    importlib.import_module("bentos.stores.milvus.client")  # imports pymilvus with a guard
     from pymilvus.client.async_grpc_handler import AsyncGrpcHandler
 
     original = AsyncGrpcHandler.__init__
-    AsyncGrpcHandler.__init__ = lambda self, *args, **kwargs: original(self, *args, **kwargs)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+
+    AsyncGrpcHandler.__init__ = __init__
 
 
 def _other_milvus_lite() -> None:
+    importlib.import_module("bentos.stores.milvus.client")
     from milvus_lite.server_manager import ServerManager
-
-    import bentos.stores.milvus.client  # noqa: F401 - imports pymilvus with its guard
 
     del ServerManager.release_server
 
@@ -70,7 +75,7 @@ CHANGES = {
     "swagger ui": _no_swagger_ui,
 }
 
-if __name__ != "__mp_main__" and "LOOKS_DIFFERENT" in os.environ:
+if "LOOKS_DIFFERENT" in os.environ:
     CHANGES[os.environ["LOOKS_DIFFERENT"]]()
 
     from bentos.all_in_one import FaceSearch
