@@ -1,4 +1,7 @@
-"""Whether a conditioned graph still gives what the graph that was published gives, on noise and on faces."""
+"""Whether a conditioned graph still gives what the graph that was published gives, on noise and on faces.
+
+Private interface of insightface 2.1: `SCRFD` and `norm_crop`, whose results are the ones to reach.
+"""
 
 from __future__ import annotations
 

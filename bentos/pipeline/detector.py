@@ -2,6 +2,9 @@
 
 InsightFace decodes boxes and landmarks of all 4,200 anchors of a 320 × 320 input before it looks at a score. Here the
 scores come first, so that what is decoded are the few anchors of a face: the same result for a third less time.
+
+Private interface of insightface 2.1: the model object's `session`, `input_name`, `output_names`, `input_mean`,
+`input_std` and `nms_thresh`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Runs a face pack: InsightFace's detector and recogniser on ONNX Runtime."""
+"""Runs a face pack: InsightFace's detector and recogniser on ONNX Runtime.
+
+Private interface of insightface 2.1: its model objects' `session`, `input_size` and `get_feat`.
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from bentos.serving.bentoml_workers import service_of
+
 MEGABYTE = 1024 * 1024
 GENERATOR = "load generator"
 
@@ -38,8 +40,8 @@ def costs(root: psutil.Process | None = None) -> dict[int, Cost]:
 
 def role_of(command: list[str]) -> str:
     """What a process is there for, by its command line."""
-    if "--service-name" in command:
-        return command[command.index("--service-name") + 1]
+    if service := service_of(command):
+        return service
     if command[1:4:2] == ["-m", "serve"]:
         return "bentoml supervisor"
     names = [Path(part).name for part in command[:2]]
