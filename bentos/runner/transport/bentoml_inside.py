@@ -7,8 +7,8 @@ Private interface of bentoml 1.4.39:
   dispatcher, without HTTP and pydantic models around each item. Needed with batches larger than one alone.
 
 What it buys: a search costs a tenth less processor time (1.8 ms), and each image goes to the process with the least to
-do, which gives up to twice the answers a second (docs/performance.md). `problem` is the self-check at start; the documented way instead of it is
-the transport in `bentoml_client.py`, which RUNNER_TRANSPORT=auto then takes with a warning.
+do, which gives up to twice the answers a second (docs/performance.md). `problem` is the self-check at start; the
+documented way instead of it is the transport in `bentoml_client.py`, which RUNNER_TRANSPORT=auto takes with a warning.
 """
 
 from __future__ import annotations
