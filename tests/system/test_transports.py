@@ -13,7 +13,7 @@ import pytest
 from bentos.demo import photos
 from bentos.domain.faces import BoundingBox
 from tests.system.conftest import KEY, Live, running
-from tests.system.watched_service import POISON, SLOW
+from tests.system.marked_images import POISON, SLOW
 
 pytestmark = pytest.mark.system
 

@@ -27,7 +27,7 @@ class Calls:
         self.made = 0
         self.goes_on = asyncio.Event()
 
-    async def __call__(self, requests: list[bytes]) -> list[bytes]:
+    async def __call__(self, _requests: list[bytes]) -> list[bytes]:
         self.made += 1
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -45,13 +45,13 @@ def client_of(calls: Calls, *, queue: int = 4) -> RunnerClient:
 @pytest.mark.parametrize(
     ("status", "expected", "reason"),
     [
-        (HTTPStatus.SERVICE_UNAVAILABLE, Overloaded, ""),
+        (HTTPStatus.SERVICE_UNAVAILABLE, Overloaded, None),
         (HTTPStatus.GATEWAY_TIMEOUT, DependencyUnavailable, "in time"),
         (HTTPStatus.INTERNAL_SERVER_ERROR, DependencyUnavailable, "status 500"),
     ],
 )
 async def test_an_error_of_the_runner_is_named(
-    status: HTTPStatus, expected: type[Exception], reason: str
+    status: HTTPStatus, expected: type[Exception], reason: str | None
 ) -> None:
     with pytest.raises(expected, match=reason):
         await client_of(Calls(BentoMLException("?", error_code=status))).detect(b"image")
