@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from bentos.config.settings import Settings, SettingsError, read_settings
 from bentos.pipeline.pack_info import BadPackInfo
-from models.evaluate.comparisons import Comparisons, UnusableInputError
+from models.evaluate.comparisons import Comparisons, EvaluationError
 from models.evaluate.json_report import write_json
-from models.evaluate.measurement import Measurement, NothingToCompareError, PackName, measure
+from models.evaluate.measurement import Measurement, PackName, measure
 from models.evaluate.pairs_file import read_pairs
 from models.evaluate.people_folder import read_people
 from models.evaluate.plots import can_plot, write_plots
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _run(options)
-    except (UnusableInputError, NothingToCompareError, SettingsError, BadPackInfo) as error:
+    except (EvaluationError, SettingsError, BadPackInfo) as error:
         _say(f"error: {error}")
         return _NOT_MEASURED
     except KeyboardInterrupt:
@@ -68,10 +68,19 @@ def _run(options: argparse.Namespace) -> None:
     measurements = [_measured(pack, comparisons, settings, options) for pack in packs]
     print(report(comparisons, measurements))  # noqa: T201 - a program for people
     if out:
-        written = [out / "evaluation.json"]
+        _write(out, comparisons, measurements)
+
+
+def _write(out: Path, comparisons: Comparisons, measurements: Sequence[Measurement]) -> None:
+    written = [out / "evaluation.json"]
+    try:
         write_json(written[0], comparisons, measurements)
         written += write_plots(out, measurements) if can_plot() else []
-        _say(f"written: {', '.join(map(str, written))}")
+    except OSError as error:
+        raise EvaluationError(
+            f"--out: {error.filename or out} cannot be written: {error.strerror}."
+        ) from error
+    _say(f"written: {', '.join(map(str, written))}")
 
 
 def _comparisons(options: argparse.Namespace) -> Comparisons:
@@ -134,9 +143,9 @@ def _writable(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnusableInputError(f"--out: {folder} cannot be made: {error.strerror}.") from error
+        raise EvaluationError(f"--out: {folder} cannot be made: {error.strerror}.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UnusableInputError(f"--out: {folder} cannot be written to.")
+        raise EvaluationError(f"--out: {folder} cannot be written to.")
     return folder
 
 

@@ -75,6 +75,8 @@ def acquire(
 
 def _faces(source: FaceSource, path: Path, max_bytes: int) -> FacesInImage | Acquisition:
     try:
+        if not path.is_file():
+            return Acquisition("not read", "not a file" if path.exists() else "no such file")
         if path.stat().st_size > max_bytes:
             return Acquisition("not read", f"more than {max_bytes} bytes (VECTORIZE_MAX_IMAGE_MB)")
         image = path.read_bytes()

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 
-class UnusableInputError(Exception):
-    """The labelled photos cannot be used; the message says why and what to do."""
+class EvaluationError(Exception):
+    """Nothing can be measured; the message is a sentence that says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Comparisons:
 
 
 def with_both_kinds(comparisons: Comparisons) -> Comparisons:
-    """The same pairs. Raises `UnusableInputError` when there is no genuine or no impostor pair among them."""
+    """The same pairs. Raises `EvaluationError` when there is no genuine or no impostor pair among them."""
     genuine = int(comparisons.genuine.sum())
     if not genuine:
-        raise UnusableInputError(
+        raise EvaluationError(
             "No pair shows the same person twice: FNMR needs two photos of at least one person."
         )
     if genuine == len(comparisons.first):
-        raise UnusableInputError("No pair shows two people: FMR needs photos of at least two people.")
+        raise EvaluationError("No pair shows two people: FMR needs photos of at least two people.")
     return comparisons

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.evaluate.bootstrap import REPLICATES
 from models.evaluate.comparisons import Comparisons
-from models.evaluate.intervals import CONFIDENCE, REPLICATES, Interval
-from models.evaluate.measurement import FnmrAt, Measurement, Rate, RatesAt, thresholds
+from models.evaluate.intervals import CONFIDENCE, Interval
+from models.evaluate.measurement import FnmrAt, Measurement, Rate, RatesAt, ThresholdByPeople, thresholds
 from models.evaluate.scoring import LabelledPair, ScoreSet
 
 Json = dict[str, object]
@@ -51,10 +52,10 @@ def _pack(measurement: Measurement) -> Json:
         "failure_to_acquire": _rate(measurement.failure_to_acquire),
         "genuine": _score_set(measurement, measurement.genuine),
         "impostor": _score_set(measurement, measurement.impostor),
-        "at_score_threshold": _rates_at(measurement.at(measurement.product_threshold)),
+        "at_score_threshold": _by_people(measurement.at_product),
         "fnmr_at_fmr": [_fnmr_at(each) for each in measurement.fnmr_at],
         "recommended": measurement.recommended
-        and {"for_fmr": measurement.chosen.fmr, **_rates_at(measurement.recommended)},
+        and {"for_fmr": measurement.chosen.fmr, **_by_people(measurement.recommended)},
         "by_threshold": [_rates_at(measurement.at(threshold)) for threshold in thresholds(-1.0, 1.0, 0.01)],
     }
 
@@ -81,6 +82,14 @@ def _fnmr_at(found: FnmrAt) -> Json:
         "support": found.support,
         "rates": rates,
         "fnmr_interval_by_people": _interval(found.by_people),
+    }
+
+
+def _by_people(found: ThresholdByPeople) -> Json:
+    return {
+        **_rates_at(found.rates),
+        "fmr_interval_by_people": _interval(found.fmr_by_people),
+        "fnmr_interval_by_people": _interval(found.fnmr_by_people),
     }
 
 

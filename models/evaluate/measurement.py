@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.evaluate.acquisition import Acquired
-from models.evaluate.comparisons import Comparisons
-from models.evaluate.intervals import Interval, fnmr_by_people, wilson
+from models.evaluate.bootstrap import ByPeople, intervals_by_people
+from models.evaluate.comparisons import Comparisons, EvaluationError
+from models.evaluate.intervals import Interval, wilson
 from models.evaluate.rates import (
     Proportion,
     Support,
@@ -22,10 +23,6 @@ from models.evaluate.scoring import LabelledPair, ScoreSet, scored
 
 FMRS = (1e-2, 1e-3, 1e-4)
 _EXTREMES = 10
-
-
-class NothingToCompareError(Exception):
-    """Too few images have a face: no genuine or no impostor pair is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +53,24 @@ class RatesAt:
 
 
 @dataclass(frozen=True, slots=True)
-class FnmrAt:
-    """FNMR at an FMR. Where `support` is "none", nothing else is stated.
+class ThresholdByPeople:
+    """The rates at one threshold, with their intervals from the bootstrap over people."""
 
-    `by_people`: the interval of the FNMR from the bootstrap over people.
+    rates: RatesAt
+    fmr_by_people: Interval | None
+    fnmr_by_people: Interval | None
+
+    @property
+    def threshold(self) -> float:
+        """The threshold."""
+        return self.rates.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class FnmrAt:
+    """FNMR at an FMR. Where `support` is "none", `rates` is None.
+
+    `by_people`: the interval of the FNMR from the bootstrap over people, the threshold found anew in each replicate.
     """
 
     fmr: float
@@ -72,7 +83,8 @@ class FnmrAt:
 class Measurement:
     """Everything about one pack.
 
-    `recommended`: the rates at the threshold to set for the chosen FMR, None where the pairs do not carry it.
+    `at_product`: the rates at the threshold of the settings. `recommended`: the rates at the threshold to set for the
+    chosen FMR, None where the pairs do not carry it.
     """
 
     pack: str
@@ -82,10 +94,10 @@ class Measurement:
     failure_to_acquire: Rate
     genuine: ScoreSet
     impostor: ScoreSet
-    product_threshold: float
+    at_product: ThresholdByPeople
     fnmr_at: tuple[FnmrAt, ...]
     chosen: FnmrAt
-    recommended: RatesAt | None
+    recommended: ThresholdByPeople | None
 
     def at(self, threshold: float) -> RatesAt:
         """The rates at `threshold`."""
@@ -113,21 +125,30 @@ def measure(
     chosen_fmr: float,
     seed: int,
 ) -> Measurement:
-    """Measure one pack from its embeddings. Raises `NothingToCompareError`."""
+    """Measure one pack from its embeddings. Raises `EvaluationError` when no genuine or no impostor pair is left."""
     genuine = scored(comparisons, acquired, genuine=True, extremes=_EXTREMES)
     impostor = scored(comparisons, acquired, genuine=False, extremes=_EXTREMES)
     for kind, scores in (("genuine", genuine), ("impostor", impostor)):
         if not len(scores.scores):
-            raise NothingToCompareError(
+            raise EvaluationError(
                 f"{pack.name}: no {kind} pair is left, because a face was found in too few images."
             )
     fmrs = sorted({*FMRS, chosen_fmr}, reverse=True)
-    people = comparisons.people_count
-    intervals = fnmr_by_people(genuine.pairs, impostor.pairs, fmrs=fmrs, people=people, seed=seed)
-    fnmr_at = tuple(
-        _fnmr_at(genuine, impostor, fmr, by_people) for fmr, by_people in zip(fmrs, intervals, strict=True)
+    recommended = rounded_up(threshold_at(impostor.scores, chosen_fmr))
+    by_people = intervals_by_people(
+        genuine.pairs,
+        impostor.pairs,
+        people=comparisons.people_count,
+        fmrs=fmrs,
+        thresholds=(product_threshold, recommended),
+        seed=seed,
     )
-    chosen = next(each for each in fnmr_at if each.fmr == chosen_fmr)
+    at_product, at_recommended = (
+        ThresholdByPeople(_rates_at(genuine, impostor, threshold), by_people.fmr[n], by_people.fnmr[n])
+        for n, threshold in enumerate((product_threshold, recommended))
+    )
+    fnmr_at = _fnmr_at(genuine, impostor, fmrs, by_people)
+    chosen = fnmr_at[fmrs.index(chosen_fmr)]
     return Measurement(
         pack=pack.name,
         fingerprint=pack.fingerprint,
@@ -136,10 +157,10 @@ def measure(
         failure_to_acquire=Rate.of(_failure_to_acquire(acquired)),
         genuine=genuine,
         impostor=impostor,
-        product_threshold=product_threshold,
+        at_product=at_product,
         fnmr_at=fnmr_at,
         chosen=chosen,
-        recommended=chosen.rates and _rates_at(genuine, impostor, rounded_up(chosen.rates.threshold)),
+        recommended=None if chosen.support == "none" else at_recommended,
     )
 
 
@@ -148,11 +169,18 @@ def thresholds(lowest: float, highest: float, step: float) -> Sequence[float]:
     return [round(lowest + n * step, 6) for n in range(round((highest - lowest) / step) + 1)]
 
 
-def _fnmr_at(genuine: ScoreSet, impostor: ScoreSet, fmr: float, by_people: Interval | None) -> FnmrAt:
-    support = support_for(fmr, impostor_pairs=len(impostor.scores), people_pairs=impostor.people_pairs)
-    if support == "none":
-        return FnmrAt(fmr, support, None, None)
-    return FnmrAt(fmr, support, _rates_at(genuine, impostor, threshold_at(impostor.scores, fmr)), by_people)
+def _fnmr_at(
+    genuine: ScoreSet, impostor: ScoreSet, fmrs: Sequence[float], by_people: ByPeople
+) -> tuple[FnmrAt, ...]:
+    pairs, people_pairs = len(impostor.scores), impostor.people_pairs
+    found = []
+    for fmr, interval in zip(fmrs, by_people.fnmr_at_fmr, strict=True):
+        support = support_for(fmr, impostor_pairs=pairs, people_pairs=people_pairs)
+        rates = _rates_at(genuine, impostor, threshold_at(impostor.scores, fmr))
+        found.append(
+            FnmrAt(fmr, support, None, None) if support == "none" else FnmrAt(fmr, support, rates, interval)
+        )
+    return tuple(found)
 
 
 def _rates_at(genuine: ScoreSet, impostor: ScoreSet, threshold: float) -> RatesAt:

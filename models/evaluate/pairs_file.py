@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.evaluate.comparisons import Comparisons, UnusableInputError, with_both_kinds
+from models.evaluate.comparisons import Comparisons, EvaluationError, with_both_kinds
 
 _COLUMNS = ("path_a", "path_b", "same")
 _FAULTS_SHOWN = 5
@@ -28,7 +28,7 @@ def read_pairs(file: Path) -> Comparisons:
     """The pairs of `file`, UTF-8; paths are relative to its folder; `same` is 1 for the same person, 0 for two people.
 
     People have no names in such a file. Images that a chain of pairs with `same` = 1 connects show one person; every
-    other image counts as a person of its own. A pair that stands there twice counts once. Raises `UnusableInputError`
+    other image counts as a person of its own. A pair that stands there twice counts once. Raises `EvaluationError`
     with the numbers of the faulty lines.
     """
     pairs, repeated = _without_repetition(file, list(_pairs(file)))
@@ -65,7 +65,7 @@ def _pairs(file: Path) -> Iterator[_Pair]:
             reader = csv.DictReader(stream, strict=True)
             missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
-                raise UnusableInputError(
+                raise EvaluationError(
                     f"{file}: the first line has to name the columns path_a,path_b,same, separated by commas; "
                     f"{', '.join(missing)} is missing."
                 )
@@ -76,11 +76,11 @@ def _pairs(file: Path) -> Iterator[_Pair]:
                 else:
                     yield pair
     except OSError as error:
-        raise UnusableInputError(f"{file} cannot be read: {error.strerror}.") from error
+        raise EvaluationError(f"{file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise UnusableInputError(f"{file} is not UTF-8 text.") from error
+        raise EvaluationError(f"{file} is not UTF-8 text.") from error
     except csv.Error as error:
-        raise UnusableInputError(f"{file} is not a CSV file: line {reader.line_num}: {error}.") from error
+        raise EvaluationError(f"{file} is not a CSV file, after line {reader.line_num}: {error}.") from error
     _refuse(file, faults)
 
 
@@ -132,4 +132,4 @@ def _connected(count: int, links: Iterator[tuple[int, int]]) -> list[int]:
 def _refuse(file: Path, faults: list[str]) -> None:
     if faults:
         more = f"; and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
-        raise UnusableInputError(f"{file}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}.")
+        raise EvaluationError(f"{file}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}.")

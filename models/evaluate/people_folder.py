@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.evaluate.comparisons import Comparisons, Indices, UnusableInputError, with_both_kinds
+from models.evaluate.comparisons import Comparisons, EvaluationError, Indices, with_both_kinds
 
 
 def read_people(folder: Path, *, max_genuine: int, max_impostors: int, seed: int) -> Comparisons:
@@ -14,7 +14,7 @@ def read_people(folder: Path, *, max_genuine: int, max_impostors: int, seed: int
 
     Each sub-folder is a person, each file in it a photo of that person; names that begin with a dot are passed over.
     Above a limit, pairs are drawn without replacement, each with the same probability; the same `seed` draws the same
-    pairs from the same files. Raises `UnusableInputError`.
+    pairs from the same files. Raises `EvaluationError`.
     """
     images, people, notes = _photos(folder)
     ends = np.searchsorted(people, people, side="right")
@@ -41,7 +41,7 @@ def _photos(folder: Path) -> tuple[tuple[Path, ...], Indices, tuple[str, ...]]:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
         in_folders = [(entry, _files(entry)) for entry in entries if entry.is_dir()]
     except OSError as error:
-        raise UnusableInputError(f"{error.filename} cannot be read: {error.strerror}.") from error
+        raise EvaluationError(f"{error.filename} cannot be read: {error.strerror}.") from error
     people = [files for _, files in in_folders if files]
     images = tuple(file for files in people for file in files)
     numbers = np.repeat(np.arange(len(people), dtype=np.int64), [len(files) for files in people])

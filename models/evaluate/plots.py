@@ -76,7 +76,7 @@ def _histogram(measurement: Measurement) -> Any:
     for name, scores in kinds:
         weights = np.full(len(scores), 1 / len(scores))
         axes.hist(scores, bins=edges, weights=weights, alpha=0.6, label=f"{name} ({len(scores)} pairs)")
-    product = measurement.product_threshold
+    product = measurement.at_product.threshold
     axes.axvline(product, color="black", linestyle="--", label=f"SCORE_THRESHOLD {product:g}")
     if measurement.recommended:
         threshold, fmr = measurement.recommended.threshold, measurement.chosen.fmr

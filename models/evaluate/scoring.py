@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.evaluate.acquisition import Acquired
+from models.evaluate.bootstrap import ScoredPairs
 from models.evaluate.comparisons import Comparisons, Indices
-from models.evaluate.intervals import ScoredPairs
 from models.evaluate.rates import Scores
 
 _CHUNK = 8192
@@ -44,12 +44,8 @@ class ScoreSet:
 
     @property
     def people_pairs(self) -> int:
-        """How many different pairs of people there are among the scored pairs."""
-        pairs = self.pairs
-        both = np.stack(
-            [np.minimum(pairs.first, pairs.second), np.maximum(pairs.first, pairs.second)], axis=1
-        )
-        return len(np.unique(both, axis=0))
+        """How many different people (genuine pairs) or pairs of people (impostor pairs) there are."""
+        return self.pairs.people_pairs
 
 
 def scored(comparisons: Comparisons, acquired: Acquired, *, genuine: bool, extremes: int) -> ScoreSet:

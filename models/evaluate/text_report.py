@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from models.evaluate.acquisition import State
 from models.evaluate.comparisons import Comparisons
 from models.evaluate.intervals import Interval
-from models.evaluate.measurement import FnmrAt, Measurement, Rate, RatesAt, thresholds
+from models.evaluate.measurement import FnmrAt, Measurement, Rate, RatesAt, ThresholdByPeople, thresholds
 from models.evaluate.rates import RULE_OF_3, RULE_OF_30, needed
 from models.evaluate.scoring import LabelledPair, ScoreSet
 
@@ -36,7 +36,8 @@ def _about_the_input(comparisons: Comparisons) -> Iterator[str]:
     yield "Intervals are at 95 %. [Wilson] takes pairs for independent and is too narrow where pairs share people;"
     yield "{people} is a bootstrap over people, which accounts for that."
     if comparisons.people_count < _FEW_PEOPLE:
-        yield f"WARNING: {comparisons.people_count} people are too few for a claim about other people."
+        count = comparisons.people_count
+        yield f"WARNING: {count} people are too few for a claim about other people, and for the bootstrap."
 
 
 def _about(measurement: Measurement) -> Iterator[str]:
@@ -48,16 +49,20 @@ def _about(measurement: Measurement) -> Iterator[str]:
     yield _compared("genuine", measurement.genuine)
     yield _compared("impostor", measurement.impostor)
     yield ""
-    yield f"{'threshold':>9}  {'FMR [Wilson]':32}  {'FNMR [Wilson]':32}  not matched, faces not found included"
-    for threshold in sorted({*thresholds(*_TABLE), measurement.product_threshold}):
-        mark = "  <- SCORE_THRESHOLD" if threshold == measurement.product_threshold else ""
-        yield _row(measurement.at(threshold)) + mark
+    yield f"{'threshold':>9}  {'FMR [Wilson]':40}  {'FNMR [Wilson]':35}  not matched*"
+    product = measurement.at_product.threshold
+    for threshold in sorted({*thresholds(*_TABLE), product}):
+        yield _row(measurement.at(threshold)) + ("  <- SCORE_THRESHOLD" if threshold == product else "")
+    yield "* share of genuine pairs, those lost because no face was found included"
     yield ""
     for found in measurement.fnmr_at:
-        yield _fnmr_at(found, measurement.impostor)
-    yield _recommendation(measurement)
+        yield from _fnmr_at(found, measurement.impostor)
     yield ""
-    yield "Look at these first; a wrong label is the usual reason:"
+    yield f"SCORE_THRESHOLD {product:g}:"
+    yield from _at_threshold(measurement.at_product)
+    yield from _recommendation(measurement)
+    yield ""
+    yield "Look at these pairs first; photos with a wrong label are among them:"
     yield from _doubtful(measurement, "least similar of one person", measurement.genuine)
     yield from _doubtful(measurement, "most similar of two people", measurement.impostor)
 
@@ -83,7 +88,7 @@ def _list(title: str, found: Sequence[str]) -> Iterator[str]:
 
 def _compared(kind: str, found: ScoreSet) -> str:
     scores = found.scores
-    people = f" of {found.people_pairs} pairs of people" if kind == "impostor" else ""
+    people = f", from {found.people_pairs} pairs of people" if kind == "impostor" else ""
     return (
         f"{kind} pairs compared: {len(scores)} of {found.asked}{people}; "
         f"score mean {scores.mean():.3f}, lowest {scores[0]:.3f}, highest {scores[-1]:.3f}"
@@ -92,41 +97,43 @@ def _compared(kind: str, found: ScoreSet) -> str:
 
 def _row(rates: RatesAt) -> str:
     rejected = _percent(rates.rejected.proportion.rate)
-    return f"{rates.threshold:9.3f}  {_rate(rates.fmr):32}  {_rate(rates.fnmr):32}  {rejected}"
+    return f"{rates.threshold:9.3f}  {_rate(rates.fmr):40}  {_rate(rates.fnmr):35}  {rejected:>11}"
 
 
-def _fnmr_at(found: FnmrAt, impostor: ScoreSet) -> str:
+def _fnmr_at(found: FnmrAt, impostor: ScoreSet) -> Iterator[str]:
     title = f"FNMR at FMR {found.fmr:g}:"
     if found.rates is None:
         pairs, least = len(impostor.scores), needed(RULE_OF_3, found.fmr)
-        return f"{title} not carried by {pairs} impostor pairs; at least {least} are needed (rule of 3)"
-    by_people = _interval(found.by_people, "{}") if found.by_people else "{no interval: too few people}"
-    figures = f"{title} {_rate(found.rates.fnmr)} {by_people}, threshold {found.rates.threshold:.4f}"
-    return figures if found.support == "good" else f"{figures}; {_rough(found.fmr, impostor)}"
+        yield f"{title} not carried by {pairs} impostor pairs; at least {least} are needed (rule of 3)"
+        return
+    rate = _rate(found.rates.fnmr)
+    yield f"{title} {rate} {_by_people(found.by_people)}, threshold {found.rates.threshold:.4f}"
+    yield from _caution(found, impostor)
 
 
-def _rough(fmr: float, impostor: ScoreSet) -> str:
-    return (
-        f"a rough figure: {impostor.people_pairs} pairs of people, and the rule of 30 asks for "
-        f"{needed(RULE_OF_30, fmr)}"
-    )
+def _caution(found: FnmrAt, impostor: ScoreSet) -> Iterator[str]:
+    if found.support != "good":
+        least = needed(RULE_OF_30, found.fmr)
+        yield f"    only a rough figure: {impostor.people_pairs} pairs of people; the rule of 30 asks for {least}"
 
 
-def _recommendation(measurement: Measurement) -> str:
+def _recommendation(measurement: Measurement) -> Iterator[str]:
     chosen, best = measurement.chosen, measurement.recommended
     if best is None:
         pairs = len(measurement.impostor.scores)
-        return (
-            f"No threshold is recommended for FMR {chosen.fmr:g}: {pairs} impostor pairs carry no FMR below "
-            f"{RULE_OF_3 / pairs:.2g} (--fmr)"
-        )
-    if best.threshold > 1:
-        return f"No threshold up to 1 has FMR {chosen.fmr:g}: look at the most similar pairs of two people"
-    caution = "" if chosen.support == "good" else f"; {_rough(chosen.fmr, measurement.impostor)}"
-    return (
-        f"Threshold for FMR {chosen.fmr:g}: {best.threshold:.3f}, where FMR is {_rate(best.fmr)} and FNMR "
-        f"{_rate(best.fnmr)}{caution}"
-    )
+        lowest = f"{RULE_OF_3 / pairs:.2g}"
+        yield f"No threshold for FMR {chosen.fmr:g}: {pairs} impostor pairs carry no FMR below {lowest} (--fmr)"
+    elif best.threshold > 1:
+        yield f"No threshold up to 1 has FMR {chosen.fmr:g}: look at the most similar pairs of two people"
+    else:
+        yield f"Threshold for FMR {chosen.fmr:g}: {best.threshold:.3f}"
+        yield from _at_threshold(best)
+        yield from _caution(chosen, measurement.impostor)
+
+
+def _at_threshold(found: ThresholdByPeople) -> Iterator[str]:
+    yield f"    FMR  {_rate(found.rates.fmr)} {_by_people(found.fmr_by_people)}"
+    yield f"    FNMR {_rate(found.rates.fnmr)} {_by_people(found.fnmr_by_people)}"
 
 
 def _doubtful(measurement: Measurement, title: str, found: ScoreSet) -> Iterator[str]:
@@ -158,6 +165,10 @@ def _side_by_side(measurements: Sequence[Measurement]) -> Iterator[str]:
 def _rate(rate: Rate) -> str:
     proportion = rate.proportion
     return f"{_percent(proportion.rate)} ({proportion.errors}) {_interval(rate.interval, '[]')}"
+
+
+def _by_people(interval: Interval | None) -> str:
+    return _interval(interval, "{}") if interval else "{no interval: too few people}"
 
 
 def _interval(interval: Interval, brackets: str) -> str:
