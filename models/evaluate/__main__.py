@@ -120,6 +120,7 @@ def _measured(
     from models.evaluate.acquisition import acquire  # noqa: PLC0415
 
     images = comparisons.images
+    _say(f"{pack.name.name}: embedding {len(images)} images")
     with tqdm(desc=pack.name.name, total=len(images), unit="image", disable=None, leave=False) as bar:
         acquired = acquire(
             extraction_of(pack.folder, settings),
@@ -128,6 +129,7 @@ def _measured(
             max_bytes=settings.vectorize_max_image_bytes,
             done=bar.update,
         )
+    _say(f"{pack.name.name}: computing rates and intervals")
     return measure(
         pack.name,
         comparisons,
