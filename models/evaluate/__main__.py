@@ -5,7 +5,7 @@ the services set it up: the settings come from the environment. Prints FMR and F
 1e-3 and 1e-4 as far as the pairs carry it, and the threshold for the FMR of --fmr. Of an image with several faces the
 largest counts. Nothing leaves this machine.
 
-Exit status: 0 measured; 1 nothing could be measured; 2 wrong usage; 130 stopped.
+Exit status: 0 measured; 1 nothing could be measured, or DIR not written; 2 wrong usage; 130 stopped.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> None:
         )
     packs = [_find(name) for name in dict.fromkeys(options.pack or [settings.face_pack])]
     measurements = [_measured(pack, comparisons, settings, options) for pack in packs]
-    print(report(comparisons, measurements))  # noqa: T201 - a program for people
+    _print(report(comparisons, measurements))
     if out:
         _write(out, comparisons, measurements)
 
@@ -207,6 +207,12 @@ def _seed(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError("at least 0")
     return number
+
+
+def _print(text: str) -> None:
+    """On standard output; what its encoding lacks, as in names of files that are not UTF-8, is escaped."""
+    encoding = sys.stdout.encoding
+    print(text.encode(encoding, "backslashreplace").decode(encoding))  # noqa: T201 - a program for people
 
 
 def _say(sentence: str) -> None:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[3]
 WHO = (2, 3, 6, 7)
 """Numbers of `seed.shipped_faces`; the largest face of the group photo, number 1, is not among them."""
 PHOTOS_EACH = 3
+NOT_UTF_8 = os.fsdecode(b"notes-\xff.txt")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -45,7 +46,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
             made = selfie(who + len(FACES) * turn)
             (folder / f"person-{number}" / f"{turn}.jpg").write_bytes(made.jpeg)
     shutil.copyfile(photos.coffee_cup(), folder / "person-0" / "cup.png")
-    (folder / "person-1" / "notes.txt").write_text("not an image")
+    (folder / "person-1" / NOT_UTF_8).write_text("not an image")
     (folder / "person-2" / "cut.jpg").write_bytes(selfie(2).jpeg[:300])
     (folder / "crowd").mkdir()
     shutil.copyfile(photos.group_photo(), folder / "crowd" / "six.jpg")
@@ -66,10 +67,10 @@ def test_a_folder_of_people_is_measured_and_what_could_not_be_used_is_listed(peo
     pack = report_of(tmp_path / "out")["packs"][0]
 
     assert names(pack["no_face"]) == ["cup.png"]
-    assert names(pack["not_read"]) == ["notes.txt", "cut.jpg"]
+    assert names(pack["not_read"]) == [NOT_UTF_8, "cut.jpg"]
     assert names(pack["several_faces"]) == ["six.jpg"]
     assert pack["several_faces"][0]["faces"] == 6
-    for name in ("cup.png: no face was found", "notes.txt: ", "cut.jpg: ", "six.jpg: 6 faces"):
+    for name in ("cup.png: no face was found", "notes-\\udcff.txt: ", "cut.jpg: ", "six.jpg: 6 faces"):
         assert name in printed
     # 12 selfies, the cup and the crowd could be read
     assert (pack["failure_to_acquire"]["errors"], pack["failure_to_acquire"]["trials"]) == (1, 14)
