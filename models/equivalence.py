@@ -135,8 +135,9 @@ def check_landmarks(tensors: Tensors, conditioned: Path) -> None:
     Raises `PackError`.
     """
     noise = np.random.default_rng(7).integers(0, 256, (_PEOPLE, onet.SIDE, onet.SIDE, 3)).astype(np.uint8)
-    photo = cv2.resize(group_photo(), (8 * onet.SIDE, 4 * onet.SIDE), interpolation=cv2.INTER_AREA)
-    tiles = photo.reshape(4, onet.SIDE, 8, onet.SIDE, 3).swapaxes(1, 2).reshape(-1, onet.SIDE, onet.SIDE, 3)
+    small = cv2.resize(group_photo(), (8 * onet.SIDE, 4 * onet.SIDE), interpolation=cv2.INTER_AREA)
+    rows = np.asarray(small, np.uint8).reshape(4, onet.SIDE, 8, onet.SIDE, 3)
+    tiles = rows.swapaxes(1, 2).reshape(-1, onet.SIDE, onet.SIDE, 3)
     opened = session(conditioned)
     for faces in (noise, tiles):
         expected = onet.reference(tensors, faces)

@@ -70,9 +70,7 @@ def to_onnx(tensors: Tensors) -> ModelProto:
         ],
         [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in weights.items()],
     )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION
-    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
     checker.check_model(model)
     return model
 
@@ -105,12 +103,16 @@ def _check(tensors: Tensors) -> None:
 
 def _graph_weights(tensors: Tensors) -> Tensors:
     """Scaling and channel order of the input go into the first convolution, and dense layers become convolutions."""
-    weights = {f"conv{n}/{kind}": tensors[f"conv{n}.{kind}"] for n in (1, 2, 3, 4) for kind in ("weight", "bias")}
+    weights = {
+        f"conv{n}/{kind}": tensors[f"conv{n}.{kind}"] for n in (1, 2, 3, 4) for kind in ("weight", "bias")
+    }
     weights |= {f"conv{n}/slope": tensors[f"prelu{n}.weight"].reshape(-1, 1, 1) for n in (1, 2, 3, 4, 5)}
     # Exact, because the first convolution does not pad.
     first = tensors["conv1.weight"].astype(np.float64)
     weights["conv1/weight"] = (first[:, ::-1] / _DEVIATION).astype(np.float32)
-    weights["conv1/bias"] = (tensors["conv1.bias"] - first.sum(axis=(1, 2, 3)) * _MEAN / _DEVIATION).astype(np.float32)
+    weights["conv1/bias"] = (tensors["conv1.bias"] - first.sum(axis=(1, 2, 3)) * _MEAN / _DEVIATION).astype(
+        np.float32
+    )
     channels, height, width = _FLAT
     dense5 = tensors["dense5.weight"].reshape(-1, width, height, channels).transpose(0, 3, 2, 1)
     weights |= {"conv5/weight": dense5, "conv5/bias": tensors["dense5.bias"]}
@@ -121,7 +123,12 @@ def _graph_weights(tensors: Tensors) -> Tensors:
         weights[f"heads/{kind}"] = np.concatenate(parts)
     weights["heads/weight"] = weights["heads/weight"][:, :, None, None]
     weights["heads/bias"] = weights["heads/bias"].ravel()
-    shapes = {"parts": [1, _BOX, 2 * _POINTS], "one": [-1], "box_shape": [-1, _BOX], "points_shape": [-1, _POINTS, 2]}
+    shapes = {
+        "parts": [1, _BOX, 2 * _POINTS],
+        "one": [-1],
+        "box_shape": [-1, _BOX],
+        "points_shape": [-1, _POINTS, 2],
+    }
     return weights | {name: np.array(value, np.int64) for name, value in shapes.items()}
 
 

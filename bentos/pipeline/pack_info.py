@@ -72,7 +72,8 @@ class PackInfo:
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise BadPackInfo(
-                f"{path} is damaged or was made by an older version: assemble the pack again with `python -m models.assemble --force`."
+                f"{path} is damaged or was made by an older version: assemble the pack again with "
+                "`python -m models.assemble --force`."
             ) from error
 
     def write(self, folder: str | Path) -> None:

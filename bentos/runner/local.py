@@ -34,6 +34,7 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         pack_of(folder, settings),
         max_pixels=settings.max_image_pixels,
         selfie_detection_size=settings.selfie_detection_size,
+        large_detection_size=settings.detection_large_size,
     )
 
 
