@@ -18,7 +18,15 @@ from bentos.pipeline.landmark_refiner import LandmarkRefiner
 from bentos.pipeline.large_photos import detect_in_two_passes
 from bentos.pipeline.pack_info import LANDMARKS_FILE, PackInfo
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
-from bentos.pipeline.turned import CANDIDATE_THRESHOLD, TurnFinder, candidates_in_turned, once_each
+from bentos.pipeline.turned import (
+    CANDIDATE_THRESHOLD,
+    TurnFinder,
+    detect_turned,
+    find_at_every_turn,
+    once_each,
+)
+
+_CPU = "CPUExecutionProvider"
 
 _MOST_DOUBTFUL = 100
 """Candidates below the detection threshold that are looked at: a picture of gravel has hundreds. Bounds the time."""
@@ -60,7 +68,9 @@ class FacePack:
         size = (detection_size, detection_size)
         candidate_threshold = min(CANDIDATE_THRESHOLD, detection_threshold)
         analysis.prepare(ctx_id=0, det_thresh=candidate_threshold, det_size=size)
-        self._detector = Detector(analysis.models["detection"], threshold=candidate_threshold)
+        self._detector = Detector(
+            analysis.models["detection"], threshold=candidate_threshold, always_square=providers[0] != _CPU
+        )
         self._turns = TurnFinder(self._detector, sure=detection_threshold)
         self._refiner = LandmarkRefiner(
             folder / LANDMARKS_FILE, looks=landmark_looks, providers=providers, options=options
@@ -74,33 +84,38 @@ class FacePack:
 
         `size`, `large_size`: see `candidates`.
         """
-        for turned in (False, True):
-            found = self.candidates(image, size=size, large_size=large_size, turned=turned)
-            faces = self.refined(image, self.confirmed(image, found))
-            if faces:
-                return faces
-        return []
+
+        def find(turn: int) -> list[Face]:
+            found = self.candidates(image, size=size, large_size=large_size, turn=turn)
+            return self.refined(image, self.confirmed(image, found))
+
+        return find_at_every_turn(find)
 
     def candidates(
-        self, image: ImagePyramid, *, size: int | None = None, large_size: int = 0, turned: bool = False
+        self, image: ImagePyramid, *, size: int | None = None, large_size: int = 0, turn: int = 0
     ) -> list[Face]:
         """What the detector takes for faces, best score first.
 
         A candidate whose box is empty inside the photo, or smaller than the smallest that counts, is left out; of
         those below the detection threshold the surest are kept. `size`: side of the detector's input, pixels.
-        `large_size`: longer side of its second pass; 0 for none. `turned`: look at the photo turned by 90°; that finds
-        faces that are turned by 90 or 270°, in coordinates of the photo as it is.
+        `large_size`: longer side of its second pass; 0 for none. `turn`: look at the photo turned by so many times 90°
+        clockwise; boxes and landmarks are those of the photo as it is.
         """
         size = size or self.detection_size
-        pixels = image.pixels
-        if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * size:
+        shorter, longer = sorted(image.pixels.shape[:2])
+        if longer >= shorter * size:
             return []  # scaled to the detector's input, the short side would be less than a pixel
 
-        def detect(pixels: Pixels) -> Candidates:
-            return detect_in_two_passes(self._detector, pixels, size, large_size)
+        def detect(side: int) -> Candidates:
+            pixels, scale = image.reduced(side)
+            return detect_turned(pixels, turn, lambda turned: self._detector.detect(turned, side)).scaled(
+                1 / scale
+            )
 
-        found = candidates_in_turned(pixels, detect) if turned else detect(pixels)
-        found = found.pick(np.isfinite(found.boxes).all(axis=1)).scaled(1 / image.scale)
+        found = detect_in_two_passes(
+            detect, self._detector, size=size, large_size=large_size, longer_side=longer
+        )
+        found = found.pick(np.isfinite(found.boxes).all(axis=1))
         faces = [
             Face(
                 BoundingBox.clipped(box, image.width, image.height),

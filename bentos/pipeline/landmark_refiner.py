@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bentos.domain.faces import Landmarks
 from bentos.pipeline.alignment import similarity
-from bentos.pipeline.pyramid import ImagePyramid, Pixels
+from bentos.pipeline.pyramid import ImagePyramid
 
 _SIDE = 48
 """Side of the model's input, pixels."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bentos.pipeline.detector import Candidates, Detector
-from bentos.pipeline.pyramid import Pixels
+
+_MULTIPLE = 32
+"""What the sides of the detector's input are multiples of."""
 
 
-def detect_in_two_passes(detector: Detector, pixels: Pixels, size: int, large_size: int) -> Candidates:
-    """The faces of a photo seen at `size` and again at `large_size` (longer side, pixels); of two the surer counts.
+def detect_in_two_passes(
+    detect: Callable[[int], Candidates], detector: Detector, *, size: int, large_size: int, longer_side: int
+) -> Candidates:
+    """What `detect` finds at `size` and again at `large_size`, the longer side of its input; of two the surer counts.
 
-    The first pass finds large faces, the second small ones. There is no second pass when the photo has no more
-    pixels than the first one sees; it never enlarges the photo.
+    The first pass finds large faces, the second small ones. There is no second pass over a photo whose `longer_side`
+    gives it no more pixels than the first, and the second never enlarges the photo.
     """
-    found = detector.detect(pixels, size)
-    larger = min(large_size, max(pixels.shape[:2]))
-    if larger <= size:
-        return found
-    return detector.without_overlaps(found.joined(detector.detect(pixels, larger, square=False)))
+    found = detect(size)
+    larger = min(large_size, longer_side) // _MULTIPLE * _MULTIPLE
+    return found if larger <= size else detector.without_overlaps(found.joined(detect(larger)))

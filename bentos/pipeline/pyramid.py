@@ -33,6 +33,11 @@ class ImagePyramid:
         """The image as it was decoded."""
         return self._levels[0]
 
+    def reduced(self, longer_side: int) -> tuple[Pixels, float]:
+        """The smallest level whose longer side has so many pixels or more, and its scale relative to the photo."""
+        level = self._level_for(longer_side / max(self.pixels.shape[:2]))
+        return self._levels[level], self.scale / 2.0**level
+
     def warp(self, transform: NDArray[np.float64], size: int) -> Pixels:
         """(size, size, 3) uint8: the photo under `transform`, (2, 3), which maps its pixels to those of the result.
 
@@ -50,8 +55,8 @@ class ImagePyramid:
         )
 
     def _level_for(self, magnification: float) -> int:
-        """The level from which a warp shrinks by two at most; the smallest that there is when none does."""
-        wanted = max(0, math.ceil(-math.log2(max(magnification, 2.0**-30))) - 1)
+        """The level that has to be shrunk by less than two; the smallest that there is when none does."""
+        wanted = max(0, math.floor(-math.log2(max(magnification, 2.0**-30))))
         while len(self._levels) <= wanted and min(self._levels[-1].shape[:2]) > 1:
             self._levels.append(_halved(self._levels[-1]))
         return min(wanted, len(self._levels) - 1)

@@ -38,8 +38,8 @@ _FACE_SIDE = 0.7 * _SIDE
 _FARTHEST = _SIDE / 4
 """A detection whose centre lies farther from the middle, pixels, is another face."""
 
-_SAME_FACE = 0.4
-"""Overlap (IoU) of two boxes from which on they are one face, as in the detector's non-maximum suppression."""
+_SAME_FACE = 0.5
+"""Landmarks nearer to each other than this share of their spread are those of one face."""
 
 _TURNS: tuple[Callable[[Pixels], Pixels], ...] = (
     lambda pixels: pixels,
@@ -101,23 +101,55 @@ class TurnFinder:
         )
 
 
-def candidates_in_turned(pixels: Pixels, detect: Callable[[Pixels], Candidates]) -> Candidates:
-    """What `detect` finds in the image turned by 90° clockwise, in pixels of the image as it is."""
-    found = detect(_TURNS[1](pixels))
-    height = pixels.shape[0]
-    x1, y1, x2, y2 = found.boxes.T
-    boxes = np.stack([y1, height - x2, y2, height - x1], axis=1)
-    points = np.stack([found.points[..., 1], height - 1 - found.points[..., 0]], axis=-1)
-    return Candidates(boxes, found.scores, points)
+def detect_turned(pixels: Pixels, turn: int, detect: Callable[[Pixels], Candidates]) -> Candidates:
+    """What `detect` finds in the image turned by `turn` times 90° clockwise, in pixels of the image as it is."""
+    found = detect(_TURNS[turn](pixels))
+    for back in reversed(range(turn)):
+        found = _turned_candidates_back(found, height=pixels.shape[back % 2])
+    return found
+
+
+def find_at_every_turn(find: Callable[[int], list[Face]]) -> list[Face]:
+    """The faces of a photo, best score first, whichever way up they are; `find` takes the turn of the photo.
+
+    A detector that knows upright faces finds some of those that lie or stand on their head too. So the photo as it is
+    comes first, and one turned by 90° when that shows no face. Every face found tells how the photo has to be turned
+    to see others like it well: an upright photo needs no second look.
+    """
+    looked_at = [0]
+    faces = find(0)
+    if not faces:
+        looked_at.append(1)
+        faces = find(1)
+    for turn in sorted({turn_of(face) for face in faces}.difference(looked_at)):
+        faces = faces + find(turn)
+    return once_each(faces)
+
+
+def turn_of(face: Face) -> int:
+    """By how many times 90° clockwise the photo has to be turned for the face to stand upright: 0 to 3."""
+    upright = similarity(face.landmarks)
+    if upright is None:
+        return 0
+    return round(math.atan2(upright[1, 0], upright[0, 0]) / (math.pi / 2)) % len(_TURNS)
 
 
 def once_each(faces: Iterable[Face]) -> list[Face]:
-    """Best score first; of faces that overlap only the first, since two candidates may lead to one face."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: (-face.score, face.bbox.as_list())):
-        if all(face.bbox.iou(other.bbox) <= _SAME_FACE for other in kept):
-            kept.append(face)
-    return kept
+    """Best score first; of faces with the same landmarks only the first: two candidates may lead to one face.
+
+    Boxes do not tell: the two of one face can overlap by less than those of two people.
+    """
+    ordered = sorted(faces, key=lambda face: (-face.score, face.bbox.as_list()))
+    if len(ordered) <= 1:
+        return ordered
+    points = np.array([face.landmarks for face in ordered]).reshape(-1, 5, 2)
+    spreads = np.sqrt(points.var(axis=1).sum(axis=1))
+    kept: list[int] = []
+    for number, spread in enumerate(spreads):
+        apart = np.linalg.norm(points[kept] - points[number], axis=2).mean(axis=1)
+        if (apart >= _SAME_FACE * spread).all():
+            kept.append(number)
+    return [ordered[number] for number in kept]
 
 
 def _turned_back(point: tuple[float, float], turn: int) -> tuple[float, float]:
@@ -126,6 +158,14 @@ def _turned_back(point: tuple[float, float], turn: int) -> tuple[float, float]:
     for _ in range(turn):
         x, y = y, _SIDE - 1 - x
     return x, y
+
+
+def _turned_candidates_back(found: Candidates, height: int) -> Candidates:
+    """Candidates of an image that was turned by 90° clockwise and was `height` pixels high before."""
+    x1, y1, x2, y2 = found.boxes.T
+    boxes = np.stack([y1, height - x2, y2, height - x1], axis=1)
+    points = np.stack([found.points[..., 1], height - 1 - found.points[..., 0]], axis=-1)
+    return Candidates(boxes, found.scores, points)
 
 
 def _is_in_the_middle(found: SurestFace) -> bool:
