@@ -10,7 +10,7 @@ import bentoml
 import pytest
 from bentoml.exceptions import NotFound
 
-from bentos.pipeline.pack_info import DETECTOR_FILE, PackInfo
+from bentos.pipeline.pack_info import DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE, PackInfo
 from models import store
 
 
