@@ -115,10 +115,11 @@ def scenes(faces: list[Picture]) -> Iterator[Scene]:
         ("24 MP, 50 × 40 px", 6000, 4000, 50, 40),
         ("12000 × 2500, 30 × 115 px", 12000, 2500, 30, 115),
     ):
-        yield _scene(name, (width, height), faces, count, side)
+        yield crowd(name, (width, height), faces, count=count, side=side)
 
 
-def _scene(name: str, size: tuple[int, int], faces: list[Picture], count: int, side: int) -> Scene:
+def crowd(name: str, size: tuple[int, int], faces: list[Picture], *, count: int, side: int) -> Scene:
+    """`count` of the `faces`, each about `side` pixels wide, on a sky of `size` pixels."""
     random = np.random.default_rng(count * side + size[0])
     canvas = people_free()["rocket.jpg"].resize(size, Image.Resampling.BICUBIC)
     columns = int(np.ceil(np.sqrt(count * size[0] / size[1])))

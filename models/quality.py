@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,6 @@ from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import extraction_of
 from models.altered import TURNS, Picture, kinds, opened, people_free, saved, scenes, selfie, turned
-
 
 _MATCH = 0.5
 """Lowest cosine of a match, as `SCORE_THRESHOLD` is shipped."""
@@ -62,6 +62,7 @@ class Quality:
             for person in self.people
         ]
 
+    @cached_property
     def altered(self) -> dict[str, list[float]]:
         """By kind of alteration the cosines of altered selfies to their person; 0 for a face that is not found."""
         return {
@@ -148,7 +149,7 @@ def report(quality: Quality) -> Iterable[str]:
     yield "| | mean | 5th percentile | least | not found |\n| --- | --- | --- | --- | --- |"
     yield _row("the same file", quality.same_file())
     yield _row("the same pixels as PNG and JPEG", quality.same_pixels())
-    altered = quality.altered()
+    altered = quality.altered
     for name, cosines in altered.items():
         yield _row(name, cosines)
     yield _row("all alterations", [cosine for cosines in altered.values() for cosine in cosines])

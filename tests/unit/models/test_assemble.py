@@ -168,4 +168,8 @@ def test_ensure_gives_the_folder_that_the_store_calls_latest(pack_folder: Path) 
     assert Path(model.path) == pack_folder
     assert model.info.metadata["fingerprint"] == PackInfo.read(pack_folder).fingerprint
     assert model.info.metadata["dimension"] == 512
-    assert {path.name for path in pack_folder.glob("*.onnx")} == {DETECTOR_FILE, RECOGNISER_FILE, LANDMARKS_FILE}
+    assert {path.name for path in pack_folder.glob("*.onnx")} == {
+        DETECTOR_FILE,
+        RECOGNISER_FILE,
+        LANDMARKS_FILE,
+    }

@@ -75,7 +75,9 @@ def _written(folder: Path, state: Any, *, magic: int = MAGIC, keys: Any = ("1",)
 
 
 def test_tensors_come_out_with_their_shapes_and_numbers(tmp_path: Path) -> None:
-    state = OrderedDict(plain=_tensor((3, 4), (4, 1)), turned=_tensor((4, 3), (1, 4)), part=_tensor((2,), (1,), 10))
+    state = OrderedDict(
+        plain=_tensor((3, 4), (4, 1)), turned=_tensor((4, 3), (1, 4)), part=_tensor((2,), (1,), 10)
+    )
     found = read_tensors(_written(tmp_path, state))
     assert list(found) == ["plain", "turned", "part"]
     np.testing.assert_array_equal(found["plain"], NUMBERS.reshape(3, 4))
@@ -138,7 +140,18 @@ def test_a_pickle_with_an_object_that_runs_a_command_is_refused(tmp_path: Path) 
         OrderedDict(weight="no tensor"),
         ["no dict"],
     ],
-    ids=["larger", "shifted", "backwards", "a billion", "ranks", "empty", "no storage", "kind", "text", "list"],
+    ids=[
+        "larger",
+        "shifted",
+        "backwards",
+        "a billion",
+        "ranks",
+        "empty",
+        "no storage",
+        "kind",
+        "text",
+        "list",
+    ],
 )
 def test_a_tensor_that_is_not_within_its_storage_is_refused(state: Any, tmp_path: Path) -> None:
     with pytest.raises(PackError, match="not a state dict"):

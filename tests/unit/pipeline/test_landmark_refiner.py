@@ -1,4 +1,4 @@
-"""Further looks at a face."""
+"""Landmarks that settle."""
 
 from __future__ import annotations
 
@@ -6,18 +6,92 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from bentos.config.settings import Settings
 from bentos.demo import photos
-from bentos.domain.faces import FacesInImage
+from bentos.domain.faces import FacesInImage, Landmarks
 from bentos.pipeline.extraction import Extraction
+from bentos.pipeline.landmark_refiner import LandmarkRefiner
+from bentos.pipeline.pack_info import LANDMARKS_FILE
 from bentos.runner.local import extraction_of
+from tests.unit.pipeline.shown import bgr, shown
+
+NOWHERE: Landmarks = ((5.0, 5.0),) * 5
 
 
 @pytest.fixture(scope="module")
-def one_look_only(pack_folder: Path) -> Extraction:
-    return extraction_of(pack_folder, Settings(landmark_looks=0))
+def refiner(pack_folder: Path) -> LandmarkRefiner:
+    return _refiner(pack_folder, looks=3)
+
+
+@pytest.fixture(scope="module")
+def faces(extraction: Extraction) -> list[Landmarks]:
+    """The landmarks of the six people of the group photo."""
+    found = extraction.detect([photos.group_photo().read_bytes()])[0]
+    assert isinstance(found, FacesInImage)
+    return [face.landmarks for face in found.faces]
+
+
+def _refiner(pack_folder: Path, looks: int) -> LandmarkRefiner:
+    options = onnxruntime.SessionOptions()
+    return LandmarkRefiner(
+        pack_folder / LANDMARKS_FILE, looks=looks, providers=["CPUExecutionProvider"], options=options
+    )
+
+
+def _moved(landmarks: Landmarks, x: float, y: float, factor: float = 1.0) -> Landmarks:
+    centre = np.mean(landmarks, axis=0)
+    return tuple((cx, cy) for cx, cy in ((np.array(landmarks) - centre) * factor + centre + (x, y)).tolist())
+
+
+def test_it_ends_in_the_same_place_wherever_the_detector_began(
+    refiner: LandmarkRefiner, faces: list[Landmarks]
+) -> None:
+    image = shown(bgr(photos.group_photo()))
+    begun = refiner.refine(image, faces)
+    for x, y, factor in ((4, 0, 1.0), (0, -4, 1.0), (0, 0, 1.1), (-3, 3, 0.92)):
+        again = refiner.refine(image, [_moved(landmarks, x, y, factor) for landmarks in faces])
+        for one, other, landmarks in zip(begun, again, faces, strict=True):
+            assert one is not None
+            assert other is not None
+            eyes = np.hypot(*np.subtract(landmarks[0], landmarks[1]))
+            assert np.abs(np.subtract(one.landmarks, other.landmarks)).max() < 0.06 * eyes
+
+
+def test_many_faces_give_what_each_gives_alone(refiner: LandmarkRefiner, faces: list[Landmarks]) -> None:
+    """More than one run of the model takes, and some that say nothing in between."""
+    image = shown(bgr(photos.group_photo()))
+    many = [*faces, NOWHERE] * 10
+    together = refiner.refine(image, many)
+    assert [found is None for found in together] == [landmarks is NOWHERE for landmarks in many]
+    for number, landmarks in enumerate(many[:7]):
+        (alone,) = refiner.refine(image, [landmarks])
+        for found in together[number::7]:
+            assert (found is None) == (alone is None)
+            if found and alone:
+                np.testing.assert_allclose(found.landmarks, alone.landmarks, atol=1e-3)
+                assert found.probability == pytest.approx(alone.probability, abs=1e-5)
+
+
+def test_it_is_sure_of_faces_and_not_of_a_saucer(refiner: LandmarkRefiner, faces: list[Landmarks]) -> None:
+    people = refiner.refine(shown(bgr(photos.group_photo())), faces)
+    assert all(found is not None and found.probability > 0.97 for found in people)
+    saucer = _moved(faces[0], 300 - faces[0][0][0], 200 - faces[0][0][1])
+    (found,) = refiner.refine(shown(bgr(photos.coffee_cup())), [saucer])
+    assert found is None or found.probability < 0.9
+
+
+def test_no_faces_cost_nothing_and_no_looks_change_nothing(
+    pack_folder: Path, refiner: LandmarkRefiner, faces: list[Landmarks]
+) -> None:
+    image = shown(bgr(photos.group_photo()))
+    assert refiner.refine(image, []) == []
+    unchanged = _refiner(pack_folder, looks=0).refine(image, [faces[0], NOWHERE])
+    assert unchanged[0] is not None
+    assert np.allclose(unchanged[0].landmarks, faces[0])
+    assert unchanged[1] is None
 
 
 def _cosines(extraction: Extraction) -> list[float]:
@@ -38,21 +112,14 @@ def _cosines(extraction: Extraction) -> list[float]:
     return cosines
 
 
-def test_further_looks_bring_selfies_closer_to_their_photo(
-    extraction: Extraction, one_look_only: Extraction
-) -> None:
-    with_looks, without = _cosines(extraction), _cosines(one_look_only)
-    assert np.mean(with_looks) > np.mean(without)
-    assert min(with_looks) > max(0.5, min(without))
+def test_it_brings_selfies_closer_to_their_photo(extraction: Extraction, pack_folder: Path) -> None:
+    refined, detected = _cosines(extraction), _cosines(extraction_of(pack_folder, Settings(landmark_looks=0)))
+    assert np.mean(refined) > np.mean(detected)
+    assert min(refined) > max(0.9, min(detected))
 
 
-def test_what_a_second_look_does_not_find_is_no_face(
-    extraction: Extraction, one_look_only: Extraction
-) -> None:
-    saucer = photos.coffee_cup().read_bytes()
-    first = one_look_only.detect_and_embed([saucer])[0]
-    assert isinstance(first, FacesInImage)
-    assert first.faces  # the detector alone takes the saucer for a face, at the detection size of selfies
-    second = extraction.detect_and_embed([saucer])[0]
-    assert isinstance(second, FacesInImage)
-    assert second.faces == ()
+def test_what_it_does_not_confirm_is_no_face(pack_folder: Path) -> None:
+    strict = extraction_of(pack_folder, Settings(confirmation_threshold=0.9999999))
+    found = strict.detect_and_embed([photos.portrait().read_bytes()])[0]
+    assert isinstance(found, FacesInImage)
+    assert found.faces == ()
