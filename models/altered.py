@@ -94,6 +94,18 @@ def selfie(picture: Picture, box: BoundingBox, margin: float = _MARGIN) -> Pictu
     return _scaled(face, min(2.0, 480 / face.width))
 
 
+def small(picture: Picture, box: BoundingBox, side: int) -> bytes:
+    """A file in which the face is `side` pixels wide."""
+    return saved(_scaled(selfie(picture, box), side / _width_in_selfie(picture, box)), "PNG")
+
+
+def _width_in_selfie(picture: Picture, box: BoundingBox) -> float:
+    around = selfie(picture, box)
+    left = max(0, int(box.x1 - _MARGIN * (box.x2 - box.x1)))
+    right = min(picture.width, int(box.x2 + _MARGIN * (box.x2 - box.x1)))
+    return (box.x2 - box.x1) * around.width / (right - left)
+
+
 def kinds() -> tuple[Kind, ...]:
     """How selfies are altered."""
     return (

@@ -23,7 +23,10 @@ from bentos.domain.faces import Embedding, Face, FacesInImage
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import extraction_of
-from models.altered import TURNS, Picture, kinds, opened, people_free, saved, scenes, selfie, turned
+from models.altered import TURNS, Picture, kinds, opened, people_free, saved, scenes, selfie, small, turned
+
+_SIDES = (16, 20, 24, 32, 40, 48, 64)
+"""Widths of small faces, pixels."""
 
 _MATCH = 0.5
 """Lowest cosine of a match, as `SCORE_THRESHOLD` is shipped."""
@@ -72,6 +75,16 @@ class Quality:
                 for person in self.people
             ]
             for kind in kinds()
+        }
+
+    def small(self) -> dict[int, list[float]]:
+        """The cosines of faces that are so many pixels wide, by width."""
+        return {
+            side: [
+                self._best(person, self._searched(small(person.picture, person.face.bbox, side)))
+                for person in self.people
+            ]
+            for side in _SIDES
         }
 
     def found_turned(self, degrees: int) -> tuple[int, int]:
@@ -153,6 +166,8 @@ def report(quality: Quality) -> Iterable[str]:
     for name, cosines in altered.items():
         yield _row(name, cosines)
     yield _row("all alterations", [cosine for cosines in altered.values() for cosine in cosines])
+    for side, cosines in quality.small().items():
+        yield _row(f"face of {side} px", cosines)
     yield ""
     total = len(quality.people)
     yield f"| turned by | photo turned, of {total} | selfie turned, of {total} |\n| --- | --- | --- |"

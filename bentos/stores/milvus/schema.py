@@ -79,7 +79,8 @@ class MilvusSchema:
         built = found.get("description") or f"another face pack (collection {aliased})"
         raise NotReady(
             f"The base {self._options.alias!r} was built with {built}, but this service has {self._options.pack}: "
-            "run `python -m bentos.reembed` to embed the photos again, or set FACE_PACK and EMBEDDING_DIM to the base's."
+            "run `python -m bentos.reembed` to embed the photos again, "
+            "or set FACE_PACK and EMBEDDING_DIM to the base's."
         )
 
     async def _once(
