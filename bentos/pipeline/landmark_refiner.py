@@ -34,6 +34,12 @@ _RAISED = 0.07
 _CHUNK = 32
 """Faces of one run of the model: bounds its memory, however many faces an image has."""
 
+_MORE_LOOKS = 3
+"""Further looks at a face that does not rest yet: one that leaned by 40° when it was found."""
+
+_AT_REST = 0.1
+"""A face rests when a look moves its landmarks by less than this share of their spread."""
+
 _TEMPLATE_SIDE = _SIDE * _MAGNIFIED
 _SHIFT = ((_SIDE - _TEMPLATE_SIDE) / 2, (_SIDE - _TEMPLATE_SIDE) / 2 - _RAISED * _SIDE)
 
@@ -73,16 +79,22 @@ class LandmarkRefiner:
     def _refine_chunk(self, image: ImagePyramid, landmarks: Sequence[Landmarks]) -> list[RefinedFace | None]:
         seen = [[points] for points in landmarks]
         probabilities = [1.0] * len(seen)
-        for _ in range(self._looks):
-            uprights = {number: _to_upright(points[-1]) for number, points in enumerate(seen)}
+        for look in range(self._looks + _MORE_LOOKS if self._looks else 0):
+            uprights = {
+                number: _to_upright(points[-1])
+                for number, points in enumerate(seen)
+                if look < self._looks or _has_moved(points)
+            }
             known = {number: upright for number, upright in uprights.items() if upright is not None}
             looks = self._look(image, list(known.values()))
             for number, (probability, points) in zip(known, looks, strict=True):
                 probabilities[number] = probability
                 seen[number].append(points)
         return [
-            # The first look still starts from a lean; the landmarks before it are the detector's.
-            RefinedFace(_mean(points[2:] or points[-1:]), probability) if _is_usable(points[-1]) else None
+            # The first look still starts from a lean, and is left out of the mean.
+            RefinedFace(_mean(points[-max(1, self._looks - 1) :]), probability)
+            if _is_usable(points[-1])
+            else None
             for points, probability in zip(seen, probabilities, strict=True)
         ]
 
@@ -108,6 +120,15 @@ def _back(upright: NDArray[np.float64], shares: Sequence[Sequence[float]]) -> La
     (a, _, dx), (b, _, dy) = upright.tolist()
     points = [(complex(x * _SIDE, y * _SIDE) - complex(dx, dy)) / complex(a, b) for x, y in shares]
     return tuple((point.real, point.imag) for point in points)
+
+
+def _has_moved(seen: Sequence[Landmarks]) -> bool:
+    """Whether the last look still moved the landmarks of a face."""
+    last = [complex(x, y) for x, y in seen[-1]]
+    before = [complex(x, y) for x, y in seen[-2]]
+    centre = sum(last) / len(last)
+    spread = sum(abs(point - centre) for point in last)
+    return sum(abs(p - q) for p, q in zip(last, before, strict=True)) > _AT_REST * spread
 
 
 def _is_usable(landmarks: Landmarks) -> bool:

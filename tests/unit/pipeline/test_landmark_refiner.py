@@ -60,6 +60,22 @@ def test_it_ends_in_the_same_place_wherever_the_detector_began(
             assert np.abs(np.subtract(one.landmarks, other.landmarks)).max() < 0.06 * eyes
 
 
+@pytest.mark.parametrize("degrees", [-40, 40])
+def test_a_face_that_was_found_far_from_upright_comes_to_rest_in_the_same_place(
+    refiner: LandmarkRefiner, faces: list[Landmarks], degrees: int
+) -> None:
+    image = shown(bgr(photos.group_photo()))
+    turn = complex(np.cos(np.radians(degrees)), np.sin(np.radians(degrees)))
+    for landmarks, settled in zip(faces, refiner.refine(image, faces), strict=True):
+        points = np.array([complex(x, y) for x, y in landmarks])
+        leaning = (points - points.mean()) * turn + points.mean()
+        (found,) = refiner.refine(image, [tuple((p.real, p.imag) for p in leaning.tolist())])
+        assert found is not None
+        assert settled is not None
+        eyes = abs(points[0] - points[1])
+        assert np.abs(np.subtract(found.landmarks, settled.landmarks)).max() < 0.12 * eyes
+
+
 def test_many_faces_give_what_each_gives_alone(refiner: LandmarkRefiner, faces: list[Landmarks]) -> None:
     """More than one run of the model takes, and some that say nothing in between."""
     image = shown(bgr(photos.group_photo()))
