@@ -123,7 +123,9 @@ def _back(upright: NDArray[np.float64], shares: Sequence[Sequence[float]]) -> La
 
 
 def _has_moved(seen: Sequence[Landmarks]) -> bool:
-    """Whether the last look still moved the landmarks of a face."""
+    """Whether the last look still moved the landmarks of a face; not when there was none."""
+    if len(seen) <= 1:
+        return False
     last = [complex(x, y) for x, y in seen[-1]]
     before = [complex(x, y) for x, y in seen[-2]]
     centre = sum(last) / len(last)
