@@ -4,6 +4,7 @@ A detector's landmarks lean with the head and depend on where its grid lies: the
 aligned differently, and its embedding moves. MTCNN's O-Net sees a face of 48 × 48 pixels that the last landmarks have
 turned upright; what it says hardly depends on where the first landmarks were. The mean of all looks but the first,
 which still starts from a lean, is the result, and the probability of the last look says whether there is a face.
+A face that still moves gets a few looks more.
 docs/face-packs.md has the measured effect.
 """
 
@@ -88,7 +89,9 @@ class LandmarkRefiner:
             known = {number: upright for number, upright in uprights.items() if upright is not None}
             looks = self._look(image, list(known.values()))
             for number, (probability, points) in zip(known, looks, strict=True):
-                probabilities[number] = probability
+                # Further looks may not confirm what the regular ones did not: on a wheel they drift to 0.9.
+                is_further = look >= self._looks
+                probabilities[number] = min(probabilities[number], probability) if is_further else probability
                 seen[number].append(points)
         return [
             # The first look still starts from a lean, and is left out of the mean.
