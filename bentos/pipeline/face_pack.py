@@ -1,38 +1,41 @@
-"""Runs a face pack: InsightFace's detector and recogniser on ONNX Runtime."""
+"""Runs a face pack on ONNX Runtime: detector, landmark model and recogniser."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnxruntime
 from insightface.app import FaceAnalysis
-from numpy.typing import NDArray
 
 from bentos.domain.faces import BoundingBox, Embedding, Face, Landmarks
-from bentos.pipeline.alignment import align, similarity
-from bentos.pipeline.detector import Detector
-from bentos.pipeline.landmarks import CloserLook
-from bentos.pipeline.pack_info import PackInfo
-from bentos.pipeline.providers import require_in_use
+from bentos.pipeline.alignment import align
+from bentos.pipeline.detector import Candidates, Detector
+from bentos.pipeline.landmark_refiner import LandmarkRefiner
+from bentos.pipeline.large_photos import detect_in_two_passes
+from bentos.pipeline.pack_info import LANDMARKS_FILE, PackInfo
+from bentos.pipeline.pyramid import ImagePyramid, Pixels
+from bentos.pipeline.turned import (
+    CANDIDATE_THRESHOLD,
+    TurnFinder,
+    detect_turned,
+    find_at_every_turn,
+    once_each,
+)
 
+_CPU = "CPUExecutionProvider"
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """What the detector takes for faces, best score first; `left_out`: how many more it has found, less sure."""
-
-    faces: list[Face]
-    left_out: int
+_MOST_DOUBTFUL = 100
+"""Candidates below the detection threshold that are looked at: a picture of gravel has hundreds. Bounds the time."""
 
 
 class FacePack:
     """Opens the pack in `folder` once; safe to use from one thread at a time.
 
     `threads` is given to ONNX Runtime, which would else count the cores of the host, not of the container.
-    Raises `ProviderNotInUse` when ONNX Runtime does not run a graph with all `providers`.
     """
 
     def __init__(
@@ -61,77 +64,94 @@ class FacePack:
             providers=list(providers),
             sess_options=options,
         )
-        for model in analysis.models.values():
-            require_in_use(model.session, providers)
         # One size: InsightFace's default runs the detector twice, at 128 and at 640.
         size = (detection_size, detection_size)
-        analysis.prepare(ctx_id=0, det_thresh=detection_threshold, det_size=size)
-        self._detector = Detector(analysis.models["detection"], threshold=detection_threshold)
-        self._recogniser = analysis.models["recognition"]
-        self._one_look, self._all_looks = (
-            CloserLook(self._detector, looks=looks, confirmation_threshold=confirmation_threshold)
-            for looks in (min(1, landmark_looks), landmark_looks)
+        candidate_threshold = min(CANDIDATE_THRESHOLD, detection_threshold)
+        analysis.prepare(ctx_id=0, det_thresh=candidate_threshold, det_size=size)
+        self._detector = Detector(
+            analysis.models["detection"], threshold=candidate_threshold, always_square=providers[0] != _CPU
         )
+        self._turns = TurnFinder(self._detector, sure=detection_threshold)
+        self._refiner = LandmarkRefiner(
+            folder / LANDMARKS_FILE, looks=landmark_looks, providers=providers, options=options
+        )
+        self._detection_threshold, self._confirmation_threshold = detection_threshold, confirmation_threshold
+        self._recogniser = analysis.models["recognition"]
         self._crop_size = int(self._recogniser.input_size[0])
 
-    def candidates(
-        self,
-        pixels: NDArray[np.uint8],
-        *,
-        scale: float,
-        width: int,
-        height: int,
-        most: int,
-        size: int | None = None,
-    ) -> Candidates:
-        """What the detector takes for faces in `pixels` ((h, w, 3) uint8 BGR): the `most` surest, best score first.
+    def detect(self, image: ImagePyramid, *, size: int | None = None, large_size: int = 0) -> list[Face]:
+        """The faces in `image`, best score first, whichever way up they are, with refined landmarks.
 
-        `pixels` may be a reduction of the image by `scale`; boxes and landmarks are those of the full image of
-        `width` × `height`. A face whose landmarks cannot be aligned, or whose box is empty inside the image or smaller
-        than the smallest that counts, is left out. `size`: side of the detector's input, pixels.
+        `size`, `large_size`: see `candidates`.
+        """
+
+        def find(turn: int) -> list[Face]:
+            found = self.candidates(image, size=size, large_size=large_size, turn=turn)
+            return self.refined(image, self.confirmed(image, found))
+
+        return find_at_every_turn(find)
+
+    def candidates(
+        self, image: ImagePyramid, *, size: int | None = None, large_size: int = 0, turn: int = 0
+    ) -> list[Face]:
+        """What the detector takes for faces, best score first.
+
+        A candidate whose box is empty inside the photo, or smaller than the smallest that counts, is left out; of
+        those below the detection threshold the surest are kept. `size`: side of the detector's input, pixels.
+        `large_size`: longer side of its second pass; 0 for none. `turn`: look at the photo turned by so many times 90°
+        clockwise; boxes and landmarks are those of the photo as it is.
         """
         size = size or self.detection_size
-        if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * size:
-            return Candidates(
-                [], 0
-            )  # scaled to the detector's input, the short side would be less than a pixel
-        found = self._detector.detect(pixels, size)
-        faces = []
-        surest = found.pick(slice(most))
-        for box, score, points in zip(surest.boxes, surest.scores, surest.points, strict=True):
-            if np.isfinite(box).all():
-                bbox = BoundingBox.clipped(box / scale, width, height)
-                landmarks = tuple((float(x) / scale, float(y) / scale) for x, y in points)
-                faces.append(Face(bbox, min(float(score), 1.0), landmarks))
-        faces = sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
-        return Candidates(faces, len(found) - len(surest))
+        shorter, longer = sorted(image.pixels.shape[:2])
+        if longer >= shorter * size:
+            return []  # scaled to the detector's input, the short side would be less than a pixel
 
-    def confirmed(self, pixels: NDArray[np.uint8], faces: Sequence[Face], *, scale: float) -> list[Face]:
-        """Those `candidates` that one look at each, upright and from near, finds again; unchanged."""
-        return [face for face in faces if self._again(self._one_look, pixels, face, scale) is not None]
+        def detect(side: int) -> Candidates:
+            pixels, scale = image.reduced(side)
+            return detect_turned(pixels, turn, lambda turned: self._detector.detect(turned, side)).scaled(
+                1 / scale
+            )
 
-    def refined(self, pixels: NDArray[np.uint8], faces: Sequence[Face], *, scale: float) -> list[Face]:
-        """Those `candidates` that a look at each confirms, with the landmarks of all looks."""
-        looked_at = ((face, self._again(self._all_looks, pixels, face, scale)) for face in faces)
-        return [replace(face, landmarks=points) for face, points in looked_at if points is not None]
+        found = detect_in_two_passes(
+            detect, self._detector, size=size, large_size=large_size, longer_side=longer
+        )
+        found = found.pick(np.isfinite(found.boxes).all(axis=1))
+        faces = [
+            Face(
+                BoundingBox.clipped(box, image.width, image.height),
+                min(float(score), 1.0),
+                tuple((x, y) for x, y in points.tolist()),
+            )
+            for box, score, points in zip(found.boxes, found.scores, found.points, strict=True)
+        ]
+        counted = sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
+        sure = sum(face.score >= self._detection_threshold for face in counted)
+        return counted[: sure + _MOST_DOUBTFUL]
 
-    @staticmethod
-    def _again(look: CloserLook, pixels: NDArray[np.uint8], face: Face, scale: float) -> Landmarks | None:
-        found = look.again(pixels, tuple((x * scale, y * scale) for x, y in face.landmarks))
-        return None if found is None else tuple((x / scale, y / scale) for x, y in found)
+    def confirmed(self, image: ImagePyramid, candidates: Sequence[Face]) -> list[Face]:
+        """Those `candidates` that are faces as seen from near, once each, with landmarks that fit their turn."""
+        settled = (self._turns.settle(image, candidate) for candidate in candidates)
+        return once_each(face for face in settled if face is not None and self._counts(face))
+
+    def refined(self, image: ImagePyramid, faces: Sequence[Face]) -> list[Face]:
+        """Those `faces` that the landmark model confirms, with the landmarks that it finds in `image`."""
+        found = self._refiner.refine(image, [face.landmarks for face in faces])
+        return [
+            replace(face, landmarks=refined.landmarks)
+            for face, refined in zip(faces, found, strict=True)
+            if refined is not None and refined.probability >= self._confirmation_threshold
+        ]
 
     def _counts(self, face: Face) -> bool:
-        side = min(face.bbox.x2 - face.bbox.x1, face.bbox.y2 - face.bbox.y1)
-        return side >= max(1.0, self._min_face_size) and similarity(face.landmarks) is not None
+        box = face.bbox
+        return min(box.x2 - box.x1, box.y2 - box.y1) >= max(1.0, self._min_face_size)
 
-    def crop(
-        self, pixels: NDArray[np.uint8], landmarks: Landmarks, *, scale: float
-    ) -> NDArray[np.uint8] | None:
-        """The aligned face, (112, 112, 3) uint8 BGR, from landmarks of the full image; None when degenerate."""
-        return align(pixels, tuple((x * scale, y * scale) for x, y in landmarks), self._crop_size)
+    def crop(self, image: ImagePyramid, landmarks: Landmarks) -> Pixels | None:
+        """The aligned face, (112, 112, 3) uint8 BGR; None when the landmarks are degenerate."""
+        return align(image, landmarks, self._crop_size)
 
-    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
-        """One embedding for each crop: (dim,) float32, L2-normalised. All crops run as one batch, about 5 MB each."""
+    def embed(self, crops: Sequence[Pixels]) -> list[Embedding]:
+        """One embedding a crop: (dim,) float32, L2-normalised. All crops run as one batch."""
         if not crops:
             return []
         raw = np.asarray(self._recogniser.get_feat(list(crops)), dtype=np.float32)

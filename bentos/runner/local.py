@@ -44,6 +44,7 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         max_faces=settings.max_faces,
         max_jpeg_pixels=settings.max_jpeg_pixels,
         selfie_detection_size=settings.selfie_detection_size,
+        large_detection_size=settings.detection_large_size,
     )
 
 

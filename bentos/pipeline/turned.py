@@ -1,0 +1,173 @@
+"""Tells which way up a face is, and what is no face: closer looks at the detector's candidates.
+
+A detector is less sure of a turned face, and gives landmarks for an upside-down face as if it were upright. No single
+number tells the two apart; looking at the face in all four turns and comparing does. docs/face-packs.md has the
+measured effect.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from bentos.domain.faces import BoundingBox, Face
+from bentos.pipeline.alignment import similarity
+from bentos.pipeline.detector import Candidates, Detector, SurestFace
+from bentos.pipeline.pyramid import ImagePyramid, Pixels
+
+CANDIDATE_THRESHOLD = 0.3
+"""Lowest score of what the detector takes for a face at first."""
+
+_UPRIGHT_THRESHOLD = 0.9
+"""Score from which one look confirms that a sure candidate is upright."""
+
+_TURNED_THRESHOLD = 0.8
+"""Lowest score of the best of four turns."""
+
+_SIDE = 96
+"""Side of the detector's input for a look, pixels."""
+
+_FACE_SIDE = 0.7 * _SIDE
+"""How much of it a face takes: the face with some of its surroundings, as the detector was trained."""
+
+_FARTHEST = _SIDE / 4
+"""A detection whose centre lies farther from the middle, pixels, is another face."""
+
+_SAME_FACE = 0.5
+"""Landmarks nearer to each other than this share of their spread are those of one face."""
+
+_TURNS: tuple[Callable[[Pixels], Pixels], ...] = (
+    lambda pixels: pixels,
+    lambda pixels: np.asarray(cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE), np.uint8),
+    lambda pixels: np.asarray(cv2.rotate(pixels, cv2.ROTATE_180), np.uint8),
+    lambda pixels: np.asarray(cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE), np.uint8),
+)
+
+
+class TurnFinder:
+    """Looks at candidates from near, with the detector itself.
+
+    `sure`: the score of a candidate from which one look may confirm that it is upright.
+    """
+
+    def __init__(self, detector: Detector, *, sure: float) -> None:
+        self._detector, self._sure = detector, sure
+
+    def settle(self, image: ImagePyramid, candidate: Face) -> Face | None:
+        """The face with landmarks that fit its turn; None when it is none, or its turn cannot be told.
+
+        A face that is turned gets the box and the score of the look that found it.
+        """
+        upright = self._upright(image, candidate) if candidate.score >= self._sure else None
+        return upright or self._turned(image, candidate)
+
+    def _upright(self, image: ImagePyramid, candidate: Face) -> Face | None:
+        """One look at the face as its landmarks turn it."""
+        transform = similarity(candidate.landmarks, _FACE_SIDE)
+        if transform is None:
+            return None
+        transform[:, 2] += (_SIDE - _FACE_SIDE) / 2
+        found = self._detector.best(image.warp(transform, _SIDE))
+        if found.score < _UPRIGHT_THRESHOLD or not _is_in_the_middle(found):
+            return None
+        (a, _, dx), (b, _, dy) = transform.tolist()
+        back = [(complex(x, y) - complex(dx, dy)) / complex(a, b) for x, y in found.points]
+        return replace(candidate, landmarks=tuple((point.real, point.imag) for point in back))
+
+    def _turned(self, image: ImagePyramid, candidate: Face) -> Face | None:
+        """The best of four looks at the square around the box, as it is and turned by 90, 180 and 270°."""
+        box = candidate.bbox
+        scale = _FACE_SIDE / max(box.x2 - box.x1, box.y2 - box.y1)
+        left, top = (box.x1 + box.x2 - _SIDE / scale) / 2, (box.y1 + box.y2 - _SIDE / scale) / 2
+        square = image.warp(np.array([[scale, 0, -left * scale], [0, scale, -top * scale]]), _SIDE)
+        looks = [self._detector.best(turn(square)) for turn in _TURNS]
+        turn = max(range(len(looks)), key=lambda number: looks[number].score)
+        found = looks[turn]
+        if found.score < _TURNED_THRESHOLD or not _is_in_the_middle(found):
+            return None
+        x1, y1, x2, y2 = found.box
+        (xa, ya), (xb, yb), *points = (
+            (left + x / scale, top + y / scale)
+            for x, y in (_turned_back(point, turn) for point in ((x1, y1), (x2, y2), *found.points))
+        )
+        corners = (min(xa, xb), min(ya, yb), max(xa, xb), max(ya, yb))
+        return Face(
+            BoundingBox.clipped(corners, image.width, image.height), min(found.score, 1.0), tuple(points)
+        )
+
+
+def detect_turned(pixels: Pixels, turn: int, detect: Callable[[Pixels], Candidates]) -> Candidates:
+    """What `detect` finds in the image turned by `turn` times 90° clockwise, in pixels of the image as it is."""
+    found = detect(_TURNS[turn](pixels))
+    for back in reversed(range(turn)):
+        found = _turned_candidates_back(found, height=pixels.shape[back % 2])
+    return found
+
+
+def find_at_every_turn(find: Callable[[int], list[Face]]) -> list[Face]:
+    """The faces of a photo, best score first, whichever way up they are; `find` takes the turn of the photo.
+
+    A detector that knows upright faces finds some of those that lie or stand on their head too. So the photo as it is
+    comes first, and one turned by 90° when that shows no face. Every face found tells how the photo has to be turned
+    to see others like it well: an upright photo needs no second look.
+    """
+    looked_at = [0]
+    faces = find(0)
+    if not faces:
+        looked_at.append(1)
+        faces = find(1)
+    for turn in sorted({turn_of(face) for face in faces}.difference(looked_at)):
+        faces = faces + find(turn)
+    return once_each(faces)
+
+
+def turn_of(face: Face) -> int:
+    """By how many times 90° clockwise the photo has to be turned for the face to stand upright: 0 to 3."""
+    upright = similarity(face.landmarks)
+    if upright is None:
+        return 0
+    return round(math.atan2(upright[1, 0], upright[0, 0]) / (math.pi / 2)) % len(_TURNS)
+
+
+def once_each(faces: Iterable[Face]) -> list[Face]:
+    """Best score first; of faces with the same landmarks only the first: two candidates may lead to one face.
+
+    Boxes do not tell: the two of one face can overlap by less than those of two people.
+    """
+    ordered = sorted(faces, key=lambda face: (-face.score, face.bbox.as_list()))
+    if len(ordered) <= 1:
+        return ordered
+    points = np.array([face.landmarks for face in ordered]).reshape(-1, 5, 2)
+    spreads = np.sqrt(points.var(axis=1).sum(axis=1))
+    kept: list[int] = []
+    for number, spread in enumerate(spreads):
+        apart = np.linalg.norm(points[kept] - points[number], axis=2).mean(axis=1)
+        if (apart >= _SAME_FACE * spread).all():
+            kept.append(number)
+    return [ordered[number] for number in kept]
+
+
+def _turned_back(point: tuple[float, float], turn: int) -> tuple[float, float]:
+    """Where a point of the square that was turned `turn` times by 90° clockwise lies in the square as it was."""
+    x, y = point
+    for _ in range(turn):
+        x, y = y, _SIDE - 1 - x
+    return x, y
+
+
+def _turned_candidates_back(found: Candidates, height: int) -> Candidates:
+    """Candidates of an image that was turned by 90° clockwise and was `height` pixels high before."""
+    x1, y1, x2, y2 = found.boxes.T
+    boxes = np.stack([y1, height - x2, y2, height - x1], axis=1)
+    points = np.stack([found.points[..., 1], height - 1 - found.points[..., 0]], axis=-1)
+    return Candidates(boxes, found.scores, points)
+
+
+def _is_in_the_middle(found: SurestFace) -> bool:
+    numbers = [complex(x, y) for x, y in (*found.points, found.box[:2], found.box[2:])]
+    return all(map(cmath.isfinite, numbers)) and math.dist(found.centre, (_SIDE / 2, _SIDE / 2)) <= _FARTHEST
