@@ -123,7 +123,7 @@ class Quality:
     def _indexed(self, picture: Picture, file: bytes) -> list[Person]:
         """As image-vectorizer does: detect, then embed each face from its stored landmarks."""
         faces = self._detected(file)
-        embedded = _faces(self._extraction.embed(file, [face.landmarks for face in faces]))
+        embedded = self._embedded(file, faces)
         return [
             Person(picture, file, face, again.embedding)
             for face, again in zip(faces, embedded, strict=True)
@@ -134,9 +134,14 @@ class Quality:
         return _faces(self._extraction.detect([file])[0])
 
     def _searched(self, file: bytes) -> list[Embedding]:
-        """As image-search does."""
-        faces = _faces(self._extraction.detect_and_embed([file])[0])
+        """As image-search does. It refuses several faces: here each is embedded where it was found."""
+        faces = _faces(self._extraction.embed_only_face([file])[0])
+        if len(faces) > 1:
+            faces = self._embedded(file, faces)
         return [face.embedding for face in faces if face.embedding is not None]
+
+    def _embedded(self, file: bytes, faces: Sequence[Face]) -> Sequence[Face]:
+        return _faces(self._extraction.embed([(file, [face.landmarks for face in faces])])[0])
 
     @staticmethod
     def _best(person: Person, found: Sequence[Embedding]) -> float:

@@ -97,9 +97,16 @@ class Detector:
         return self.without_overlaps(found).scaled(width / fitted.shape[1])
 
     def without_overlaps(self, found: Candidates) -> Candidates:
-        """Of candidates that overlap only the surest (non-maximum suppression)."""
-        boxes_and_scores = np.concatenate([found.boxes, found.scores[:, None]], axis=1)
-        return found.pick(self._model.nms(boxes_and_scores))
+        """Of candidates that overlap only the surest (non-maximum suppression), best score first.
+
+        InsightFace's own gives the same rows, but takes 30 microseconds for each that it keeps. As there, a box takes
+        one pixel more than the distance of its corners.
+        """
+        sizes = found.boxes[:, 2:] - found.boxes[:, :2] + 1
+        boxes: Any = np.concatenate([found.boxes[:, :2], sizes], axis=1).astype(np.float64)
+        scores: Any = found.scores
+        kept = cv2.dnn.NMSBoxes(boxes, scores, 0.0, self._model.nms_thresh) if len(boxes) else ()
+        return found.pick(np.asarray(kept, dtype=np.intp))
 
     def best(self, square: NDArray[np.uint8]) -> SurestFace:
         """The surest face in a square image whose side 32 divides, however unsure.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,25 +17,42 @@ from bentos.pipeline.detector import Candidates, Detector
 from bentos.pipeline.landmark_refiner import LandmarkRefiner
 from bentos.pipeline.large_photos import detect_in_two_passes
 from bentos.pipeline.pack_info import LANDMARKS_FILE, PackInfo
+from bentos.pipeline.providers import CPU, require_in_use
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
 from bentos.pipeline.turned import (
     CANDIDATE_THRESHOLD,
     TurnFinder,
     detect_turned,
-    find_at_every_turn,
     once_each,
 )
 
-_CPU = "CPUExecutionProvider"
-
 _MOST_DOUBTFUL = 100
-"""Candidates below the detection threshold that are looked at: a picture of gravel has hundreds. Bounds the time."""
+"""Most candidates below the detection threshold: a picture of gravel has hundreds. Bounds the time of a photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCandidates:
+    """What the detector takes for faces, best score first.
+
+    `sure` are at the detection threshold or above it, `doubtful` below. `left_out`: how many more of the sure ones it
+    has found, with lower scores.
+    """
+
+    sure: list[Face]
+    doubtful: list[Face]
+    left_out: int
+
+    @property
+    def all(self) -> list[Face]:
+        """The sure ones, then the doubtful ones."""
+        return [*self.sure, *self.doubtful]
 
 
 class FacePack:
     """Opens the pack in `folder` once; safe to use from one thread at a time.
 
     `threads` is given to ONNX Runtime, which would else count the cores of the host, not of the container.
+    Raises `ProviderNotInUse` when ONNX Runtime does not run a graph with all `providers`.
     """
 
     def __init__(
@@ -64,14 +81,16 @@ class FacePack:
             providers=list(providers),
             sess_options=options,
         )
+        for model in analysis.models.values():
+            require_in_use(model.session, providers)
         # One size: InsightFace's default runs the detector twice, at 128 and at 640.
         size = (detection_size, detection_size)
         candidate_threshold = min(CANDIDATE_THRESHOLD, detection_threshold)
         analysis.prepare(ctx_id=0, det_thresh=candidate_threshold, det_size=size)
         self._detector = Detector(
-            analysis.models["detection"], threshold=candidate_threshold, always_square=providers[0] != _CPU
+            analysis.models["detection"], threshold=candidate_threshold, always_square=providers[0] != CPU
         )
-        self._turns = TurnFinder(self._detector, sure=detection_threshold)
+        self._turns = TurnFinder(self._detector)
         self._refiner = LandmarkRefiner(
             folder / LANDMARKS_FILE, looks=landmark_looks, providers=providers, options=options
         )
@@ -79,32 +98,20 @@ class FacePack:
         self._recogniser = analysis.models["recognition"]
         self._crop_size = int(self._recogniser.input_size[0])
 
-    def detect(self, image: ImagePyramid, *, size: int | None = None, large_size: int = 0) -> list[Face]:
-        """The faces in `image`, best score first, whichever way up they are, with refined landmarks.
-
-        `size`, `large_size`: see `candidates`.
-        """
-
-        def find(turn: int) -> list[Face]:
-            found = self.candidates(image, size=size, large_size=large_size, turn=turn)
-            return self.refined(image, self.confirmed(image, found))
-
-        return find_at_every_turn(find)
-
     def candidates(
-        self, image: ImagePyramid, *, size: int | None = None, large_size: int = 0, turn: int = 0
-    ) -> list[Face]:
-        """What the detector takes for faces, best score first.
+        self, image: ImagePyramid, *, most: int, size: int | None = None, large_size: int = 0, turn: int = 0
+    ) -> FaceCandidates:
+        """What the detector takes for faces in `image`; of those that it is sure of, the `most` surest.
 
-        A candidate whose box is empty inside the photo, or smaller than the smallest that counts, is left out; of
-        those below the detection threshold the surest are kept. `size`: side of the detector's input, pixels.
-        `large_size`: longer side of its second pass; 0 for none. `turn`: look at the photo turned by so many times 90°
-        clockwise; boxes and landmarks are those of the photo as it is.
+        A candidate whose box is empty inside the photo, or smaller than the smallest that counts, is left out.
+        `size`: side of the detector's input, pixels. `large_size`: longer side of its second pass; 0 for none. `turn`:
+        search the photo turned by so many times 90° clockwise; boxes and landmarks are those of the photo as it is.
         """
         size = size or self.detection_size
         shorter, longer = sorted(image.pixels.shape[:2])
         if longer >= shorter * size:
-            return []  # scaled to the detector's input, the short side would be less than a pixel
+            # Scaled to the detector's input, the short side would be less than a pixel.
+            return FaceCandidates([], [], 0)
 
         def detect(side: int) -> Candidates:
             pixels, scale = image.reduced(side)
@@ -125,22 +132,41 @@ class FacePack:
             for box, score, points in zip(found.boxes, found.scores, found.points, strict=True)
         ]
         counted = sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
-        sure = sum(face.score >= self._detection_threshold for face in counted)
-        return counted[: sure + _MOST_DOUBTFUL]
+        sure = [face for face in counted if face.score >= self._detection_threshold]
+        doubtful = counted[len(sure) : len(sure) + _MOST_DOUBTFUL]
+        return FaceCandidates(sure[:most], doubtful, max(0, len(sure) - most))
 
-    def confirmed(self, image: ImagePyramid, candidates: Sequence[Face]) -> list[Face]:
-        """Those `candidates` that are faces as seen from near, once each, with landmarks that fit their turn."""
-        settled = (self._turns.settle(image, candidate) for candidate in candidates)
-        return once_each(face for face in settled if face is not None and self._counts(face))
+    def upright(self, image: ImagePyramid, candidates: Sequence[Face]) -> list[Face]:
+        """Those candidates that one look each confirms, turned as their landmarks say; once each, surest first."""
+        return self._once_each(self._turns.upright(image, each) for each in candidates)
 
-    def refined(self, image: ImagePyramid, faces: Sequence[Face]) -> list[Face]:
-        """Those `faces` that the landmark model confirms, with the landmarks that it finds in `image`."""
-        found = self._refiner.refine(image, [face.landmarks for face in faces])
+    def at_any_turn(self, image: ImagePyramid, candidates: Sequence[Face]) -> list[Face]:
+        """Those candidates that are faces in the best of four turns, four looks each; once each, surest first."""
+        return self._once_each(self._turns.at_any_turn(image, each) for each in candidates)
+
+    def settled(self, image: ImagePyramid, candidates: Sequence[Face]) -> list[Face]:
+        """`upright` for those that the detector is sure of, and `at_any_turn` for all that this does not confirm."""
+        return self._once_each(
+            (self._turns.upright(image, each) if each.score >= self._detection_threshold else None)
+            or self._turns.at_any_turn(image, each)
+            for each in candidates
+        )
+
+    def refined(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> list[Face | None]:
+        """Each face with the landmarks that the landmark model finds in its image; None where that sees no face.
+
+        The faces may be of several images. Each look is one run over all of them.
+        """
+        found = self._refiner.refine([(image, face.landmarks) for image, face in faces])
         return [
             replace(face, landmarks=refined.landmarks)
-            for face, refined in zip(faces, found, strict=True)
             if refined is not None and refined.probability >= self._confirmation_threshold
+            else None
+            for (_, face), refined in zip(faces, found, strict=True)
         ]
+
+    def _once_each(self, faces: Iterable[Face | None]) -> list[Face]:
+        return once_each(face for face in faces if face is not None and self._counts(face))
 
     def _counts(self, face: Face) -> bool:
         box = face.bbox
@@ -151,7 +177,7 @@ class FacePack:
         return align(image, landmarks, self._crop_size)
 
     def embed(self, crops: Sequence[Pixels]) -> list[Embedding]:
-        """One embedding a crop: (dim,) float32, L2-normalised. All crops run as one batch."""
+        """One embedding for each crop: (dim,) float32, L2-normalised. All crops run as one batch, about 5 MB each."""
         if not crops:
             return []
         raw = np.asarray(self._recogniser.get_feat(list(crops)), dtype=np.float32)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bentos.domain.faces import Landmarks
 from bentos.pipeline.alignment import similarity
+from bentos.pipeline.providers import require_in_use
 from bentos.pipeline.pyramid import ImagePyramid
 
 _SIDE = 48
@@ -31,9 +32,6 @@ _MAGNIFIED = 1.2
 
 _RAISED = 0.07
 """By what share of the side the template lies higher there."""
-
-_CHUNK = 32
-"""Faces of one run of the model: bounds its memory, however many faces an image has."""
 
 _MORE_LOOKS = 3
 """Further looks at a face that does not rest yet: one that leaned by 40° when it was found."""
@@ -54,7 +52,10 @@ class RefinedFace:
 
 
 class LandmarkRefiner:
-    """O-Net over the faces of an image. `looks` 0 leaves landmarks as they are, with probability 1."""
+    """Runs O-Net over faces. `looks` 0 leaves landmarks as they are, with probability 1.
+
+    Raises `ProviderNotInUse` when ONNX Runtime does not run it with all `providers`.
+    """
 
     def __init__(
         self,
@@ -66,19 +67,15 @@ class LandmarkRefiner:
     ) -> None:
         self._looks = looks
         self._session: Any = onnxruntime.InferenceSession(str(model), options, providers=list(providers))
+        require_in_use(self._session, providers)
 
-    def refine(self, image: ImagePyramid, landmarks: Sequence[Landmarks]) -> list[RefinedFace | None]:
-        """For each face, in their order, where its landmarks are after all looks.
+    def refine(self, faces: Sequence[tuple[ImagePyramid, Landmarks]]) -> list[RefinedFace | None]:
+        """For each face, in their order, where its landmarks are in its image after all looks.
 
-        None where the landmarks say nothing, before a look or after one (see `alignment.similarity`).
+        None where the landmarks are degenerate, before a look or after one (see `alignment.similarity`). Each look is
+        one run of the model over all faces.
         """
-        refined: list[RefinedFace | None] = []
-        for first in range(0, len(landmarks), _CHUNK):
-            refined += self._refine_chunk(image, landmarks[first : first + _CHUNK])
-        return refined
-
-    def _refine_chunk(self, image: ImagePyramid, landmarks: Sequence[Landmarks]) -> list[RefinedFace | None]:
-        seen = [[points] for points in landmarks]
+        seen = [[points] for _, points in faces]
         probabilities = [1.0] * len(seen)
         for look in range(self._looks + _MORE_LOOKS if self._looks else 0):
             uprights = {
@@ -87,7 +84,7 @@ class LandmarkRefiner:
                 if look < self._looks or _has_moved(points)
             }
             known = {number: upright for number, upright in uprights.items() if upright is not None}
-            looks = self._look(image, list(known.values()))
+            looks = self._look([(faces[number][0], upright) for number, upright in known.items()])
             for number, (probability, points) in zip(known, looks, strict=True):
                 # Further looks may not confirm what the regular ones did not: on a wheel they drift to 0.9.
                 is_further = look >= self._looks
@@ -102,17 +99,17 @@ class LandmarkRefiner:
         ]
 
     def _look(
-        self, image: ImagePyramid, uprights: Sequence[NDArray[np.float64]]
+        self, faces: Sequence[tuple[ImagePyramid, NDArray[np.float64]]]
     ) -> list[tuple[float, Landmarks]]:
-        """Look at faces once, all in one run: of each the probability, and the landmarks in pixels of the photo."""
-        if not uprights:
+        """Look at faces once, each as its transform turns it: the probability, and the landmarks in its image."""
+        if not faces:
             return []
-        crops = np.stack([image.warp(upright, _SIDE) for upright in uprights])
+        crops = np.stack([image.warp(upright, _SIDE) for image, upright in faces])
         probabilities, shares = self._session.run(["probability", "landmarks"], {"faces": crops})
         return [
             (probability, _back(upright, points))
-            for upright, probability, points in zip(
-                uprights, probabilities.tolist(), shares.tolist(), strict=True
+            for (_, upright), probability, points in zip(
+                faces, probabilities.tolist(), shares.tolist(), strict=True
             )
         ]
 

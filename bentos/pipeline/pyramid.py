@@ -25,7 +25,8 @@ class ImagePyramid:
     """
 
     def __init__(self, image: DecodedImage) -> None:
-        self.width, self.height, self.scale = image.width, image.height, image.scale
+        self.width, self.height = image.width, image.height
+        self.scale, self.largest_scale = image.scale, image.largest_scale
         self._levels = [image.pixels]
 
     @property

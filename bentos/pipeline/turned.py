@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 import cv2
@@ -50,24 +50,16 @@ _TURNS: tuple[Callable[[Pixels], Pixels], ...] = (
 
 
 class TurnFinder:
-    """Looks at candidates from near, with the detector itself.
+    """Looks at candidates from near, with the detector itself."""
 
-    `sure`: the score of a candidate from which one look may confirm that it is upright.
-    """
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
 
-    def __init__(self, detector: Detector, *, sure: float) -> None:
-        self._detector, self._sure = detector, sure
+    def upright(self, image: ImagePyramid, candidate: Face) -> Face | None:
+        """The face as one look confirms it that is turned as the landmarks say; None when it does not.
 
-    def settle(self, image: ImagePyramid, candidate: Face) -> Face | None:
-        """The face with landmarks that fit its turn; None when it is none, or its turn cannot be told.
-
-        A face that is turned gets the box and the score of the look that found it.
+        For candidates that the detector is sure of. The landmarks are those of the look.
         """
-        upright = self._upright(image, candidate) if candidate.score >= self._sure else None
-        return upright or self._turned(image, candidate)
-
-    def _upright(self, image: ImagePyramid, candidate: Face) -> Face | None:
-        """One look at the face as its landmarks turn it."""
         transform = similarity(candidate.landmarks, _FACE_SIDE)
         if transform is None:
             return None
@@ -79,8 +71,11 @@ class TurnFinder:
         back = [(complex(x, y) - complex(dx, dy)) / complex(a, b) for x, y in found.points]
         return replace(candidate, landmarks=tuple((point.real, point.imag) for point in back))
 
-    def _turned(self, image: ImagePyramid, candidate: Face) -> Face | None:
-        """The best of four looks at the square around the box, as it is and turned by 90, 180 and 270°."""
+    def at_any_turn(self, image: ImagePyramid, candidate: Face) -> Face | None:
+        """The face of the best of four looks at the square around the box: as it is, turned by 90, 180 and 270°.
+
+        Box, score and landmarks are those of that look. None when there is no face, or its turn cannot be told.
+        """
         box = candidate.bbox
         scale = _FACE_SIDE / max(box.x2 - box.x1, box.y2 - box.y1)
         left, top = (box.x1 + box.x2 - _SIDE / scale) / 2, (box.y1 + box.y2 - _SIDE / scale) / 2
@@ -109,21 +104,15 @@ def detect_turned(pixels: Pixels, turn: int, detect: Callable[[Pixels], Candidat
     return found
 
 
-def find_at_every_turn(find: Callable[[int], list[Face]]) -> list[Face]:
-    """The faces of a photo, best score first, whichever way up they are; `find` takes the turn of the photo.
+def next_turn(searched: Collection[int], faces: Iterable[Face]) -> int | None:
+    """By how many times 90° clockwise to turn a photo for the next detection; None when no more is needed.
 
-    A detector that knows upright faces finds some of those that lie or stand on their head too. So the photo as it is
-    comes first, and one turned by 90° when that shows no face. Every face found tells how the photo has to be turned
-    to see others like it well: an upright photo needs no second look.
+    `searched`: the turns at which `faces` were found. A detector that knows upright faces finds some of those that lie
+    or stand on their head too. So the photo as it is comes first, and one turned by 90° when that shows no face. Every
+    face found says how the photo has to be turned to see others like it well: an upright photo needs no second look.
     """
-    looked_at = [0]
-    faces = find(0)
-    if not faces:
-        looked_at.append(1)
-        faces = find(1)
-    for turn in sorted({turn_of(face) for face in faces}.difference(looked_at)):
-        faces = faces + find(turn)
-    return once_each(faces)
+    needed = {turn_of(face) for face in faces} or {0, 1}
+    return min(needed.difference(searched), default=None)
 
 
 def turn_of(face: Face) -> int:
