@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bentos.config.settings import Settings
 from bentos.demo import photos
-from bentos.domain.faces import Embedding, Face, FacesInImage
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import extraction_of
@@ -55,12 +55,12 @@ class Quality:
 
     def same_file(self) -> list[float]:
         """Of each person the cosine when the very file that was indexed is searched."""
-        return [self._best(person, self._searched(person.file)) for person in self.people]
+        return [self._best(person, self._searched(person.file, person.face.bbox)) for person in self.people]
 
     def same_pixels(self) -> list[float]:
         """The same with the photo saved as PNG and as JPEG of quality 95."""
         return [
-            self._best(person, self._searched(saved(person.picture, kind, quality=95)))
+            self._best(person, self._searched(saved(person.picture, kind, quality=95), person.face.bbox))
             for kind in ("PNG", "JPEG")
             for person in self.people
         ]
@@ -133,10 +133,14 @@ class Quality:
     def _detected(self, file: bytes) -> Sequence[Face]:
         return _faces(self._extraction.detect([file])[0])
 
-    def _searched(self, file: bytes) -> list[Embedding]:
-        """As image-search does. It refuses several faces: here each is embedded where it was found."""
+    def _searched(self, file: bytes, box: BoundingBox | None = None) -> list[Embedding]:
+        """As image-search does. It refuses several faces: here each is embedded, or the one that is in `box`, which is
+        detected from near.
+        """
         faces = _faces(self._extraction.embed_only_face([file])[0])
         if len(faces) > 1:
+            if box is not None:
+                faces = _faces(self._extraction.detect_in_region([(file, box)])[0])
             faces = self._embedded(file, faces)
         return [face.embedding for face in faces if face.embedding is not None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -136,21 +136,24 @@ class FacePack:
         doubtful = counted[len(sure) : len(sure) + _MOST_DOUBTFUL]
         return FaceCandidates(sure[:most], doubtful, max(0, len(sure) - most))
 
-    def upright(self, image: ImagePyramid, candidates: Sequence[Face]) -> list[Face]:
-        """Those candidates that one look each confirms, turned as their landmarks say; once each, surest first."""
-        return self._once_each(self._turns.upright(image, each) for each in candidates)
+    def settled(
+        self, image: ImagePyramid, candidates: Sequence[Face], most_turned: int | None = None
+    ) -> list[Face]:
+        """Those candidates that looks from near confirm, with landmarks that fit their turn; once each, surest first.
 
-    def at_any_turn(self, image: ImagePyramid, candidates: Sequence[Face]) -> list[Face]:
-        """Those candidates that are faces in the best of four turns, four looks each; once each, surest first."""
-        return self._once_each(self._turns.at_any_turn(image, each) for each in candidates)
-
-    def settled(self, image: ImagePyramid, candidates: Sequence[Face]) -> list[Face]:
-        """`upright` for those that the detector is sure of, and `at_any_turn` for all that this does not confirm."""
-        return self._once_each(
-            (self._turns.upright(image, each) if each.score >= self._detection_threshold else None)
-            or self._turns.at_any_turn(image, each)
-            for each in candidates
-        )
+        One look serves an upright face that the detector is sure of. Any other gets four more, one for each turn: the
+        first `most_turned` of them.
+        """
+        found: list[Face] = []
+        for candidate in candidates:
+            is_sure = candidate.score >= self._detection_threshold
+            face = self._turns.upright(image, candidate) if is_sure else None
+            if face is None and most_turned != 0:
+                face = self._turns.at_any_turn(image, candidate)
+                most_turned = None if most_turned is None else most_turned - 1
+            if face is not None and self._counts(face):
+                found.append(face)
+        return once_each(found)
 
     def refined(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> list[Face | None]:
         """Each face with the landmarks that the landmark model finds in its image; None where that sees no face.
@@ -164,9 +167,6 @@ class FacePack:
             else None
             for (_, face), refined in zip(faces, found, strict=True)
         ]
-
-    def _once_each(self, faces: Iterable[Face | None]) -> list[Face]:
-        return once_each(face for face in faces if face is not None and self._counts(face))
 
     def _counts(self, face: Face) -> bool:
         box = face.bbox

@@ -31,9 +31,8 @@ LISTED = 100
 """Most candidates in a selfie that may be examined, and that are listed; the others are only counted."""
 
 _MOST_TURNED = 8
-"""Most candidates of one detection in a selfie that get four looks: noise has hundreds, and each takes 1 ms."""
+"""Most candidates of one detection in a selfie that are looked at in four turns: noise has hundreds, 1 ms each."""
 
-_Look = Callable[[ImagePyramid, Sequence[Face]], list[Face]]
 _Find = Callable[[ImagePyramid, int], FaceCandidates]
 
 
@@ -54,14 +53,19 @@ class Seen:
 class _Attempt(NamedTuple):
     """One way to find the face of a selfie.
 
-    `found`: by the detector with an input of `size` pixels, in the photo turned by `turn` times 90°. `is_upright`:
-    those that it is sure of get one look; else the surest few get four.
+    `found`: by the detector with an input of `size` pixels, in the photo turned by `turn` times 90°. `is_sure`: examine
+    those that it is sure of; else the surest of the doubtful ones.
     """
 
     found: FaceCandidates
     size: int
     turn: int
-    is_upright: bool = True
+    is_sure: bool = True
+
+    @property
+    def candidates(self) -> Sequence[Face]:
+        """What to examine, surest first."""
+        return self.found.sure if self.is_sure else self.found.doubtful[:_MOST_TURNED]
 
 
 class FaceFinding:
@@ -132,16 +136,16 @@ class FaceFinding:
         return seen
 
     def _attempts(self, source: Source) -> Iterator[_Attempt]:
-        """Upright faces first, then turned ones; when there is none, the same in the photo turned by 90°."""
+        """Sure candidates first, then doubtful ones; when there is no face, the same in the photo turned by 90°."""
         for turn in (0, 1):
-            upright = []
+            sure = []
             for size in self._sizes:
                 detail = _SELFIE_DETAIL if size < self._pack.detection_size else _DETAIL
                 source.decode_for(round(detail * size))
-                upright.append(self._attempt(source, size, turn))
-                yield upright[-1]
-            for attempt in upright:
-                yield attempt._replace(is_upright=False)
+                sure.append(self._attempt(source, size, turn))
+                yield sure[-1]
+            for attempt in sure:
+                yield attempt._replace(is_sure=False)
 
     def _attempt(self, source: Source, size: int, turn: int) -> _Attempt:
         source.check()
@@ -153,21 +157,21 @@ class FaceFinding:
 
     def _one_or_several(self, source: Source, attempt: _Attempt) -> Work[Seen]:
         """Examine candidates until two are known to be faces; those not examined to the end are listed with the two."""
-        found = attempt.found
-        look = self._pack.upright if attempt.is_upright else self._pack.at_any_turn
-        left = list(in_chunks(found.sure if attempt.is_upright else found.all[:_MOST_TURNED]))
+        left = list(in_chunks(attempt.candidates))
+        most_turned = _MOST_TURNED
         faces: list[Face] = []
         settled: list[Face] = []
         while left and len(faces) <= 1:
             while left and len(faces) + len(settled) <= 1:
-                settled += self._looked_at(look, source, left.pop(0))
+                settled += self._settled(source, left.pop(0), most_turned)
+                most_turned = 0
             if len(settled) == 1 and not faces:
                 source.sharpen_for(settled)
             while settled and len(faces) <= 1:
                 faces = once_each([*faces, *(yield from self._refined(source, [settled.pop(0)]))])
         if len(faces) > 1:
-            others = [face for chunk in left for face in chunk if attempt.is_upright]
-            return Seen(source.image, (*faces, *settled, *others), found.left_out)
+            others = [face for chunk in left for face in chunk if attempt.is_sure]
+            return Seen(source.image, (*faces, *settled, *others), attempt.found.left_out)
         if source.sharpen_for(faces):
             faces = yield from self._refined(source, faces)
         return Seen(source.image, tuple(faces))
@@ -182,9 +186,7 @@ class FaceFinding:
             with self._clock.timed("detect"):
                 found = find(source.image, turn)
             settled = once_each(
-                face
-                for chunk in in_chunks(found.all)
-                for face in self._looked_at(self._pack.settled, source, chunk)
+                face for chunk in in_chunks(found.all) for face in self._settled(source, chunk)
             )
             source.sharpen_for(settled)
             faces = once_each([*faces, *(yield from self._refined(source, settled))])
@@ -207,10 +209,12 @@ class FaceFinding:
         )
         return FaceCandidates(sure, doubtful, found.left_out)
 
-    def _looked_at(self, look: _Look, source: Source, faces: Sequence[Face]) -> list[Face]:
+    def _settled(
+        self, source: Source, candidates: Sequence[Face], most_turned: int | None = None
+    ) -> list[Face]:
         source.check()
         with self._clock.timed("detect"):
-            return look(source.image, faces)
+            return self._pack.settled(source.image, candidates, most_turned)
 
     @staticmethod
     def _refined(source: Source, faces: Sequence[Face]) -> Work[list[Face]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from bentos.config.settings import Settings
 from bentos.demo import photos
 from bentos.domain.faces import FacesInImage, Landmarks
 from bentos.pipeline.extraction import Extraction
-from bentos.pipeline.landmark_refiner import LandmarkRefiner
+from bentos.pipeline.landmark_refiner import LandmarkRefiner, RefinedFace
 from bentos.pipeline.pack_info import LANDMARKS_FILE
+from bentos.pipeline.pyramid import ImagePyramid
 from bentos.runner.local import extraction_of
 from tests.unit.pipeline.shown import bgr, shown
 
@@ -41,6 +43,12 @@ def _refiner(pack_folder: Path, looks: int) -> LandmarkRefiner:
     )
 
 
+def _refine(
+    refiner: LandmarkRefiner, image: ImagePyramid, landmarks: Sequence[Landmarks]
+) -> list[RefinedFace | None]:
+    return refiner.refine([(image, points) for points in landmarks])
+
+
 def _moved(landmarks: Landmarks, x: float, y: float, factor: float = 1.0) -> Landmarks:
     centre = np.mean(landmarks, axis=0)
     return tuple((cx, cy) for cx, cy in ((np.array(landmarks) - centre) * factor + centre + (x, y)).tolist())
@@ -50,9 +58,9 @@ def test_it_ends_in_the_same_place_wherever_the_detector_began(
     refiner: LandmarkRefiner, faces: list[Landmarks]
 ) -> None:
     image = shown(bgr(photos.group_photo()))
-    begun = refiner.refine(image, faces)
+    begun = _refine(refiner, image, faces)
     for x, y, factor in ((4, 0, 1.0), (0, -4, 1.0), (0, 0, 1.1), (-3, 3, 0.92)):
-        again = refiner.refine(image, [_moved(landmarks, x, y, factor) for landmarks in faces])
+        again = _refine(refiner, image, [_moved(landmarks, x, y, factor) for landmarks in faces])
         for one, other, landmarks in zip(begun, again, faces, strict=True):
             assert one is not None
             assert other is not None
@@ -66,10 +74,10 @@ def test_a_face_that_was_found_far_from_upright_comes_to_rest_in_the_same_place(
 ) -> None:
     image = shown(bgr(photos.group_photo()))
     turn = complex(np.cos(np.radians(degrees)), np.sin(np.radians(degrees)))
-    for landmarks, settled in zip(faces, refiner.refine(image, faces), strict=True):
+    for landmarks, settled in zip(faces, _refine(refiner, image, faces), strict=True):
         points = np.array([complex(x, y) for x, y in landmarks])
         leaning = (points - points.mean()) * turn + points.mean()
-        (found,) = refiner.refine(image, [tuple((p.real, p.imag) for p in leaning.tolist())])
+        (found,) = _refine(refiner, image, [tuple((p.real, p.imag) for p in leaning.tolist())])
         assert found is not None
         assert settled is not None
         eyes = abs(points[0] - points[1])
@@ -80,10 +88,10 @@ def test_many_faces_give_what_each_gives_alone(refiner: LandmarkRefiner, faces: 
     """More than one run of the model takes, and some that say nothing in between."""
     image = shown(bgr(photos.group_photo()))
     many = [*faces, NOWHERE] * 10
-    together = refiner.refine(image, many)
+    together = _refine(refiner, image, many)
     assert [found is None for found in together] == [landmarks is NOWHERE for landmarks in many]
     for number, landmarks in enumerate(many[:7]):
-        (alone,) = refiner.refine(image, [landmarks])
+        (alone,) = _refine(refiner, image, [landmarks])
         for found in together[number::7]:
             assert (found is None) == (alone is None)
             if found and alone:
@@ -92,10 +100,10 @@ def test_many_faces_give_what_each_gives_alone(refiner: LandmarkRefiner, faces: 
 
 
 def test_it_is_sure_of_faces_and_not_of_a_saucer(refiner: LandmarkRefiner, faces: list[Landmarks]) -> None:
-    people = refiner.refine(shown(bgr(photos.group_photo())), faces)
+    people = _refine(refiner, shown(bgr(photos.group_photo())), faces)
     assert all(found is not None and found.probability > 0.97 for found in people)
     saucer = _moved(faces[0], 300 - faces[0][0][0], 200 - faces[0][0][1])
-    (found,) = refiner.refine(shown(bgr(photos.coffee_cup())), [saucer])
+    (found,) = _refine(refiner, shown(bgr(photos.coffee_cup())), [saucer])
     assert found is None or found.probability < 0.9
 
 
@@ -103,8 +111,8 @@ def test_no_faces_cost_nothing_and_no_looks_change_nothing(
     pack_folder: Path, refiner: LandmarkRefiner, faces: list[Landmarks]
 ) -> None:
     image = shown(bgr(photos.group_photo()))
-    assert refiner.refine(image, []) == []
-    unchanged = _refiner(pack_folder, looks=0).refine(image, [faces[0], NOWHERE])
+    assert _refine(refiner, image, []) == []
+    unchanged = _refine(_refiner(pack_folder, looks=0), image, [faces[0], NOWHERE])
     assert unchanged[0] is not None
     assert np.allclose(unchanged[0].landmarks, faces[0])
     assert unchanged[1] is None
@@ -114,12 +122,14 @@ def _cosines(extraction: Extraction) -> list[float]:
     """Of each person of the group photo to selfies of the same person."""
     group = extraction.detect([photos.group_photo().read_bytes()])[0]
     assert isinstance(group, FacesInImage)
-    known = extraction.embed(photos.group_photo().read_bytes(), [face.landmarks for face in group.faces])
+    known = extraction.embed([(photos.group_photo().read_bytes(), [face.landmarks for face in group.faces])])[
+        0
+    ]
     assert isinstance(known, FacesInImage)
     cosines = []
     for (face, indexed), degrees in product(zip(group.faces, known.faces, strict=True), (-12, 12)):
         selfie = photos.selfie_of(photos.group_photo(), face.bbox, degrees=degrees)
-        found = extraction.detect_and_embed([selfie])[0]
+        found = extraction.embed_only_face([selfie])[0]
         assert isinstance(found, FacesInImage)
         assert indexed.embedding is not None
         cosines.append(
@@ -136,6 +146,6 @@ def test_it_brings_selfies_closer_to_their_photo(extraction: Extraction, pack_fo
 
 def test_what_it_does_not_confirm_is_no_face(pack_folder: Path) -> None:
     strict = extraction_of(pack_folder, Settings(confirmation_threshold=0.9999999))
-    found = strict.detect_and_embed([photos.portrait().read_bytes()])[0]
+    found = strict.embed_only_face([photos.portrait().read_bytes()])[0]
     assert isinstance(found, FacesInImage)
     assert found.faces == ()

@@ -50,7 +50,7 @@ def test_a_small_face_of_a_large_photo_is_that_person(extraction: Extraction, sc
     """Its landmarks are found in the full size, not in what the decoder has reduced."""
     known = _faces(extraction.detect_and_embed([photos.astronaut().read_bytes()])[0])[0].embedding
     found = _faces(extraction.detect([scene.jpeg])[0])
-    again = _faces(extraction.embed(scene.jpeg, [face.landmarks for face in found]))
+    again = _faces(extraction.embed([(scene.jpeg, [face.landmarks for face in found])])[0])
     cosines = [float(known @ face.embedding) for face in again]
     assert np.mean(cosines) > 0.9
     assert min(cosines) > 0.8
@@ -60,7 +60,7 @@ def test_a_selfie_gets_no_second_pass(
     extraction: Extraction, one_pass_only: Extraction, scene: Scene
 ) -> None:
     for image in (scene.jpeg, photos.group_photo().read_bytes()):
-        both, first = (_faces(each.detect_and_embed([image])[0]) for each in (extraction, one_pass_only))
+        both, first = (_faces(each.embed_only_face([image])[0]) for each in (extraction, one_pass_only))
         assert [face.bbox for face in both] == [face.bbox for face in first]
 
 

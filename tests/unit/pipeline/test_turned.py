@@ -12,7 +12,7 @@ from PIL import Image
 from bentos.demo import photos
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage
 from bentos.pipeline.extraction import Extraction
-from bentos.pipeline.turned import find_at_every_turn, once_each, turn_of
+from bentos.pipeline.turned import next_turn, once_each, turn_of
 from models.altered import TURNS, opened, people_free, saved, selfie, turned
 
 TEMPLATE = ((38.0, 52.0), (74.0, 52.0), (56.0, 72.0), (42.0, 92.0), (71.0, 92.0))
@@ -43,8 +43,16 @@ def _people() -> list[tuple[Image.Image, BoundingBox]]:
 
 def _indexed(extraction: Extraction, file: bytes) -> list[Embedding]:
     faces = _faces(extraction.detect([file])[0])
-    again = _faces(extraction.embed(file, [face.landmarks for face in faces]))
+    again = _faces(extraction.embed([(file, [face.landmarks for face in faces])])[0])
     return [face.embedding for face in again if face.embedding is not None]
+
+
+def _searched(extraction: Extraction, file: bytes) -> list[Embedding]:
+    """A selfie that shows a neighbour too is refused: then every face of it counts."""
+    faces = _faces(extraction.embed_only_face([file])[0])
+    if len(faces) > 1:
+        return _indexed(extraction, file)
+    return [face.embedding for face in faces if face.embedding is not None]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +63,7 @@ def upright(extraction: Extraction) -> list[Embedding]:
         file = saved(picture, "PNG")
         faces = _faces(extraction.detect([file])[0])
         face = max(faces, key=lambda face: face.bbox.iou(box))
-        (again,) = _faces(extraction.embed(file, [face.landmarks]))
+        (again,) = _faces(extraction.embed([(file, [face.landmarks])])[0])
         assert again.embedding is not None
         known.append(again.embedding)
     return known
@@ -84,7 +92,7 @@ def test_a_turned_selfie_finds_its_person_first(
 ) -> None:
     for number, (picture, box) in enumerate(_people()):
         file = saved(turned(selfie(picture, box, margin=0.35), degrees))
-        found = np.array([face.embedding for face in _faces(extraction.detect_and_embed([file])[0])])
+        found = np.array(_searched(extraction, file))
         cosines = np.array(upright) @ found.T
         assert cosines[number].max() > 0.9
         assert cosines[:, cosines[number].argmax()].argmax() == number
@@ -108,6 +116,9 @@ def test_boxes_and_landmarks_are_those_of_the_file_as_it_was_sent(
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 def test_a_turned_group_is_no_selfie_of_one_person(extraction: Extraction, degrees: int) -> None:
     file = saved(turned(opened(photos.group_photo()), degrees))
+    faces = _faces(extraction.embed_only_face([file])[0])
+    assert len(faces) > 1
+    assert all(face.embedding is None for face in faces)
     assert len(_faces(extraction.detect_and_embed([file])[0])) == 6
 
 
@@ -118,7 +129,7 @@ def test_there_is_nobody_in_a_photo_without_people_however_it_is_turned(
     for degrees in TURNS:
         file = saved(turned(people_free()[name], degrees), "PNG")
         assert _faces(extraction.detect([file])[0]) == ()
-        assert _faces(extraction.detect_and_embed([file])[0]) == ()
+        assert _faces(extraction.embed_only_face([file])[0]) == ()
 
 
 def test_exif_orientation_counts_before_the_turn(extraction: Extraction) -> None:
@@ -142,24 +153,17 @@ def test_the_turn_of_a_face_is_how_often_the_photo_has_to_be_turned_clockwise(
     assert turn_of(_face(degrees)) == turn
 
 
-def test_an_upright_photo_is_looked_at_once_and_one_without_faces_twice() -> None:
-    asked: list[int] = []
-
-    def found(turn: int) -> list[Face]:
-        asked.append(turn)
-        return [_face()] if turn == 0 else []
-
-    assert find_at_every_turn(found) == [_face()]
-    assert asked == [0]
-    asked.clear()
-    assert find_at_every_turn(lambda turn: asked.append(turn) or []) == []
-    assert asked == [0, 1]
+def test_an_upright_photo_is_searched_once_and_one_without_faces_twice() -> None:
+    assert next_turn([0], [_face()]) is None
+    assert next_turn([0], []) == 1
+    assert next_turn([0, 1], []) is None
 
 
-def test_a_face_upside_down_asks_for_the_others_that_stand_on_their_head() -> None:
-    first, second = _face(180, score=0.8), _face(180, x=500, score=0.9)
-    photo = {0: [first], 2: [second, first]}
-    assert find_at_every_turn(lambda turn: photo[turn]) == [second, first]
+def test_a_face_that_is_turned_asks_for_others_like_it() -> None:
+    assert next_turn([0], [_face(180)]) == 2
+    assert next_turn([0, 1], [_face(90), _face(-90)]) == 3
+    assert next_turn([0], [_face(-90), _face(180)]) == 1
+    assert next_turn([0, 1, 2], [_face(-90), _face(180)]) is None
 
 
 def test_two_candidates_of_one_face_are_one_and_neighbours_are_two() -> None:
