@@ -18,6 +18,8 @@ from bentos.domain.faces import Landmarks
 _STRIDES = (8, 16, 32)
 _ANCHORS = 2
 _OUTPUTS = 9
+_SMALL = 320
+"""Longer side of the inputs whose memory is kept, pixels: at most twenty shapes, 14 MB in all."""
 
 Floats = NDArray[np.float32]
 
@@ -81,6 +83,7 @@ class Detector:
             1, 256
         )
         self._always_square = always_square
+        self._small_blobs: dict[tuple[int, int], Floats] = {}
 
     def detect(self, pixels: NDArray[np.uint8], size: int) -> Candidates:
         """All faces of an image, (h, w, 3) uint8 BGR, whose longer side is brought to `size`, a multiple of 32.
@@ -139,9 +142,16 @@ class Detector:
         )
 
     def _blob(self, pixels: NDArray[np.uint8], rows: int, columns: int) -> Floats:
-        """BGR, (h, w, 3), to normalised RGB, (1, 3, rows, columns), black on the right and below."""
+        """BGR, (h, w, 3), to normalised RGB, (1, 3, rows, columns), black on the right and below.
+
+        Valid until the next of that size: a small one is used again, since new memory costs more than filling it.
+        """
         height, width = pixels.shape[:2]
-        blob = np.empty((1, 3, rows, columns), dtype=np.float32)
+        blob = self._small_blobs.get((rows, columns))
+        if blob is None:
+            blob = np.empty((1, 3, rows, columns), dtype=np.float32)
+            if max(rows, columns) <= _SMALL:
+                self._small_blobs[rows, columns] = blob
         blob[:, :, height:] = blob[..., width:] = self._normalised[0, 0]
         for plane, channel in zip(blob[0], reversed(cv2.split(pixels)), strict=True):
             cv2.LUT(channel, self._normalised, plane[:height, :width])

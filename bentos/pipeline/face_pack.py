@@ -145,12 +145,11 @@ class FacePack:
         first `most_turned` of them.
         """
         found: list[Face] = []
+        left = len(candidates) if most_turned is None else most_turned
         for candidate in candidates:
             is_sure = candidate.score >= self._detection_threshold
-            face = self._turns.upright(image, candidate) if is_sure else None
-            if face is None and most_turned != 0:
-                face = self._turns.at_any_turn(image, candidate)
-                most_turned = None if most_turned is None else most_turned - 1
+            face, is_compared = self._turns.settle(image, candidate, is_sure=is_sure, may_be_turned=left > 0)
+            left -= is_compared
             if face is not None and self._counts(face):
                 found.append(face)
         return once_each(found)

@@ -11,6 +11,7 @@ import cmath
 import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ _UPRIGHT_THRESHOLD = 0.9
 """Score from which one look confirms that a sure candidate is upright."""
 
 _TURNED_THRESHOLD = 0.8
-"""Lowest score of the best of four turns."""
+"""Lowest score of the best look, when the turns are compared."""
 
 _SIDE = 96
 """Side of the detector's input for a look, pixels."""
@@ -49,33 +50,54 @@ _TURNS: tuple[Callable[[Pixels], Pixels], ...] = (
 )
 
 
+_Look = tuple[float, Face]
+"""The score of a look, and the face as it saw it."""
+
+
+class Settled(NamedTuple):
+    """The face of a candidate, None when there is none or its turn cannot be told; and whether turns were compared."""
+
+    face: Face | None
+    is_compared: bool
+
+
 class TurnFinder:
     """Looks at candidates from near, with the detector itself."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
-    def upright(self, image: ImagePyramid, candidate: Face) -> Face | None:
-        """The face as one look confirms it that is turned as the landmarks say; None when it does not.
+    def settle(self, image: ImagePyramid, candidate: Face, *, is_sure: bool, may_be_turned: bool) -> Settled:
+        """The face that looks from near see where the candidate is, with landmarks that fit its turn.
 
-        For candidates that the detector is sure of. The landmarks are those of the look.
+        When the detector `is_sure`, one look as its landmarks say may be enough. Else, and if the candidate
+        `may_be_turned`, four more looks tell the turn: the best of all counts.
         """
+        upright = self._upright(image, candidate) if is_sure else None
+        if upright is not None and upright[0] >= _UPRIGHT_THRESHOLD:
+            return Settled(upright[1], is_compared=False)
+        if not may_be_turned:
+            return Settled(None, is_compared=False)
+        turned = self._turned(image, candidate)
+        looks = [look for look in (upright, turned) if look is not None and look[0] >= _TURNED_THRESHOLD]
+        best = max(looks, key=lambda look: look[0], default=None)
+        return Settled(None if best is None else best[1], is_compared=True)
+
+    def _upright(self, image: ImagePyramid, candidate: Face) -> _Look | None:
+        """One look at the face as its landmarks turn it; box and score stay those of the candidate."""
         transform = similarity(candidate.landmarks, _FACE_SIDE)
         if transform is None:
             return None
         transform[:, 2] += (_SIDE - _FACE_SIDE) / 2
         found = self._detector.best(image.warp(transform, _SIDE))
-        if found.score < _UPRIGHT_THRESHOLD or not _is_in_the_middle(found):
+        if not _is_in_the_middle(found):
             return None
         (a, _, dx), (b, _, dy) = transform.tolist()
         back = [(complex(x, y) - complex(dx, dy)) / complex(a, b) for x, y in found.points]
-        return replace(candidate, landmarks=tuple((point.real, point.imag) for point in back))
+        return found.score, replace(candidate, landmarks=tuple((point.real, point.imag) for point in back))
 
-    def at_any_turn(self, image: ImagePyramid, candidate: Face) -> Face | None:
-        """The face of the best of four looks at the square around the box: as it is, turned by 90, 180 and 270°.
-
-        Box, score and landmarks are those of that look. None when there is no face, or its turn cannot be told.
-        """
+    def _turned(self, image: ImagePyramid, candidate: Face) -> _Look | None:
+        """The best of four looks at the square around the box: as it is, turned by 90, 180 and 270°."""
         box = candidate.bbox
         scale = _FACE_SIDE / max(box.x2 - box.x1, box.y2 - box.y1)
         left, top = (box.x1 + box.x2 - _SIDE / scale) / 2, (box.y1 + box.y2 - _SIDE / scale) / 2
@@ -83,7 +105,7 @@ class TurnFinder:
         looks = [self._detector.best(turn(square)) for turn in _TURNS]
         turn = max(range(len(looks)), key=lambda number: looks[number].score)
         found = looks[turn]
-        if found.score < _TURNED_THRESHOLD or not _is_in_the_middle(found):
+        if not _is_in_the_middle(found):
             return None
         x1, y1, x2, y2 = found.box
         (xa, ya), (xb, yb), *points = (
@@ -91,9 +113,8 @@ class TurnFinder:
             for x, y in (_turned_back(point, turn) for point in ((x1, y1), (x2, y2), *found.points))
         )
         corners = (min(xa, xb), min(ya, yb), max(xa, xb), max(ya, yb))
-        return Face(
-            BoundingBox.clipped(corners, image.width, image.height), min(found.score, 1.0), tuple(points)
-        )
+        box = BoundingBox.clipped(corners, image.width, image.height)
+        return found.score, Face(box, min(found.score, 1.0), tuple(points))
 
 
 def detect_turned(pixels: Pixels, turn: int, detect: Callable[[Pixels], Candidates]) -> Candidates:
