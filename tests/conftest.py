@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that was started in this process has its log lines printed and no longer passed on to pytest."""
+    monkeypatch.setattr(logging.getLogger("bentos"), "propagate", True)
 
 
 @pytest.fixture(scope="session")

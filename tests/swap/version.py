@@ -31,7 +31,7 @@ class Counts:
 
 @dataclass
 class Version:
-    """Both services of one face pack. `expects`: whether its searches find the photos that the other has added."""
+    """Both services of one face pack."""
 
     name: str
     vectorizer: RunningService

@@ -15,7 +15,7 @@ import pytest
 
 from bentos.demo import photos
 from tests.system.conftest import KEY, Live, running
-from tests.system.watched_service import POISON, SLOW
+from tests.system.marked_images import POISON, SLOW
 
 pytestmark = pytest.mark.system
 

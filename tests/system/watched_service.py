@@ -12,9 +12,7 @@ import time
 from typing import Any
 
 from bentos.pipeline import finding
-
-POISON = b"this image ends the process"
-SLOW = b"this image takes a second"
+from tests.system.marked_images import POISON, SLOW
 
 _decode = finding.decode
 

@@ -141,9 +141,7 @@ class MilvusSchema:
         )
         return str((found or {}).get("index_type", self._options.index_type))
 
-    async def _once(
-        self, step: Callable[[Any], Awaitable[object]], done: Callable[[], Awaitable[bool]]
-    ) -> bool:
+    async def _once(self, step: Callable[[], Awaitable[object]], done: Callable[[], Awaitable[bool]]) -> bool:
         """Take the step unless it is done, and return whether this call took it.
 
         When it fails because another process takes the same step, wait for that process.
@@ -151,7 +149,7 @@ class MilvusSchema:
         if await done():
             return False
         try:
-            await self._connection.call(step)
+            await step()
         except DependencyUnavailable:
             for _ in range(_LOOKS_AT_A_RACE):
                 if await done():
@@ -168,7 +166,10 @@ class MilvusSchema:
             lambda client: client.has_collection(collection, timeout=self._timeout_s)
         )
 
-    async def _create_collection(self, client: Any) -> None:
+    async def _create_collection(self) -> None:
+        await self._connection.call(self._create_collection_with)
+
+    async def _create_collection_with(self, client: Any) -> None:
         schema = client.create_schema(
             auto_id=False, enable_dynamic_field=False, description=self._options.pack
         )
@@ -197,20 +198,21 @@ class MilvusSchema:
         return [{**vector, "index_type": options.index_type, "params": params}, *scalar]
 
     async def _ensure_index(self, index: dict[str, Any]) -> None:
-        if self._options.lite:
-            field = index["field_name"]
-            params = {name: value for name, value in index.items() if name != "field_name"}
-            if not await self._indexed(field):
-                await self._connection.create_lite_index(self._name, field, params)
-            return
-        await self._once(
-            lambda client: self._create_index(client, index), lambda: self._indexed(index["field_name"])
-        )
+        field = index["field_name"]
 
-    async def _create_index(self, client: Any, index: dict[str, Any]) -> None:
-        params = client.prepare_index_params()
-        params.add_index(index_name=index["field_name"], **index)
-        await client.create_index(self._name, params, timeout=self._timeout_s)
+        async def create(client: Any) -> None:
+            params = client.prepare_index_params()
+            params.add_index(index_name=field, **index)
+            await client.create_index(self._name, params, timeout=self._timeout_s)
+
+        async def step() -> None:
+            if self._options.lite:
+                params = {name: value for name, value in index.items() if name != "field_name"}
+                await self._connection.create_lite_index(self._name, field, params)
+            else:
+                await self._connection.call(create)
+
+        await self._once(step, lambda: self._indexed(field))
 
     async def _indexed(self, field: str) -> bool:
         found = await self._connection.call(
@@ -218,8 +220,10 @@ class MilvusSchema:
         )
         return bool(found)
 
-    async def _create_alias(self, client: Any) -> None:
-        await client.create_alias(self._name, self._options.alias, timeout=self._timeout_s)
+    async def _create_alias(self) -> None:
+        await self._connection.call(
+            lambda client: client.create_alias(self._name, self._options.alias, timeout=self._timeout_s)
+        )
 
     async def _has_alias(self) -> bool:
         return await self.alias_target() is not None

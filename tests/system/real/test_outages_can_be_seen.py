@@ -41,6 +41,12 @@ class Outage:
         labels = f'code="dependency_unavailable",route="{self.route}",service="{self.name}"'
         return f"face_search_errors_total{{{labels}}}"
 
+    def all_dependencies_answer(self) -> bool:
+        up = [
+            value for name, value in self.metrics().items() if name.startswith("face_search_dependency_up{")
+        ]
+        return len(up) > 0 and all(up)
+
     def metrics(self) -> dict[str, float]:
         lines = httpx.get(f"{self.service.url}/metrics").text.splitlines()
         values = (line.rpartition(" ") for line in lines if not line.startswith("#"))
@@ -65,6 +71,7 @@ def outage(request: pytest.FixtureRequest, stack: Stack, api: Api, astronaut: by
 
 
 def test_the_log_and_the_metrics_name_the_store_that_is_stopped_and_why(outage: Outage) -> None:
+    eventually(outage.all_dependencies_answer, "every store answers")
     assert outage.request().status_code == 200
     before = outage.metrics()
     outage.server.stop()
@@ -99,10 +106,10 @@ def test_the_log_and_the_metrics_name_the_store_that_is_stopped_and_why(outage: 
 
 
 def _lines(log: Path, request_id: str) -> list[dict[str, Any]]:
-    """The lines about one request, however the service prints its others."""
+    """The access log's lines about one request."""
     with log.open(errors="replace") as lines:
         ours = [json.loads(line) for line in lines if line.startswith("{")]
-    return [line for line in ours if line["request_id"] == request_id]
+    return [line for line in ours if line["request_id"] == request_id and line["message"] == "request"]
 
 
 def _growth(before: dict[str, float], after: dict[str, float], series: str) -> float:

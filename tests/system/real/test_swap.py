@@ -31,7 +31,8 @@ def swap(stack: Stack) -> Iterator[Swap]:
             **stack.servers.environment(),
             "POSTGREST_URL": postgrest.url,
             "S3_PREFIX": "swap",
-            "LEASE_S": "8",
+            **{f"{name}_TIMEOUT_S": "4" for name in ("MILVUS", "POSTGREST", "S3")},
+            "LEASE_S": "17",
         }
         yield Swap(
             environment,

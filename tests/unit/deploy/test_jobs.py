@@ -92,8 +92,10 @@ def test_it_has_the_settings_of_image_vectorizer_and_a_face_pack_of_its_own(
         monkeypatch.setenv(name, value)
     for variable in own:
         monkeypatch.setenv(variable["name"], variable["value"])
-    for name in ("API_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"):
+    for name in ("API_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_BUCKET"):
         monkeypatch.setenv(name, "0123456789abcdef-key-of-the-tests")
+    for name in ("MILVUS_URI", "POSTGREST_URL"):
+        monkeypatch.setenv(name, "http://store:3000")
     load_settings("image-vectorizer")
 
 

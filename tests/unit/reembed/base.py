@@ -28,6 +28,7 @@ from bentos.vectorizer.vector_writer import VectorWriter
 
 KEY = "0123456789abcdef-key-of-the-tests"
 DAMAGED = b"damaged"
+SHORT_TIMEOUTS = {f"{name}_TIMEOUT_S": "2" for name in ("MILVUS", "POSTGREST", "S3")}
 
 
 class OneFace:
@@ -113,7 +114,7 @@ class Base:
     """The stores that every version shares."""
 
     def __init__(self, folder: Path) -> None:
-        environment = {**embedded_environment(folder, KEY), "LEASE_S": "6"}
+        environment = {**embedded_environment(folder, KEY), "LEASE_S": "9", **SHORT_TIMEOUTS}
         self.settings = Settings(**{name.lower(): value for name, value in environment.items()})
         self.metadata, self.images = metadata_store(self.settings), image_store(self.settings)
         self.leases = PhotoLeases(self.metadata, lease_s=self.settings.lease_s)

@@ -249,7 +249,7 @@ async def test_keys_that_are_replaced_are_used_by_the_next_call(options: S3Optio
     present["secret"] = SECRET_ACCESS_KEY
     await store.open()
     await store.put("photo", b"image", "image/jpeg")
-    url = await store.presigned_url("photo", expires_s=60)
+    (url,) = await store.presigned_urls(["photo"], expires_s=60)
     assert url is not None
     assert httpx.get(url).content == b"image"
     await store.close()
