@@ -1,4 +1,4 @@
-"""From two published graphs to one assembled pack: condition, compare with what was published, describe, save."""
+"""From published models to one assembled pack: condition, compare with what was published, describe, save."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from onnx import ModelProto
 
 from bentos.pipeline.pack_info import (
     DETECTOR_FILE,
+    LANDMARKS_FILE,
     RECOGNISER_FILE,
     PackFile,
     PackInfo,
     file_sha256,
     fingerprint,
 )
-from models import equivalence, store
+from models import equivalence, onet, store
 from models.catalog import find_pack
 from models.conditioning import fix_weights, flush_vanishing, fold_constants, free_batch
 from models.errors import PackError
 from models.prelu import rewrite_prelu
 from models.pruning import drop_dead_channels
 from models.published import Choice, Published, fingerprint_of, opened
+from models.torch_pickle import read_tensors
 from models.yunet import is_yunet, to_scrfd
 
 Say = Callable[[str], None]
@@ -92,6 +94,8 @@ def _make(published: Published, folder: Path, say: Say) -> PackInfo:
     _condition_detector(published, folder / DETECTOR_FILE)
     say("conditioning the recogniser and comparing it with the published one")
     dimension = _condition_recogniser(published, folder / DETECTOR_FILE, folder / RECOGNISER_FILE)
+    say("writing the landmark model and comparing it with the published layers")
+    _condition_landmarks(published, folder / LANDMARKS_FILE)
     info = _described(published, folder, dimension)
     info.write(folder)
     return info
@@ -120,6 +124,12 @@ def _condition_recogniser(published: Published, detector: Path, target: Path) ->
     return dimension
 
 
+def _condition_landmarks(published: Published, target: Path) -> None:
+    tensors = read_tensors(published.landmarks)
+    onnx.save(rewrite_prelu(flush_vanishing(onet.to_onnx(tensors))), str(target))
+    equivalence.check_landmarks(tensors, target)
+
+
 def _loaded(path: Path) -> ModelProto:
     model: ModelProto = onnx.load(str(path))
     return model
@@ -132,6 +142,10 @@ def _described(published: Published, folder: Path, dimension: int) -> PackInfo:
     recogniser = PackFile(
         published.recogniser_source, file_sha256(published.recogniser), file_sha256(folder / RECOGNISER_FILE)
     )
+    landmarks = PackFile(
+        published.landmarks_source, file_sha256(published.landmarks), file_sha256(folder / LANDMARKS_FILE)
+    )
+    sources = (detector.source_sha256, recogniser.source_sha256, landmarks.source_sha256)
     return PackInfo(
         name=published.name,
         dimension=dimension,
@@ -139,5 +153,6 @@ def _described(published: Published, folder: Path, dimension: int) -> PackInfo:
         commercial_use=published.commercial_use,
         detector=detector,
         recogniser=recogniser,
-        fingerprint=fingerprint(detector.source_sha256, recogniser.source_sha256),
+        landmarks=landmarks,
+        fingerprint=fingerprint(*sources),
     )

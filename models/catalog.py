@@ -39,6 +39,24 @@ class CataloguedPack:
     commercial_use: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LandmarkModel:
+    """The model that finds the five landmarks of a face; the same one goes into every pack."""
+
+    source: Source
+    licence: str
+
+
+LANDMARK_MODEL = LandmarkModel(
+    source=Source(
+        "pypi",
+        "facenet-pytorch==2.6.0",
+        "facenet_pytorch/data/onet.pt",
+        "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
+    ),
+    licence="MIT, as facenet-pytorch declares; it does not document the data that O-Net was trained on",
+)
+
 _RELEASE = "https://github.com/deepinsight/insightface/releases/download/v0.7"
 _RESEARCH_ONLY = (
     "InsightFace models: non-commercial research only (see https://github.com/deepinsight/insightface)"

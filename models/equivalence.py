@@ -15,7 +15,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from models import onet
 from models.errors import PackError
+from models.torch_pickle import Tensors
 from models.yunet import STRIDES, YUNET_OUTPUTS
 
 Images = NDArray[np.float32]
@@ -26,6 +28,8 @@ SCORE_TOLERANCE = 1e-4
 """Largest difference of a detector's score, 0..1."""
 PIXEL_TOLERANCE = 0.02
 """Largest difference of a side of a box or a key point, in pixels of the detector's input."""
+LANDMARKS_TOLERANCE = 1e-5
+"""Largest difference of a probability, and of a coordinate in shares of a face's side."""
 _SCORES_THAT_COUNT = 0.02  # near zero the square root makes a rounding error of 1e-8 one of 1e-4
 _SIDE = 640
 _FACE_SIDE = 112
@@ -126,6 +130,27 @@ def check_recogniser(published: Path, conditioned: Path, faces: Images) -> None:
                     f"The conditioned recogniser differs from the published one by {worst:.1e} "
                     f"({EMBEDDING_TOLERANCE:.0e} is allowed): this model cannot be conditioned; please report it."
                 )
+
+
+def check_landmarks(tensors: Tensors, conditioned: Path) -> None:
+    """Compare O-Net's graph with its layers computed in float64, on noise and on parts of a photo.
+
+    Raises `PackError`.
+    """
+    noise = np.random.default_rng(7).integers(0, 256, (_PEOPLE, onet.SIDE, onet.SIDE, 3)).astype(np.uint8)
+    small = cv2.resize(group_photo(), (8 * onet.SIDE, 4 * onet.SIDE), interpolation=cv2.INTER_AREA)
+    rows = np.asarray(small, np.uint8).reshape(4, onet.SIDE, 8, onet.SIDE, 3)
+    tiles = rows.swapaxes(1, 2).reshape(-1, onet.SIDE, onet.SIDE, 3)
+    opened = session(conditioned)
+    for faces in (noise, tiles):
+        expected = onet.reference(tensors, faces)
+        found = opened.run(["probability", "box", "landmarks"], {"faces": faces})
+        worst = max(float(np.abs(one - other).max()) for one, other in zip(expected, found, strict=True))
+        if not worst <= LANDMARKS_TOLERANCE:
+            raise PackError(
+                f"The landmark model differs from the published layers by {worst:.1e} "
+                f"({LANDMARKS_TOLERANCE:.0e} is allowed): this machine cannot run it; please report it."
+            )
 
 
 def scrfd_input(bgr: NDArray[np.uint8]) -> Images:

@@ -21,7 +21,7 @@ def rewrite_prelu(model: ModelProto) -> ModelProto:
     """Write each PRelu(x, s) as s·x + (1-s)·Relu(x).
 
     Where only convolutions read the result, they take over the factor (1-s), per channel, and what remains
-    is s/(1-s)·x + Relu(x): one pass over the data less.
+    is s/(1-s)·x + Relu(x): one pass over the data less. The factor also passes a MaxPool, as long as it is positive.
     """
     rewritten = copy_of(model)
     graph = Graph(model)
@@ -33,8 +33,9 @@ def rewrite_prelu(model: ModelProto) -> ModelProto:
             nodes.append(node)
             continue
         rest = np.float32(1) - slope.astype(np.float32)
-        if _readers_can_scale(graph, node, rest):
-            for reader in graph.readers(node.output[0]):
+        readers = _readers_that_can_scale(graph, node, rest)
+        if readers:
+            for reader in readers:
                 kernel = scaled.get(reader.input[1], graph.constants[reader.input[1]])
                 scaled[reader.input[1]] = _scaled(kernel, rest, groups_of(reader))
             nodes += _in_two_passes(rewritten, node, slope / rest)
@@ -45,11 +46,15 @@ def rewrite_prelu(model: ModelProto) -> ModelProto:
     return without_unused_initializers(rewritten)
 
 
-def _readers_can_scale(graph: Graph, node: NodeProto, rest: NDArray[np.float32]) -> bool:
+def _readers_that_can_scale(graph: Graph, node: NodeProto, rest: NDArray[np.float32]) -> list[NodeProto]:
+    """The convolutions that can take over the factor `rest`; none when something else reads the result too."""
     result = node.output[0]
+    pool = graph.only_reader(result)
+    if pool is not None and pool.op_type == "MaxPool" and bool((rest > 0).all()):
+        result = pool.output[0]
     readers = graph.readers(result)
-    return (
-        bool(readers)
+    can_scale = (
+        not graph.leaves(node.output[0])
         and not graph.leaves(result)
         and rest.ndim > 1
         and rest.shape[-2:] == (1, 1)
@@ -57,6 +62,7 @@ def _readers_can_scale(graph: Graph, node: NodeProto, rest: NDArray[np.float32])
         and all(graph.is_pointwise(reader) or graph.is_depthwise(reader) for reader in readers)
         and all(reader.input[0] == result and len(graph.readers(reader.input[1])) == 1 for reader in readers)
     )
+    return readers if can_scale else []
 
 
 def _scaled(kernel: NDArray[Any], rest: NDArray[np.float32], groups: int) -> NDArray[Any]:

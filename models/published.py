@@ -1,4 +1,4 @@
-"""A pack's two graphs as they were published: out of the catalogue's archives, or out of a folder of one's own."""
+"""A pack's models as they were published: out of the catalogue's archives, or out of a folder of one's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bentos.pipeline.pack_info import file_sha256, fingerprint
-from models.catalog import PACKS, CataloguedPack
+from models.catalog import LANDMARK_MODEL, PACKS, CataloguedPack
 from models.errors import PackError
 from models.fetch import fetch
 from models.own_folder import OwnFolder
@@ -21,13 +21,18 @@ _OWN_LICENCE = "that of the files in the folder; whoever assembled the pack answ
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The two graphs, and what is said of them. `dimension` is None where nobody says."""
+    """Two graphs and the weights of the landmark model, and what is said of them.
+
+    `dimension` is None where nobody says.
+    """
 
     name: str
     detector: Path
     recogniser: Path
+    landmarks: Path
     detector_source: str
     recogniser_source: str
+    landmarks_source: str
     licence: str
     commercial_use: bool
     dimension: int | None
@@ -36,8 +41,10 @@ class Published:
 def fingerprint_of(choice: Choice) -> str:
     """The fingerprint of the pack that will come out; nothing is fetched. Raises `PackError`."""
     if isinstance(choice, CataloguedPack):
-        return fingerprint(choice.detector.sha256, choice.recogniser.sha256)
-    own = fingerprint(file_sha256(choice.detector), file_sha256(choice.recogniser))
+        return fingerprint(choice.detector.sha256, choice.recogniser.sha256, LANDMARK_MODEL.source.sha256)
+    own = fingerprint(
+        file_sha256(choice.detector), file_sha256(choice.recogniser), LANDMARK_MODEL.source.sha256
+    )
     if any(pack.name == choice.name and fingerprint_of(pack) != own for pack in PACKS):
         raise PackError(
             f"{choice.name} is the name of a pack of the catalogue and the files in the folder are others: "
@@ -49,27 +56,40 @@ def fingerprint_of(choice: Choice) -> str:
 @contextmanager
 def opened(choice: Choice) -> Iterator[Published]:
     """The published files, fetched into a temporary folder where that is needed. Raises `PackError`."""
-    if isinstance(choice, OwnFolder):
-        yield Published(
-            name=choice.name,
-            detector=choice.detector,
-            recogniser=choice.recogniser,
-            detector_source=f"folder:{choice.detector.name}",
-            recogniser_source=f"folder:{choice.recogniser.name}",
-            licence=next((pack.licence for pack in PACKS if pack.name == choice.name), _OWN_LICENCE),
-            commercial_use=any(pack.name == choice.name and pack.commercial_use for pack in PACKS),
-            dimension=None,
-        )
-        return
     with tempfile.TemporaryDirectory(prefix="face-pack-") as scratch:
-        detector, recogniser = fetch((choice.detector, choice.recogniser), Path(scratch))
-        yield Published(
-            name=choice.name,
-            detector=detector,
-            recogniser=recogniser,
-            detector_source=str(choice.detector),
-            recogniser_source=str(choice.recogniser),
-            licence=choice.licence,
-            commercial_use=choice.commercial_use,
-            dimension=choice.dimension,
-        )
+        folder = Path(scratch)
+        if isinstance(choice, OwnFolder):
+            yield _of_own_folder(choice, fetch([LANDMARK_MODEL.source], folder)[0])
+        else:
+            sources = (choice.detector, choice.recogniser, LANDMARK_MODEL.source)
+            yield _of_catalogue(choice, *fetch(sources, folder))
+
+
+def _of_own_folder(own: OwnFolder, landmarks: Path) -> Published:
+    return Published(
+        name=own.name,
+        detector=own.detector,
+        recogniser=own.recogniser,
+        landmarks=landmarks,
+        detector_source=f"folder:{own.detector.name}",
+        recogniser_source=f"folder:{own.recogniser.name}",
+        landmarks_source=str(LANDMARK_MODEL.source),
+        licence=next((pack.licence for pack in PACKS if pack.name == own.name), _OWN_LICENCE),
+        commercial_use=any(pack.name == own.name and pack.commercial_use for pack in PACKS),
+        dimension=None,
+    )
+
+
+def _of_catalogue(pack: CataloguedPack, detector: Path, recogniser: Path, landmarks: Path) -> Published:
+    return Published(
+        name=pack.name,
+        detector=detector,
+        recogniser=recogniser,
+        landmarks=landmarks,
+        detector_source=str(pack.detector),
+        recogniser_source=str(pack.recogniser),
+        landmarks_source=str(LANDMARK_MODEL.source),
+        licence=pack.licence,
+        commercial_use=pack.commercial_use,
+        dimension=pack.dimension,
+    )

@@ -14,12 +14,14 @@ from bentoml.exceptions import BentoMLException
 
 from bentos.pipeline.pack_info import (
     DETECTOR_FILE,
+    LANDMARKS_FILE,
     PACK_FILE,
     RECOGNISER_FILE,
     BadPackInfo,
     PackInfo,
     file_sha256,
 )
+from models.catalog import LANDMARK_MODEL
 
 _VERSION_LENGTH = 12
 
@@ -39,10 +41,12 @@ def find(tag: str) -> Path | None:
     try:
         folder = Path(bentoml.models.get(tag).path)
         info = PackInfo.read(folder)
-        if (
-            file_sha256(folder / DETECTOR_FILE) == info.detector.sha256
-            and file_sha256(folder / RECOGNISER_FILE) == info.recogniser.sha256
-        ):
+        expected = {
+            DETECTOR_FILE: info.detector,
+            RECOGNISER_FILE: info.recogniser,
+            LANDMARKS_FILE: info.landmarks,
+        }
+        if all(file_sha256(folder / name) == file.sha256 for name, file in expected.items()):
             return folder
     except (BentoMLException, BadPackInfo, OSError, ValueError):
         pass
@@ -82,9 +86,13 @@ def _create(tag: str, assembled: Path, info: PackInfo) -> None:
                 "recogniser_sha256": info.recogniser.sha256,
                 "recogniser_source": info.recogniser.source,
                 "recogniser_source_sha256": info.recogniser.source_sha256,
+                "landmarks_sha256": info.landmarks.sha256,
+                "landmarks_source": info.landmarks.source,
+                "landmarks_source_sha256": info.landmarks.source_sha256,
+                "landmarks_licence": LANDMARK_MODEL.licence,
             },
         ) as model:
-            for name in (DETECTOR_FILE, RECOGNISER_FILE, PACK_FILE):
+            for name in (DETECTOR_FILE, RECOGNISER_FILE, LANDMARKS_FILE, PACK_FILE):
                 shutil.copyfile(assembled / name, model.path_of(name))
     except BaseException:
         remove(tag)

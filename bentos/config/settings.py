@@ -79,16 +79,29 @@ class Settings(SecretSettings):
     detection_size: int = Field(
         640, ge=32, le=4096, description="Side of the detector's input, px; 32 divides it."
     )
+    detection_large_size: int = Field(
+        1920,
+        ge=0,
+        le=8192,
+        description="Longer side of the second pass over a large photo, which finds small faces, px; 0: none.",
+    )
     selfie_detection_size: int = Field(
         320,
         ge=32,
         le=4096,
         description="The same for a selfie, where the face is large; without a face, DETECTION_SIZE.",
     )
-    detection_threshold: float = Field(0.5, gt=0, lt=1, description="Lowest confidence of a face.")
-    landmark_looks: int = Field(4, ge=0, le=8, description="Further looks at each face for better landmarks.")
+    detection_threshold: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Confidence from which one closer look may do; from 0.3 on a face is looked at in four turns.",
+    )
+    landmark_looks: int = Field(
+        3, ge=0, le=8, description="Looks of the landmark model at each face; 0: the detector's landmarks."
+    )
     confirmation_threshold: float = Field(
-        0.75, ge=0, lt=1, description="Lowest confidence of the first further look; below, there is no face."
+        0.9, ge=0, lt=1, description="Lowest probability of the last of these looks; below, there is no face."
     )
     min_face_size: float = Field(
         0, ge=0, description="Smallest side of a face that counts, px; 0: all count."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import cmath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bentos.domain.faces import Landmarks
+from bentos.pipeline.pyramid import ImagePyramid, Pixels
 
 # Where the two eyes, the nose and the corners of the mouth lie in a 112 × 112 crop: the template of ArcFace
 # (Deng et al. 2019, arXiv:1801.07698), the same numbers as `insightface.utils.face_align.arcface_dst`.
@@ -24,7 +24,7 @@ _TEMPLATE_SIZE = 112
 _SMALLEST_SPREAD = 1e-3
 
 
-def similarity(landmarks: Landmarks, size: int = _TEMPLATE_SIZE) -> NDArray[np.float64] | None:
+def similarity(landmarks: Landmarks, size: float = _TEMPLATE_SIZE) -> NDArray[np.float64] | None:
     """The similarity transform that brings `landmarks` closest to the template, least squares.
 
     With points as complex numbers, a rotation with scaling is one complex factor, and the best one is
@@ -53,14 +53,12 @@ def magnification(landmarks: Landmarks) -> float:
     return 0.0 if transform is None else float(np.hypot(transform[0, 0], transform[1, 0]))
 
 
-def align(
-    pixels: NDArray[np.uint8], landmarks: Landmarks, size: int = _TEMPLATE_SIZE
-) -> NDArray[np.uint8] | None:
-    """The face as the recogniser wants it: (size, size, 3) uint8 of the same channel order as `pixels`.
+def align(image: ImagePyramid, landmarks: Landmarks, size: int = _TEMPLATE_SIZE) -> Pixels | None:
+    """The face as the recogniser wants it: (size, size, 3) uint8 of the same channel order as `image`.
 
     None when the landmarks say nothing (see `similarity`). What lies outside the image is black.
     """
     transform = similarity(landmarks, size)
     if transform is None:
         return None
-    return np.asarray(cv2.warpAffine(pixels, transform, (size, size), borderValue=0.0), dtype=np.uint8)
+    return image.warp(transform, size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +14,22 @@ from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Land
 from bentos.pipeline.chunks import in_chunks
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.finding import FaceFinding, Seen
+from bentos.pipeline.pyramid import ImagePyramid
 from bentos.pipeline.stage_clock import StageClock
-from bentos.pipeline.wanted import Check, Dropped, IsWanted, always_wanted, look_at_each
+from bentos.pipeline.together import Refined, Work, work_together
+from bentos.pipeline.wanted import Check, Dropped, IsWanted, always_wanted, check_of
 
 Answer = FacesInImage | FaceSearchError
+
+_Request = TypeVar("_Request")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """The aligned faces of an image, (112, 112, 3) uint8 BGR; None where the landmarks are degenerate.
 
-    The pixels of the image itself are not kept, so that a batch holds one decoded image at a time.
+    The pixels of the image itself are not kept while its faces wait for the recogniser.
     """
 
     found: FacesInImage
@@ -33,8 +39,10 @@ class _Cut:
 class Extraction:
     """The pipeline over one face pack; for one thread at a time.
 
-    Every method takes compressed images and raises for none: an image that fails has its error in its place of the
-    result, and an image that `is_wanted` says no to has `Dropped`. `clock` tells how long the stages took.
+    Every method takes a list and works on it stage by stage: each image is decoded and searched, then the landmark
+    model and the recogniser run in chunks over the faces of all images. None raises for a single image: an image that
+    fails has its error in its place of the result, and an image that `is_wanted` says no to has `Dropped`. `clock`
+    tells how long the stages took.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Extraction:
         max_jpeg_pixels: int = 0,
         max_faces: int = 1000,
         selfie_detection_size: int | None = None,
+        large_detection_size: int = 0,
     ) -> None:
         self.clock = StageClock()
         self._pack = pack
@@ -55,11 +64,14 @@ class Extraction:
             max_jpeg_pixels=max_jpeg_pixels,
             max_faces=max_faces,
             selfie_size=selfie_detection_size or pack.detection_size,
+            large_size=large_detection_size,
         )
 
     def detect(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """The faces of each image, without embeddings."""
-        return look_at_each(images, lambda image, check: self._finding.photo(image, check).found, is_wanted)
+        return self._together(
+            images, lambda image, check: _without_pixels(self._finding.photo(image, check)), is_wanted
+        )
 
     def detect_and_embed(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """The faces of each image, each with its embedding."""
@@ -68,41 +80,56 @@ class Extraction:
         )
 
     def embed_only_face(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
-        """For images that should show one face: that face with its embedding, or all faces without.
+        """For images that should show one face: that face with its embedding, or several faces without.
 
-        Where a face is found at the smaller detection size of selfies, that is enough. With more than one face the
-        surest are listed, and the others are `left_out`.
+        Where a face is found at the smaller detection size of selfies, that is enough. Of several, two are confirmed;
+        the others are listed as the detector has found them, the surest first, and those beyond are `left_out`.
         """
-
-        def look(image: bytes, check: Check) -> _Cut:
-            seen = self._finding.selfie(image, check)
-            return self._cut(seen) if len(seen.faces) == 1 else _Cut(seen.found, ())
-
-        return self._embedded(images, look, is_wanted)
+        return self._embedded(
+            images,
+            lambda image, check: self._cut(self._finding.selfie(image, check), most=1),
+            is_wanted,
+        )
 
     def embed(
-        self, image: bytes, landmarks: Sequence[Landmarks], is_wanted: IsWanted = always_wanted
-    ) -> Answer:
-        """The embeddings of faces that were found before, in their order. Boxes of the answer are empty."""
-        nowhere = BoundingBox(0.0, 0.0, 0.0, 0.0)
-        known = [Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks]
+        self, images: Sequence[tuple[bytes, Sequence[Landmarks]]], is_wanted: IsWanted = always_wanted
+    ) -> list[Answer]:
+        """The embeddings of faces that were found before, in their order. Boxes of the answers are empty."""
         return self._embedded(
-            [image], lambda image, check: self._cut(self._finding.readable(image, check, known)), is_wanted
-        )[0]
+            images, lambda image, check: self._cut(self._finding.known(image[0], check, image[1])), is_wanted
+        )
 
     def detect_in_region(
-        self, image: bytes, region: BoundingBox, is_wanted: IsWanted = always_wanted
-    ) -> Answer:
-        """The faces whose centre lies in `region`, searched for there alone, at the detector's full size."""
-        return look_at_each(
-            [image], lambda image, check: self._finding.region(image, check, region).found, is_wanted
-        )[0]
+        self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
+    ) -> list[Answer]:
+        """The faces whose centre lies in the region, searched for there alone, at the detector's full size."""
+        return self._together(
+            images,
+            lambda image, check: _without_pixels(self._finding.region(image[0], check, image[1])),
+            is_wanted,
+        )
+
+    def _together(
+        self,
+        requests: Sequence[_Request],
+        work: Callable[[_Request, Check], Work[_Result]],
+        is_wanted: IsWanted,
+    ) -> list[_Result | FaceSearchError]:
+        works = (work(each, check_of(number, is_wanted)) for number, each in enumerate(requests))
+        return work_together(works, self._refined, is_wanted)
+
+    def _refined(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> Refined:
+        with self.clock.timed("detect"):
+            return self._pack.refined(faces)
 
     def _embedded(
-        self, images: Sequence[bytes], look: Callable[[bytes, Check], _Cut], is_wanted: IsWanted
+        self,
+        requests: Sequence[_Request],
+        work: Callable[[_Request, Check], Work[_Cut]],
+        is_wanted: IsWanted,
     ) -> list[Answer]:
-        """What `look` finds in each image, with embeddings; the chunks of the recogniser go across images."""
-        with_crops = look_at_each(images, look, is_wanted)
+        """What is found in each image, with embeddings; the chunks of the recogniser go across images."""
+        with_crops = self._together(requests, work, is_wanted)
         crops = [
             (number, crop)
             for number, cut in enumerate(with_crops)
@@ -110,7 +137,7 @@ class Extraction:
             for crop in cut.crops
             if crop is not None
         ]
-        embeddings: list[list[Embedding]] = [[] for _ in images]
+        embeddings: list[list[Embedding]] = [[] for _ in requests]
         for chunk in in_chunks(crops):
             wanted = [(number, crop) for number, crop in chunk if is_wanted(number)]
             with self.clock.timed("embed"):
@@ -122,11 +149,17 @@ class Extraction:
             for cut, made in zip(with_crops, embeddings, strict=True)
         ]
 
-    def _cut(self, seen: Seen) -> _Cut:
+    def _cut(self, finding: Work[Seen], most: int | None = None) -> Work[_Cut]:
+        """The aligned faces of what is found; none where there are more than `most`."""
+        seen = yield from finding
+        if most is not None and len(seen.faces) > most:
+            return _Cut(seen.found, ())
         with self.clock.timed("align"):
-            pixels, scale = seen.image.pixels, seen.image.scale
-            crops = tuple(self._pack.crop(pixels, face.landmarks, scale=scale) for face in seen.faces)
-        return _Cut(seen.found, crops)
+            return _Cut(seen.found, tuple(self._pack.crop(seen.image, face.landmarks) for face in seen.faces))
+
+
+def _without_pixels(finding: Work[Seen]) -> Work[FacesInImage]:
+    return (yield from finding).found
 
 
 def _with_embeddings(cut: _Cut, embeddings: Sequence[Embedding]) -> Answer:

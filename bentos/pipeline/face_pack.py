@@ -1,4 +1,4 @@
-"""Runs a face pack: InsightFace's detector and recogniser on ONNX Runtime.
+"""Runs a face pack on ONNX Runtime: detector, landmark model and recogniser.
 
 Private interface of insightface 2.1: its model objects' `session`, `input_size` and `get_feat`.
 """
@@ -13,22 +13,42 @@ import cv2
 import numpy as np
 import onnxruntime
 from insightface.app import FaceAnalysis
-from numpy.typing import NDArray
 
 from bentos.domain.faces import BoundingBox, Embedding, Face, Landmarks
-from bentos.pipeline.alignment import align, similarity
-from bentos.pipeline.detector import Detector
-from bentos.pipeline.landmarks import CloserLook
-from bentos.pipeline.pack_info import PackInfo
-from bentos.pipeline.providers import require_in_use
+from bentos.pipeline.alignment import align
+from bentos.pipeline.detector import Candidates, Detector
+from bentos.pipeline.landmark_refiner import LandmarkRefiner
+from bentos.pipeline.large_photos import detect_in_two_passes
+from bentos.pipeline.pack_info import LANDMARKS_FILE, PackInfo
+from bentos.pipeline.providers import CPU, require_in_use
+from bentos.pipeline.pyramid import ImagePyramid, Pixels
+from bentos.pipeline.turned import (
+    CANDIDATE_THRESHOLD,
+    TurnFinder,
+    detect_turned,
+    once_each,
+)
+
+_MOST_DOUBTFUL = 100
+"""Most candidates below the detection threshold: a picture of gravel has hundreds. Bounds the time of a photo."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """What the detector takes for faces, best score first; `left_out`: how many more it has found, less sure."""
+class FaceCandidates:
+    """What the detector takes for faces, best score first.
 
-    faces: list[Face]
+    `sure` are at the detection threshold or above it, `doubtful` below. `left_out`: how many more of the sure ones it
+    has found, with lower scores.
+    """
+
+    sure: list[Face]
+    doubtful: list[Face]
     left_out: int
+
+    @property
+    def all(self) -> list[Face]:
+        """The sure ones, then the doubtful ones."""
+        return [*self.sure, *self.doubtful]
 
 
 class FacePack:
@@ -68,72 +88,97 @@ class FacePack:
             require_in_use(model.session, providers)
         # One size: InsightFace's default runs the detector twice, at 128 and at 640.
         size = (detection_size, detection_size)
-        analysis.prepare(ctx_id=0, det_thresh=detection_threshold, det_size=size)
-        self._detector = Detector(analysis.models["detection"], threshold=detection_threshold)
-        self._recogniser = analysis.models["recognition"]
-        self._one_look, self._all_looks = (
-            CloserLook(self._detector, looks=looks, confirmation_threshold=confirmation_threshold)
-            for looks in (min(1, landmark_looks), landmark_looks)
+        candidate_threshold = min(CANDIDATE_THRESHOLD, detection_threshold)
+        analysis.prepare(ctx_id=0, det_thresh=candidate_threshold, det_size=size)
+        self._detector = Detector(
+            analysis.models["detection"], threshold=candidate_threshold, always_square=providers[0] != CPU
         )
+        self._turns = TurnFinder(self._detector)
+        self._refiner = LandmarkRefiner(
+            folder / LANDMARKS_FILE, looks=landmark_looks, providers=providers, options=options
+        )
+        self._detection_threshold, self._confirmation_threshold = detection_threshold, confirmation_threshold
+        self._recogniser = analysis.models["recognition"]
         self._crop_size = int(self._recogniser.input_size[0])
 
     def candidates(
-        self,
-        pixels: NDArray[np.uint8],
-        *,
-        scale: float,
-        width: int,
-        height: int,
-        most: int,
-        size: int | None = None,
-    ) -> Candidates:
-        """What the detector takes for faces in `pixels` ((h, w, 3) uint8 BGR): the `most` surest, best score first.
+        self, image: ImagePyramid, *, most: int, size: int | None = None, large_size: int = 0, turn: int = 0
+    ) -> FaceCandidates:
+        """What the detector takes for faces in `image`; of those that it is sure of, the `most` surest.
 
-        `pixels` may be a reduction of the image by `scale`; boxes and landmarks are those of the full image of
-        `width` × `height`. A face whose landmarks cannot be aligned, or whose box is empty inside the image or smaller
-        than the smallest that counts, is left out. `size`: side of the detector's input, pixels.
+        A candidate whose box is empty inside the photo, or smaller than the smallest that counts, is left out.
+        `size`: side of the detector's input, pixels. `large_size`: longer side of its second pass; 0 for none. `turn`:
+        search the photo turned by so many times 90° clockwise; boxes and landmarks are those of the photo as it is.
         """
         size = size or self.detection_size
-        if max(pixels.shape[:2]) >= min(pixels.shape[:2]) * size:
-            return Candidates(
-                [], 0
-            )  # scaled to the detector's input, the short side would be less than a pixel
-        found = self._detector.detect(pixels, size)
-        faces = []
-        surest = found.pick(slice(most))
-        for box, score, points in zip(surest.boxes, surest.scores, surest.points, strict=True):
-            if np.isfinite(box).all():
-                bbox = BoundingBox.clipped(box / scale, width, height)
-                landmarks = tuple((float(x) / scale, float(y) / scale) for x, y in points)
-                faces.append(Face(bbox, min(float(score), 1.0), landmarks))
-        faces = sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
-        return Candidates(faces, len(found) - len(surest))
+        shorter, longer = sorted(image.pixels.shape[:2])
+        if longer >= shorter * size:
+            # Scaled to the detector's input, the short side would be less than a pixel.
+            return FaceCandidates([], [], 0)
 
-    def confirmed(self, pixels: NDArray[np.uint8], faces: Sequence[Face], *, scale: float) -> list[Face]:
-        """Those `candidates` that one look at each, upright and from near, finds again; unchanged."""
-        return [face for face in faces if self._again(self._one_look, pixels, face, scale) is not None]
+        def detect(side: int) -> Candidates:
+            pixels, scale = image.reduced(side)
+            return detect_turned(pixels, turn, lambda turned: self._detector.detect(turned, side)).scaled(
+                1 / scale
+            )
 
-    def refined(self, pixels: NDArray[np.uint8], faces: Sequence[Face], *, scale: float) -> list[Face]:
-        """Those `candidates` that a look at each confirms, with the landmarks of all looks."""
-        looked_at = ((face, self._again(self._all_looks, pixels, face, scale)) for face in faces)
-        return [replace(face, landmarks=points) for face, points in looked_at if points is not None]
+        found = detect_in_two_passes(
+            detect, self._detector, size=size, large_size=large_size, longer_side=longer
+        )
+        found = found.pick(np.isfinite(found.boxes).all(axis=1))
+        faces = [
+            Face(
+                BoundingBox.clipped(box, image.width, image.height),
+                min(float(score), 1.0),
+                tuple((x, y) for x, y in points.tolist()),
+            )
+            for box, score, points in zip(found.boxes, found.scores, found.points, strict=True)
+        ]
+        counted = sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
+        sure = [face for face in counted if face.score >= self._detection_threshold]
+        doubtful = counted[len(sure) : len(sure) + _MOST_DOUBTFUL]
+        return FaceCandidates(sure[:most], doubtful, max(0, len(sure) - most))
 
-    @staticmethod
-    def _again(look: CloserLook, pixels: NDArray[np.uint8], face: Face, scale: float) -> Landmarks | None:
-        found = look.again(pixels, tuple((x * scale, y * scale) for x, y in face.landmarks))
-        return None if found is None else tuple((x / scale, y / scale) for x, y in found)
+    def settled(
+        self, image: ImagePyramid, candidates: Sequence[Face], most_turned: int | None = None
+    ) -> list[Face]:
+        """Those candidates that looks from near confirm, with landmarks that fit their turn; once each, surest first.
+
+        One look serves an upright face that the detector is sure of. Any other gets four more, one for each turn: the
+        first `most_turned` of them.
+        """
+        found: list[Face] = []
+        left = len(candidates) if most_turned is None else most_turned
+        for candidate in candidates:
+            is_sure = candidate.score >= self._detection_threshold
+            face, is_compared = self._turns.settle(image, candidate, is_sure=is_sure, may_be_turned=left > 0)
+            left -= is_compared
+            if face is not None and self._counts(face):
+                found.append(face)
+        return once_each(found)
+
+    def refined(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> list[Face | None]:
+        """Each face with the landmarks that the landmark model finds in its image; None where that sees no face.
+
+        The faces may be of several images. Each look is one run over all of them.
+        """
+        found = self._refiner.refine([(image, face.landmarks) for image, face in faces])
+        return [
+            replace(face, landmarks=refined.landmarks)
+            if refined is not None and refined.probability >= self._confirmation_threshold
+            else None
+            for (_, face), refined in zip(faces, found, strict=True)
+        ]
 
     def _counts(self, face: Face) -> bool:
-        side = min(face.bbox.x2 - face.bbox.x1, face.bbox.y2 - face.bbox.y1)
-        return side >= max(1.0, self._min_face_size) and similarity(face.landmarks) is not None
+        box = face.bbox
+        return min(box.x2 - box.x1, box.y2 - box.y1) >= max(1.0, self._min_face_size)
 
-    def crop(
-        self, pixels: NDArray[np.uint8], landmarks: Landmarks, *, scale: float
-    ) -> NDArray[np.uint8] | None:
-        """The aligned face, (112, 112, 3) uint8 BGR, from landmarks of the full image; None when degenerate."""
-        return align(pixels, tuple((x * scale, y * scale) for x, y in landmarks), self._crop_size)
+    def crop(self, image: ImagePyramid, landmarks: Landmarks) -> Pixels | None:
+        """The aligned face, (112, 112, 3) uint8 BGR; None when the landmarks are degenerate."""
+        return align(image, landmarks, self._crop_size)
 
-    def embed(self, crops: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+    def embed(self, crops: Sequence[Pixels]) -> list[Embedding]:
         """One embedding for each crop: (dim,) float32, L2-normalised. All crops run as one batch, about 5 MB each."""
         if not crops:
             return []

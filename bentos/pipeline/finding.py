@@ -1,45 +1,46 @@
-"""Finds the faces of one image: decode, detect, refine.
+"""Finds the faces of one image: detect, settle the turn, refine the landmarks.
 
-The work is bounded: of what the detector finds, the `max_faces` surest are refined; of an image that should show one
-face, the surest are examined, `CHUNK` at a time, until two are known to be faces. The work stops between two chunks
-when the answer is not wanted any more.
+Every method is a generator for `together.work_together`. The work is bounded: of what the detector finds in a photo,
+the `max_faces` surest are examined; of an image that should show one face, the surest are examined, `CHUNK` at a time,
+until two are known to be faces. The work stops between two chunks when the answer is not wanted any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from bentos.domain.faces import BoundingBox, Face, FacesInImage
+from bentos.domain.faces import BoundingBox, Face, FacesInImage, Landmarks
 from bentos.imaging.decoding import DecodedImage, decode
-from bentos.pipeline.alignment import magnification
-from bentos.pipeline.chunks import CHUNK, in_chunks
-from bentos.pipeline.face_pack import Candidates, FacePack
+from bentos.pipeline.chunks import in_chunks
+from bentos.pipeline.face_pack import FaceCandidates, FacePack
+from bentos.pipeline.pyramid import ImagePyramid
+from bentos.pipeline.regions import Part, centre_in, longer_side_around
+from bentos.pipeline.source import Source, sharp_scale
 from bentos.pipeline.stage_clock import StageClock
+from bentos.pipeline.together import Refine, Work
+from bentos.pipeline.turned import next_turn, once_each, turn_of
 from bentos.pipeline.wanted import Check
 
 # A decoder may shrink a large JPEG while it decodes, but never below this multiple of the detector's input.
 _DETAIL = 2
 _SELFIE_DETAIL = 1.5
 
-# A face that would be enlarged by more than this for the recogniser is taken from the image at a larger scale: measured
-# on reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
-_MOST_MAGNIFIED = 0.7
-
-_REGION_MARGIN = 0.5
-
 LISTED = 100
 """Most candidates in a selfie that may be examined, and that are listed; the others are only counted."""
 
-_Find = Callable[[DecodedImage], Candidates]
+_MOST_TURNED = 8
+"""Most candidates of one detection in a selfie that are looked at in four turns: noise has hundreds, 1 ms each."""
+
+_Find = Callable[[ImagePyramid, int], FaceCandidates]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A decoded image and the faces found in it."""
 
-    image: DecodedImage
+    image: ImagePyramid
     faces: tuple[Face, ...]
     left_out: int = 0
 
@@ -49,10 +50,29 @@ class Seen:
         return FacesInImage(self.image.width, self.image.height, self.faces, self.left_out)
 
 
+class _Attempt(NamedTuple):
+    """One way to find the face of a selfie.
+
+    `found`: by the detector with an input of `size` pixels, in the photo turned by `turn` times 90°. `is_sure`: examine
+    those that it is sure of; else the surest of the doubtful ones.
+    """
+
+    found: FaceCandidates
+    size: int
+    turn: int
+    is_sure: bool = True
+
+    @property
+    def candidates(self) -> Sequence[Face]:
+        """What to examine, surest first."""
+        return self.found.sure if self.is_sure else self.found.doubtful[:_MOST_TURNED]
+
+
 class FaceFinding:
-    """Finds faces with one face pack; for one thread at a time. Every method raises `FaceSearchError`.
+    """Finds faces with one face pack; for one thread at a time. Every method may raise `FaceSearchError`.
 
     `selfie_size`: side of the detector's input for an image that should show one face, pixels.
+    `large_size`: longer side of the detector's second pass over a large photo, pixels; 0 for none.
     """
 
     def __init__(
@@ -64,152 +84,153 @@ class FaceFinding:
         max_jpeg_pixels: int,
         max_faces: int,
         selfie_size: int,
+        large_size: int,
     ) -> None:
         self._pack, self._clock = pack, clock
         self._max_pixels, self._max_jpeg_pixels, self._max_faces = max_pixels, max_jpeg_pixels, max_faces
         self._sizes = sorted({min(selfie_size, pack.detection_size), pack.detection_size})
+        self._large_size = large_size
 
-    def photo(self, image: bytes, check: Check) -> Seen:
-        """All faces with refined landmarks, the surest `max_faces` of them."""
-        return self._all(image, self._candidates, check)
+    def photo(self, file: bytes, check: Check) -> Work[Seen]:
+        """All faces with refined landmarks, the surest `max_faces` of them; small ones by a second pass."""
+        source = self._source(file, check)
+        source.decode_for(max(_DETAIL * self._pack.detection_size, self._large_size))
+        return (yield from self._at_every_turn(source, self._in_photo))
 
-    def region(self, image: bytes, check: Check, region: BoundingBox) -> Seen:
-        """The faces whose centre lies in `region`, searched for there alone."""
-        return self._all(image, partial(self._candidates_in, region=region), check)
+    def region(self, file: bytes, check: Check, region: BoundingBox) -> Work[Seen]:
+        """The faces whose centre lies in `region`, searched for there alone, at the detector's full size."""
+        source = self._source(file, check)
+        enough = min(1.0, self._pack.detection_size / longer_side_around(region))
+        source.decode_for(_DETAIL * self._pack.detection_size, min_scale=enough)
+        return (
+            yield from self._at_every_turn(source, lambda image, turn: self._in_region(image, turn, region))
+        )
 
-    def readable(self, image: bytes, check: Check, faces: Sequence[Face]) -> Seen:
-        """Faces that are known, with the image as large as the recogniser needs it for them."""
-        return Seen(self._decoded(image, check, shrink_to=1, min_scale=_sharp_scale(faces)), tuple(faces))
+    def known(self, file: bytes, check: Check, landmarks: Sequence[Landmarks]) -> Work[Seen]:
+        """Faces known by landmarks that a detector or an older aligner found, with refined ones; without boxes.
 
-    def _all(self, image: bytes, find: _Find, check: Check) -> Seen:
-        shrink_to = _DETAIL * self._pack.detection_size
-        decoded = self._decoded(image, check, shrink_to=shrink_to)
-        candidates = self._detected(decoded, find, check)
-        if needed := self._larger_scale(decoded, candidates.faces, check):
-            decoded = self._decoded(image, check, shrink_to=shrink_to, min_scale=needed)
-            candidates = self._detected(decoded, find, check)
-        faces: list[Face] = []
-        for chunk in in_chunks(candidates.faces):
-            faces += self._looked_at(self._pack.refined, decoded, chunk, check)
-        return Seen(decoded, tuple(faces), candidates.left_out)
-
-    def _larger_scale(self, decoded: DecodedImage, candidates: Sequence[Face], check: Check) -> float:
-        """The scale that the smallest confirmed face needs; 0 where the image is large enough for all of them."""
-        blurred = [face for face in candidates if _is_blurred(decoded, [face])]
-        for chunk in in_chunks(sorted(blurred, key=lambda face: -_sharp_scale([face]))):
-            if confirmed := self._looked_at(self._pack.confirmed, decoded, chunk, check):
-                return _sharp_scale(confirmed)
-        return 0.0
-
-    def selfie(self, image: bytes, check: Check) -> Seen:
-        """The only face with refined landmarks; or several as the detector found them.
-
-        Several are the confirmed ones, and those less sure that were not examined any more.
+        A face that the landmark model does not confirm keeps the landmarks that were given.
         """
-        for size in self._sizes:
-            seen = self._selfie_at(image, size, check)
+        nowhere = BoundingBox(0.0, 0.0, 0.0, 0.0)
+        faces = [Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks]
+        source = self._source(file, check)
+        source.decode_for(1, min_scale=sharp_scale(faces))
+        refined = yield Refine(source.image, faces)
+        return Seen(source.image, tuple(new or old for new, old in zip(refined, faces, strict=True)))
+
+    def selfie(self, file: bytes, check: Check) -> Work[Seen]:
+        """The only face with refined landmarks; or several, which are for a list only.
+
+        Several are two that are confirmed, and those with lower scores that were not examined to the end.
+        """
+        source = self._source(file, check)
+        for attempt in self._attempts(source):
+            seen = yield from self._one_or_several(source, attempt)
+            if len(seen.faces) == 1 and (turn := turn_of(seen.faces[0])) != attempt.turn:
+                # Others that stand like this face are seen well only when the photo is turned.
+                others = yield from self._one_or_several(source, self._attempt(source, attempt.size, turn))
+                faces = once_each([*seen.faces, *others.faces])
+                return Seen(source.image, tuple(faces), others.left_out)
             if seen.faces:
                 break
         return seen
 
-    def _selfie_at(self, image: bytes, size: int, check: Check) -> Seen:
-        detail = _SELFIE_DETAIL if size < self._pack.detection_size else _DETAIL
-        shrink_to = round(detail * size)
-        decoded = self._decoded(image, check, shrink_to=shrink_to)
-        seen = self._one_or_several(decoded, size, check)
-        if len(seen.faces) == 1 and _is_blurred(decoded, seen.faces):
-            needed = _sharp_scale(seen.faces)
-            decoded = self._decoded(image, check, shrink_to=shrink_to, min_scale=needed)
-            return self._one_or_several(decoded, size, check)
-        return seen
+    def _attempts(self, source: Source) -> Iterator[_Attempt]:
+        """Sure candidates first, then doubtful ones; when there is no face, the same in the photo turned by 90°."""
+        for turn in (0, 1):
+            sure = []
+            for size in self._sizes:
+                detail = _SELFIE_DETAIL if size < self._pack.detection_size else _DETAIL
+                source.decode_for(round(detail * size))
+                sure.append(self._attempt(source, size, turn))
+                yield sure[-1]
+            for attempt in sure:
+                yield attempt._replace(is_sure=False)
 
-    def _one_or_several(self, decoded: DecodedImage, size: int, check: Check) -> Seen:
-        find = partial(self._candidates, most=min(LISTED, self._max_faces), size=size)
-        return self._examined(decoded, self._detected(decoded, find, check), check)
-
-    def _examined(self, decoded: DecodedImage, candidates: Candidates, check: Check) -> Seen:
-        possible = candidates.faces
-        faces = possible if len(possible) == 1 else []  # refining it confirms it as well
-        examined = len(faces)
-        while examined < len(possible) and len(faces) <= 1:
-            chunk = possible[examined : examined + CHUNK]
-            faces = faces + self._looked_at(self._pack.confirmed, decoded, chunk, check)
-            examined += len(chunk)
-        if len(faces) > 1:
-            return Seen(decoded, (*faces, *possible[examined:]), candidates.left_out)
-        return Seen(decoded, tuple(self._looked_at(self._pack.refined, decoded, faces, check)))
-
-    def _looked_at(
-        self, look: Callable[..., list[Face]], decoded: DecodedImage, faces: Sequence[Face], check: Check
-    ) -> list[Face]:
-        check()
+    def _attempt(self, source: Source, size: int, turn: int) -> _Attempt:
+        source.check()
         with self._clock.timed("detect"):
-            return look(decoded.pixels, faces, scale=decoded.scale)
+            found = self._pack.candidates(
+                source.image, most=min(LISTED, self._max_faces), size=size, turn=turn
+            )
+        return _Attempt(found, size, turn)
 
-    def _candidates(
-        self, image: DecodedImage, most: int | None = None, size: int | None = None
-    ) -> Candidates:
-        return self._pack.candidates(
-            image.pixels,
-            scale=image.scale,
-            width=image.width,
-            height=image.height,
-            most=most or self._max_faces,
-            size=size,
+    def _one_or_several(self, source: Source, attempt: _Attempt) -> Work[Seen]:
+        """Examine candidates until two are known to be faces; those not examined to the end are listed with the two."""
+        left = list(in_chunks(attempt.candidates))
+        most_turned = _MOST_TURNED
+        faces: list[Face] = []
+        settled: list[Face] = []
+        while left and len(faces) <= 1:
+            while left and len(faces) + len(settled) <= 1:
+                settled += self._settled(source, left.pop(0), most_turned)
+                most_turned = 0
+            if len(settled) == 1 and not faces:
+                source.sharpen_for(settled)
+            while settled and len(faces) <= 1:
+                faces = once_each([*faces, *(yield from self._refined(source, [settled.pop(0)]))])
+        if len(faces) > 1:
+            others = [face for chunk in left for face in chunk if attempt.is_sure]
+            return Seen(source.image, (*faces, *settled, *others), attempt.found.left_out)
+        if source.sharpen_for(faces):
+            faces = yield from self._refined(source, faces)
+        return Seen(source.image, tuple(faces))
+
+    def _at_every_turn(self, source: Source, find: _Find) -> Work[Seen]:
+        """The faces of a decoded photo, best score first, whichever way up they are."""
+        faces: list[Face] = []
+        left_out = 0
+        searched: list[int] = []
+        while (turn := next_turn(searched, faces) if searched else 0) is not None:
+            source.check()
+            with self._clock.timed("detect"):
+                found = find(source.image, turn)
+            settled = once_each(
+                face for chunk in in_chunks(found.all) for face in self._settled(source, chunk)
+            )
+            source.sharpen_for(settled)
+            faces = once_each([*faces, *(yield from self._refined(source, settled))])
+            left_out = max(left_out, found.left_out)
+            searched.append(turn)
+        beyond = max(0, len(faces) - self._max_faces)
+        return Seen(source.image, tuple(faces[: self._max_faces]), left_out + beyond)
+
+    def _in_photo(self, image: ImagePyramid, turn: int) -> FaceCandidates:
+        return self._pack.candidates(image, most=self._max_faces, large_size=self._large_size, turn=turn)
+
+    def _in_region(self, image: ImagePyramid, turn: int, region: BoundingBox) -> FaceCandidates:
+        part = Part.around(region, image)
+        if part is None:
+            return FaceCandidates([], [], 0)
+        found = self._pack.candidates(part.pixels, most=self._max_faces, turn=turn)
+        sure, doubtful = (
+            [face for face in map(part.in_photo, faces) if centre_in(face.bbox, region)]
+            for faces in (found.sure, found.doubtful)
         )
+        return FaceCandidates(sure, doubtful, found.left_out)
 
-    def _candidates_in(self, image: DecodedImage, region: BoundingBox) -> Candidates:
-        margin_x = (region.x2 - region.x1) * _REGION_MARGIN
-        margin_y = (region.y2 - region.y1) * _REGION_MARGIN
-        left = max(0, int((region.x1 - margin_x) * image.scale))
-        top = max(0, int((region.y1 - margin_y) * image.scale))
-        right = max(0, int((region.x2 + margin_x) * image.scale) + 1)
-        bottom = max(0, int((region.y2 + margin_y) * image.scale) + 1)
-        window = image.pixels[top:bottom, left:right]
-        if 0 in window.shape:
-            return Candidates([], 0)
-        found = self._candidates(replace(image, pixels=window))
-        faces = [_shift(face, left / image.scale, top / image.scale, image) for face in found.faces]
-        return Candidates([face for face in faces if _centre_in(face.bbox, region)], found.left_out)
+    def _settled(
+        self, source: Source, candidates: Sequence[Face], most_turned: int | None = None
+    ) -> list[Face]:
+        source.check()
+        with self._clock.timed("detect"):
+            return self._pack.settled(source.image, candidates, most_turned)
 
-    def _decoded(self, image: bytes, check: Check, *, shrink_to: int, min_scale: float = 0.0) -> DecodedImage:
-        """The image, no larger than asked for where the decoder can reduce it."""
-        check()
+    @staticmethod
+    def _refined(source: Source, faces: Sequence[Face]) -> Work[list[Face]]:
+        """Those faces that the landmark model confirms, with its landmarks."""
+        refined = (yield Refine(source.image, faces)) if faces else ()
+        return [face for face in refined if face is not None]
+
+    def _source(self, file: bytes, check: Check) -> Source:
+        return Source(file, self._decoded, check)
+
+    def _decoded(self, file: bytes, *, shrink_to: int, min_scale: float) -> DecodedImage:
         with self._clock.timed("decode"):
             return decode(
-                image,
+                file,
                 max_pixels=self._max_pixels,
                 max_jpeg_pixels=self._max_jpeg_pixels,
                 shrink_to=shrink_to,
                 min_scale=min_scale,
             )
-
-    def _detected(self, image: DecodedImage, find: _Find, check: Check) -> Candidates:
-        check()
-        with self._clock.timed("detect"):
-            return find(image)
-
-
-def _sharp_scale(faces: Sequence[Face]) -> float:
-    """The scale of the image from which none of these faces is enlarged too much for the recogniser; at most 1."""
-    return min(1.0, max((magnification(face.landmarks) / _MOST_MAGNIFIED for face in faces), default=0.0))
-
-
-def _is_blurred(image: DecodedImage, faces: Sequence[Face]) -> bool:
-    """Whether the decoder has reduced the image further than these faces allow, and need not have."""
-    return image.scale < min(_sharp_scale(faces), image.largest_scale)
-
-
-def _shift(face: Face, dx: float, dy: float, image: DecodedImage) -> Face:
-    box = face.bbox
-    moved = (box.x1 + dx, box.y1 + dy, box.x2 + dx, box.y2 + dy)
-    return replace(
-        face,
-        bbox=BoundingBox.clipped(moved, image.width, image.height),
-        landmarks=tuple((x + dx, y + dy) for x, y in face.landmarks),
-    )
-
-
-def _centre_in(box: BoundingBox, region: BoundingBox) -> bool:
-    x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-    return region.x1 <= x <= region.x2 and region.y1 <= y <= region.y2

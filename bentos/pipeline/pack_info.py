@@ -1,4 +1,4 @@
-"""What is known of an assembled face pack: `pack.json`, beside its two graphs. Only the standard library."""
+"""What is known of an assembled face pack: `pack.json`, beside its three graphs. Only the standard library."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from pathlib import Path
 PACK_FILE = "pack.json"
 DETECTOR_FILE = "detector.onnx"
 RECOGNISER_FILE = "recogniser.onnx"
+LANDMARKS_FILE = "landmarks.onnx"
 
-CONDITIONING_VERSION = 1
-"""Raised when conditioning starts to give other vectors than before: it is part of every fingerprint."""
+CONDITIONING_VERSION = 2
+"""Part of every fingerprint. Raised when conditioning or alignment starts to give other vectors than before.
+
+2: landmarks of O-Net, area-averaged shrinking before the crop.
+"""
 
 
 class BadPackInfo(Exception):
@@ -43,6 +47,7 @@ class PackInfo:
     commercial_use: bool
     detector: PackFile
     recogniser: PackFile
+    landmarks: PackFile
     fingerprint: str
 
     @classmethod
@@ -58,6 +63,7 @@ class PackInfo:
                 commercial_use=bool(found["commercial_use"]),
                 detector=_file_from(found["detector"]),
                 recogniser=_file_from(found["recogniser"]),
+                landmarks=_file_from(found["landmarks"]),
                 fingerprint=str(found["fingerprint"]),
             )
         except OSError as error:
@@ -66,7 +72,8 @@ class PackInfo:
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise BadPackInfo(
-                f"{path} is damaged: assemble the pack again with `python -m models.assemble --force`."
+                f"{path} is damaged or was made by an older version: assemble the pack again with "
+                "`python -m models.assemble --force`."
             ) from error
 
     def write(self, folder: str | Path) -> None:
@@ -75,9 +82,12 @@ class PackInfo:
         (Path(folder) / PACK_FILE).write_text(text, encoding="utf-8")
 
 
-def fingerprint(detector_source_sha256: str, recogniser_source_sha256: str) -> str:
-    """Sixteen hex characters that name the pack made of these two files by this version of the conditioning."""
-    identity = f"face-pack {CONDITIONING_VERSION}\n{detector_source_sha256}\n{recogniser_source_sha256}\n"
+def fingerprint(*source_sha256: str) -> str:
+    """Sixteen hex characters that name the pack made of these files by this version of conditioning and alignment.
+
+    `source_sha256`: of the detector, the recogniser and the landmark model as they were published, in this order.
+    """
+    identity = "\n".join([f"face-pack {CONDITIONING_VERSION}", *source_sha256, ""])
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable
 
 from bentos.domain.errors import FaceSearchError
 
@@ -13,8 +11,6 @@ IsWanted = Callable[[int], bool]
 
 Check = Callable[[], None]
 """Raises `Dropped` once nobody waits for the answer about one image any more."""
-
-_Result = TypeVar("_Result")
 
 
 class Dropped(FaceSearchError):
@@ -31,25 +27,11 @@ def always_wanted(_number: int) -> bool:
     return True
 
 
-def look_at_each(
-    images: Sequence[bytes], look: Callable[[bytes, Check], _Result], is_wanted: IsWanted
-) -> list[_Result | FaceSearchError]:
-    """The result of `look` for each image, or the error that it raised."""
-    return [
-        _result_or_error(look, image, partial(_check, number, is_wanted))
-        for number, image in enumerate(images)
-    ]
+def check_of(number: int, is_wanted: IsWanted) -> Check:
+    """The `Check` of image `number`."""
 
+    def check() -> None:
+        if not is_wanted(number):
+            raise Dropped
 
-def _check(number: int, is_wanted: IsWanted) -> None:
-    if not is_wanted(number):
-        raise Dropped
-
-
-def _result_or_error(
-    look: Callable[[bytes, Check], _Result], image: bytes, check: Check
-) -> _Result | FaceSearchError:
-    try:
-        return look(image, check)
-    except FaceSearchError as error:
-        return error
+    return check

@@ -75,4 +75,4 @@ def _end_with_the_parent() -> None:
 
 def _embed(image: bytes, landmarks: tuple[Landmarks, ...]) -> FacesInImage | FaceSearchError:
     assert _extraction is not None  # noqa: S101 - the initializer has set it
-    return _extraction.embed(image, landmarks)
+    return _extraction.embed([(image, landmarks)])[0]

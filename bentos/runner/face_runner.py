@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Annotated
@@ -117,26 +116,22 @@ class FaceRunner:
     @_lists
     def embed(self, requests: list[bytes]) -> Payloads:
         """Embeddings of faces that were found before."""
-
-        def look(asked: Sequence[Request], is_wanted: IsWanted) -> list[Answer]:
-            return [
-                self._extraction.embed(each.image, each.landmarks, partial(_only, is_wanted, number))
-                for number, each in enumerate(asked)
-            ]
-
-        return self._answers(requests, look)
+        return self._answers(
+            requests,
+            lambda asked, is_wanted: self._extraction.embed(
+                [(each.image, each.landmarks) for each in asked], is_wanted
+            ),
+        )
 
     @_lists
     def detect_in_region(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks of the faces whose centre lies in the region."""
-
-        def look(asked: Sequence[Request], is_wanted: IsWanted) -> list[Answer]:
-            return [
-                self._extraction.detect_in_region(each.image, each.region, partial(_only, is_wanted, number))
-                for number, each in enumerate(asked)
-            ]
-
-        return self._answers(requests, look)
+        return self._answers(
+            requests,
+            lambda asked, is_wanted: self._extraction.detect_in_region(
+                [(each.image, each.region) for each in asked], is_wanted
+            ),
+        )
 
     def _answers(self, requests: Sequence[bytes], look: _Look) -> list[bytes]:
         """A payload for each request; those that nobody waits for any more are dropped."""
@@ -154,8 +149,3 @@ class FaceRunner:
 
 def _images_alone(look: Callable[[Sequence[bytes], IsWanted], list[Answer]]) -> _Look:
     return lambda asked, is_wanted: look([each.image for each in asked], is_wanted)
-
-
-def _only(is_wanted: IsWanted, number: int, _number: int) -> bool:
-    """`is_wanted` of one request, for a method that takes a single image."""
-    return is_wanted(number)

@@ -44,6 +44,7 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         max_faces=settings.max_faces,
         max_jpeg_pixels=settings.max_jpeg_pixels,
         selfie_detection_size=settings.selfie_detection_size,
+        large_detection_size=settings.detection_large_size,
     )
 
 
@@ -68,11 +69,13 @@ class LocalFaceFinder:
 
     async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda is_wanted: self._extraction.detect_in_region(image, region, is_wanted))
+        return await self._run(
+            lambda is_wanted: self._extraction.detect_in_region([(image, region)], is_wanted)[0]
+        )
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""
-        found = await self._run(lambda is_wanted: self._extraction.embed(image, landmarks, is_wanted))
+        found = await self._run(lambda is_wanted: self._extraction.embed([(image, landmarks)], is_wanted)[0])
         return [face.embedding for face in found.faces]
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from bentos.pipeline.pack_info import DETECTOR_FILE, RECOGNISER_FILE, PackInfo
+from bentos.pipeline.pack_info import DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE, PackInfo
 from models import assemble, assembly
 from models.catalog import DEFAULT_PACK, find_pack
 from models.published import Published
@@ -94,7 +94,7 @@ def test_a_pack_that_lost_a_part_is_made_again(place: Place) -> None:
 def test_ctrl_c_leaves_nothing_behind(place: Place) -> None:
     process = place.start("--dir", str(place.own))
     assert process.stderr is not None
-    assert "detector" in process.stderr.readline()
+    assert any("detector" in line for line in iter(process.stderr.readline, ""))
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -168,4 +168,8 @@ def test_ensure_gives_the_folder_that_the_store_calls_latest(pack_folder: Path) 
     assert Path(model.path) == pack_folder
     assert model.info.metadata["fingerprint"] == PackInfo.read(pack_folder).fingerprint
     assert model.info.metadata["dimension"] == 512
-    assert {path.name for path in pack_folder.glob("*.onnx")} == {DETECTOR_FILE, RECOGNISER_FILE}
+    assert {path.name for path in pack_folder.glob("*.onnx")} == {
+        DETECTOR_FILE,
+        RECOGNISER_FILE,
+        LANDMARKS_FILE,
+    }

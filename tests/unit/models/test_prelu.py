@@ -40,6 +40,26 @@ def test_a_convolution_behind_a_prelu_gives_the_same_values(group: int, slopes: 
     np.testing.assert_allclose(run(rewritten, x), run(model, x), atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    "slopes",
+    [SLOPES, np.array([0.2, -3.0, 0.9, 0.0], np.float32).reshape(4, 1, 1)],
+    ids=["above one", "below"],
+)
+def test_a_convolution_behind_a_prelu_and_a_maximum_gives_the_same_values(slopes: Array) -> None:
+    """The factor 1-s may pass the maximum only where it is positive."""
+    pool = helper.make_node("MaxPool", ["p"], ["m"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+    model = model_of(
+        [helper.make_node("PRelu", ["x", "s"], ["p"]), pool, helper.make_node("Conv", ["m", "w"], ["y"])],
+        {"s": slopes, "w": noise(4, 4, 2, 2, seed=2)},
+        [1, 4, 8, 8],
+    )
+    x = noise(1, 4, 8, 8)
+    rewritten = rewrite_prelu(model)
+    assert "PRelu" not in operators(rewritten)
+    assert operators(rewritten).count("Mul") == (1 if (slopes < 1).all() else 2)
+    np.testing.assert_allclose(run(rewritten, x), run(model, x), atol=2e-5)
+
+
 def test_a_prelu_that_two_kinds_of_nodes_read_keeps_its_values() -> None:
     model = model_of(
         [

@@ -10,7 +10,7 @@ import bentoml
 import pytest
 from bentoml.exceptions import NotFound
 
-from bentos.pipeline.pack_info import DETECTOR_FILE, PackInfo
+from bentos.pipeline.pack_info import DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE, PackInfo
 from models import store
 
 
@@ -40,9 +40,10 @@ def test_saving_again_changes_nothing_unless_asked_to_replace(another: tuple[Pat
     assert (store.save(folder, info, replace=True) / "model.yaml").is_file()
 
 
-def test_a_pack_whose_file_changed_is_not_found(another: tuple[Path, PackInfo]) -> None:
+@pytest.mark.parametrize("name", [DETECTOR_FILE, RECOGNISER_FILE, LANDMARKS_FILE])
+def test_a_pack_whose_file_changed_is_not_found(name: str, another: tuple[Path, PackInfo]) -> None:
     folder, info = another
-    (store.save(folder, info, replace=False) / DETECTOR_FILE).write_bytes(b"")
+    (store.save(folder, info, replace=False) / name).write_bytes(b"")
     assert store.find(store.tag_of(info)) is None
 
 

@@ -8,6 +8,7 @@ from insightface.utils import face_align
 
 from bentos.domain.faces import Landmarks
 from bentos.pipeline.alignment import align, similarity
+from tests.unit.pipeline.shown import shown
 
 RIGHTLY = pytest.mark.filterwarnings(
     "ignore::FutureWarning"
@@ -31,11 +32,11 @@ def test_the_transform_is_insightfaces(seed: int) -> None:
 
 
 @RIGHTLY
-def test_the_crop_is_insightfaces() -> None:
+def test_the_crop_of_a_face_that_is_not_shrunk_by_half_is_insightfaces() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (400, 500, 3), dtype=np.uint8)
-    landmarks = _landmarks(3)
+    landmarks = tuple((1.6 * x + 100, 1.6 * y + 80) for x, y in face_align.arcface_dst.tolist())
     expected = face_align.norm_crop(pixels, np.array(landmarks))
-    got = align(pixels, landmarks)
+    got = align(shown(pixels), landmarks)
     assert got is not None
     assert got.shape == (112, 112, 3)
     assert np.abs(got.astype(int) - expected).max() <= 1
@@ -51,4 +52,4 @@ def test_the_crop_is_insightfaces() -> None:
 )
 def test_landmarks_that_say_nothing_give_no_transform(landmarks: Landmarks) -> None:
     assert similarity(landmarks) is None
-    assert align(np.zeros((10, 10, 3), np.uint8), landmarks) is None
+    assert align(shown(np.zeros((10, 10, 3), np.uint8)), landmarks) is None

@@ -77,7 +77,7 @@ def test_a_known_face_is_decoded_once_and_as_large_as_it_needs(
     found = extraction.detect([file])[0]
     assert isinstance(found, FacesInImage)
     scales.clear()
-    one_face(extraction.embed(file, [found.faces[0].landmarks]))
+    one_face(extraction.embed([(file, [found.faces[0].landmarks])])[0])
     assert scales == [expected]
 
 

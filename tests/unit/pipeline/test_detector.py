@@ -22,12 +22,26 @@ def test_it_finds_what_insightface_finds(pack_folder: Path, photo: Path, size: i
     analysis.prepare(ctx_id=0, det_thresh=0.5, det_size=(size, size))
     pixels = cv2.imread(str(photo))
     boxes, points = analysis.det_model.detect(pixels)
-    ours = Detector(analysis.det_model, threshold=0.5).detect(pixels, size)
+    ours = Detector(analysis.det_model, threshold=0.5, always_square=True).detect(pixels, size)
     assert len(ours) == len(boxes)
     np.testing.assert_allclose(ours.scores, boxes[:, 4], atol=1e-5)
     # InsightFace takes the scale from the shorter side, which it has rounded down to whole pixels: up to 1 in `size`.
     np.testing.assert_allclose(ours.boxes, boxes[:, :4], atol=0.6, rtol=0.005)
     np.testing.assert_allclose(ours.points, points, atol=0.6, rtol=0.005)
+
+
+@pytest.mark.parametrize("photo", [photos.group_photo(), photos.astronaut(), photos.portrait()])
+def test_without_black_beside_the_photo_it_finds_the_same_faces(pack_folder: Path, photo: Path) -> None:
+    analysis = FaceAnalysis(name=str(pack_folder), providers=["CPUExecutionProvider"])
+    analysis.prepare(ctx_id=0, det_thresh=0.5, det_size=(640, 640))
+    pixels = cv2.imread(str(photo))
+    square = Detector(analysis.det_model, threshold=0.5, always_square=True).detect(pixels, 640)
+    rectangular = Detector(analysis.det_model, threshold=0.5).detect(pixels, 640)
+    assert len(rectangular) == len(square)
+    np.testing.assert_allclose(rectangular.scores, square.scores, atol=0.02)
+    order = np.argsort(square.boxes[:, 0]), np.argsort(rectangular.boxes[:, 0])
+    side = square.boxes[:, 2].max() - square.boxes[:, 0].min()
+    np.testing.assert_allclose(rectangular.boxes[order[1]], square.boxes[order[0]], atol=0.05 * side)
 
 
 def test_a_detector_of_another_layout_is_refused() -> None:

@@ -54,18 +54,59 @@ def test_a_batch_gives_what_single_images_give(extraction: Extraction) -> None:
             np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-4)
 
 
-def test_embedding_a_known_face_gives_the_vector_of_the_whole_run(extraction: Extraction) -> None:
+def test_embedding_a_known_face_gives_the_face_of_the_whole_run(extraction: Extraction) -> None:
     image = photos.group_photo().read_bytes()
     found = _found(extraction.detect_and_embed([image])[0])
-    again = _found(extraction.embed(image, [face.landmarks for face in found.faces]))
+    again = _found(extraction.embed([(image, [face.landmarks for face in found.faces])])[0])
     for one, other in zip(found.faces, again.faces, strict=True):
-        np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-5)
+        assert one.embedding is not None
+        assert float(one.embedding @ other.embedding) > 0.99  # the landmarks are refined once more
+
+
+def test_a_known_face_is_embedded_alike_wherever_an_older_aligner_saw_its_landmarks(
+    extraction: Extraction,
+) -> None:
+    image = photos.group_photo().read_bytes()
+    known = [face.landmarks for face in _found(extraction.detect([image])[0]).faces]
+    older = [
+        tuple((1.02 * (x - a) + a + 2, y - 3) for x, y in points) for points in known for a in [points[0][0]]
+    ]
+    one, other = (_found(each).faces for each in extraction.embed([(image, known), (image, older)]))
+    for face, moved in zip(one, other, strict=True):
+        assert face.embedding is not None
+        assert float(face.embedding @ moved.embedding) > 0.98
+
+
+def test_a_known_face_that_the_landmark_model_does_not_see_keeps_its_landmarks(
+    extraction: Extraction,
+) -> None:
+    image = photos.coffee_cup().read_bytes()
+    nowhere = ((280.0, 180.0), (320.0, 180.0), (300.0, 205.0), (285.0, 225.0), (315.0, 225.0))
+    [face] = _found(extraction.embed([(image, [nowhere])])[0]).faces
+    assert face.landmarks == nowhere
+    assert face.embedding is not None
+
+
+def test_a_list_of_regions_and_of_known_faces_has_an_answer_for_each(extraction: Extraction) -> None:
+    group, astronaut = (path.read_bytes() for path in (photos.group_photo(), photos.astronaut()))
+    faces = _found(extraction.detect([group])[0]).faces
+    [single] = _found(extraction.detect([astronaut])[0]).faces
+    asked = [(group, faces[2].bbox), (b"broken", faces[0].bbox), (astronaut, single.bbox)]
+    regions = extraction.detect_in_region(asked)
+    assert isinstance(regions[1], InvalidImageFormat)
+    assert _found(regions[0]).faces[0].bbox.iou(faces[2].bbox) > 0.7
+    assert _found(regions[2]).faces[0].bbox.iou(single.bbox) > 0.7
+    known = extraction.embed(
+        [(astronaut, [single.landmarks]), (b"broken", []), (group, [f.landmarks for f in faces])]
+    )
+    assert isinstance(known[1], InvalidImageFormat)
+    assert [len(_found(known[n]).faces) for n in (0, 2)] == [1, 6]
 
 
 def test_landmarks_that_say_nothing_give_no_embedding(extraction: Extraction) -> None:
     image = photos.astronaut().read_bytes()
     good = _found(extraction.detect([image])[0]).faces[0].landmarks
-    again = _found(extraction.embed(image, [((1.0, 1.0),) * 5, good]))
+    again = _found(extraction.embed([(image, [((1.0, 1.0),) * 5, good])])[0])
     assert again.faces[0].embedding is None
     assert again.faces[1].embedding is not None
 
@@ -85,7 +126,7 @@ def test_a_region_is_searched_alone(extraction: Extraction) -> None:
     image = photos.group_photo().read_bytes()
     face = _found(extraction.detect([image])[0]).faces[3]
     region = BoundingBox(face.bbox.x1 - 20, face.bbox.y1 - 20, face.bbox.x2 + 20, face.bbox.y2 + 20)
-    found = _found(extraction.detect_in_region(image, region))
+    found = _found(extraction.detect_in_region([(image, region)])[0])
     assert len(found.faces) == 1
     assert found.faces[0].bbox.iou(face.bbox) > 0.7
     assert (found.width, found.height) == (1280, 886)
@@ -101,7 +142,7 @@ def test_a_region_is_searched_alone(extraction: Extraction) -> None:
     ],
 )
 def test_a_region_without_a_face_has_none(extraction: Extraction, region: BoundingBox) -> None:
-    assert _found(extraction.detect_in_region(photos.group_photo().read_bytes(), region)).faces == ()
+    assert _found(extraction.detect_in_region([(photos.group_photo().read_bytes(), region)])[0]).faces == ()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 1), (1, 3000), (3, 5000), (31, 33)])
@@ -129,7 +170,7 @@ def test_a_small_face_in_a_large_photo_is_cut_from_the_full_size(extraction: Ext
     large.paste(portrait, (3000, 1500))  # after reduction the face is about 35 pixels wide
     alone = _found(extraction.detect_and_embed([_saved(portrait, "JPEG", quality=95)])[0]).faces[0]
     found = _found(extraction.detect([_saved(large, "JPEG", quality=95)])[0]).faces
-    again = _found(extraction.embed(_saved(large, "JPEG", quality=95), [found[0].landmarks])).faces[0]
+    again = _found(extraction.embed([(_saved(large, "JPEG", quality=95), [found[0].landmarks])])[0]).faces[0]
     assert alone.embedding is not None
     assert again.embedding is not None
     assert float(alone.embedding @ again.embedding) > 0.9

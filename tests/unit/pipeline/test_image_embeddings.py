@@ -13,8 +13,9 @@ from PIL import Image
 
 from bentos.config.settings import Settings
 from bentos.domain.faces import Embedding, Face
-from bentos.imaging.decoding import DecodedImage, decode
+from bentos.imaging.decoding import decode
 from bentos.pipeline.face_pack import FacePack
+from bentos.pipeline.pyramid import ImagePyramid
 from bentos.runner.local import pack_of
 from tests.unit.imaging.image_kinds import KINDS, expected, jpeg, photo
 
@@ -28,7 +29,7 @@ SAME_FACE = 0.97
 class Seen:
     """What the pack sees in an image: its faces, best first, and their embeddings, (faces, dim)."""
 
-    image: DecodedImage
+    image: ImagePyramid
     faces: list[Face]
     embeddings: np.ndarray
 
@@ -43,16 +44,14 @@ def pack() -> FacePack:
 
 
 def see(pack: FacePack, file: bytes, **options: int) -> Seen:
-    image = decode(file, max_pixels=ENOUGH, **options)
-    candidates = pack.candidates(
-        image.pixels, scale=image.scale, width=image.width, height=image.height, most=100
-    )
-    faces = pack.refined(image.pixels, candidates.faces, scale=image.scale)
+    image = ImagePyramid(decode(file, max_pixels=ENOUGH, **options))
+    settled = pack.settled(image, pack.candidates(image, most=100).all)
+    faces = [face for face in pack.refined([(image, face) for face in settled]) if face is not None]
     return Seen(image, faces, np.array(embed(pack, image, faces)))
 
 
-def embed(pack: FacePack, image: DecodedImage, faces: list[Face]) -> list[Embedding]:
-    crops = [pack.crop(image.pixels, face.landmarks, scale=image.scale) for face in faces]
+def embed(pack: FacePack, image: ImagePyramid, faces: list[Face]) -> list[Embedding]:
+    crops = [pack.crop(image, face.landmarks) for face in faces]
     return pack.embed([crop for crop in crops if crop is not None])
 
 

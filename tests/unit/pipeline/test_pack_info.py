@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from bentos.pipeline.pack_info import (
     DETECTOR_FILE,
+    LANDMARKS_FILE,
     PACK_FILE,
     RECOGNISER_FILE,
     BadPackInfo,
@@ -26,7 +28,8 @@ INFO = PackInfo(
     commercial_use=False,
     detector=PackFile("folder:a.onnx", "a" * 64, "b" * 64),
     recogniser=PackFile("folder:b.onnx", "c" * 64, "d" * 64),
-    fingerprint=fingerprint("a" * 64, "c" * 64),
+    landmarks=PackFile("pypi:c", "e" * 64, "f" * 64),
+    fingerprint=fingerprint("a" * 64, "c" * 64, "e" * 64),
 )
 
 
@@ -47,21 +50,35 @@ def test_a_damaged_file_says_to_assemble_again(text: str, tmp_path: Path) -> Non
         PackInfo.read(tmp_path)
 
 
+def test_a_pack_of_an_older_version_says_to_assemble_again(tmp_path: Path) -> None:
+    INFO.write(tmp_path)
+    facts = json.loads((tmp_path / PACK_FILE).read_text(encoding="utf-8"))
+    del facts["landmarks"]
+    (tmp_path / PACK_FILE).write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(BadPackInfo, match=r"older version: .*python -m models\.assemble"):
+        PackInfo.read(tmp_path)
+
+
 def test_a_fingerprint_tells_other_files_apart_and_is_sixteen_characters() -> None:
-    known = fingerprint("a" * 64, "c" * 64)
+    known = fingerprint("a" * 64, "c" * 64, "e" * 64)
     assert len(known) == 16
-    assert len({known, fingerprint("c" * 64, "a" * 64), fingerprint("a" * 64, "d" * 64)}) == 3
+    others = [("c", "a", "e"), ("a", "d", "e"), ("a", "c", "b")]
+    assert len({known, *(fingerprint(*(name * 64 for name in other)) for other in others)}) == 4
 
 
 def test_the_fingerprint_of_the_default_pack_does_not_change_by_itself(pack_folder: Path) -> None:
     """Whoever changes what conditioning computes changes this, and every base has to be embedded again."""
-    assert PackInfo.read(pack_folder).fingerprint == "5c1fda5beaa166e9"
+    assert PackInfo.read(pack_folder).fingerprint == "5b754a08edab29bb"
 
 
 def test_the_hashes_are_those_of_the_packs_files(pack_folder: Path) -> None:
     info = PackInfo.read(pack_folder)
     assert info.dimension == 512
-    for name, file in ((DETECTOR_FILE, info.detector), (RECOGNISER_FILE, info.recogniser)):
+    for name, file in (
+        (DETECTOR_FILE, info.detector),
+        (RECOGNISER_FILE, info.recogniser),
+        (LANDMARKS_FILE, info.landmarks),
+    ):
         assert file_sha256(pack_folder / name) == file.sha256
         assert hashlib.sha256((pack_folder / name).read_bytes()).hexdigest() == file.sha256
 

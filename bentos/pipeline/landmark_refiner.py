@@ -1,0 +1,153 @@
+"""Finds the five landmarks of a face again and again from an upright crop, until they no longer move.
+
+A detector's landmarks lean with the head and depend on where its grid lies: the same face in another file is then
+aligned differently, and its embedding moves. MTCNN's O-Net sees a face of 48 × 48 pixels that the last landmarks have
+turned upright; what it says hardly depends on where the first landmarks were. The mean of all looks but the first,
+which still starts from a lean, is the result, and the probability of the last look says whether there is a face.
+A face that still moves gets a few looks more.
+docs/face-packs.md has the measured effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from bentos.domain.faces import Landmarks
+from bentos.pipeline.alignment import similarity
+from bentos.pipeline.providers import require_in_use
+from bentos.pipeline.pyramid import ImagePyramid
+
+_SIDE = 48
+"""Side of the model's input, pixels."""
+
+_MAGNIFIED = 1.2
+"""How much larger a face is in the model's input than in ArcFace's template: MTCNN was trained on tighter boxes."""
+
+_RAISED = 0.07
+"""By what share of the side the template lies higher there."""
+
+_MORE_LOOKS = 3
+"""Further looks at a face that does not rest yet: one that leaned by 40° when it was found."""
+
+_AT_REST = 0.1
+"""A face rests when a look moves its landmarks by less than this share of their spread."""
+
+_TEMPLATE_SIDE = _SIDE * _MAGNIFIED
+_SHIFT = ((_SIDE - _TEMPLATE_SIDE) / 2, (_SIDE - _TEMPLATE_SIDE) / 2 - _RAISED * _SIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class RefinedFace:
+    """Landmarks in pixels of the photo, and the probability, 0..1, that there is a face."""
+
+    landmarks: Landmarks
+    probability: float
+
+
+class LandmarkRefiner:
+    """Runs O-Net over faces. `looks` 0 leaves landmarks as they are, with probability 1.
+
+    Raises `ProviderNotInUse` when ONNX Runtime does not run it with all `providers`.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        looks: int,
+        providers: Sequence[str],
+        options: onnxruntime.SessionOptions,
+    ) -> None:
+        self._looks = looks
+        self._session: Any = onnxruntime.InferenceSession(str(model), options, providers=list(providers))
+        require_in_use(self._session, providers)
+
+    def refine(self, faces: Sequence[tuple[ImagePyramid, Landmarks]]) -> list[RefinedFace | None]:
+        """For each face, in their order, where its landmarks are in its image after all looks.
+
+        None where the landmarks are degenerate, before a look or after one (see `alignment.similarity`). Each look is
+        one run of the model over all faces.
+        """
+        seen = [[points] for _, points in faces]
+        probabilities = [1.0] * len(seen)
+        for look in range(self._looks + _MORE_LOOKS if self._looks else 0):
+            uprights = {
+                number: _to_upright(points[-1])
+                for number, points in enumerate(seen)
+                if look < self._looks or _has_moved(points)
+            }
+            known = {number: upright for number, upright in uprights.items() if upright is not None}
+            looks = self._look([(faces[number][0], upright) for number, upright in known.items()])
+            for number, (probability, points) in zip(known, looks, strict=True):
+                # Further looks may not confirm what the regular ones did not: on a wheel they drift to 0.9.
+                is_further = look >= self._looks
+                probabilities[number] = min(probabilities[number], probability) if is_further else probability
+                seen[number].append(points)
+        return [
+            # The first look still starts from a lean, and is left out of the mean.
+            RefinedFace(_mean(points[-max(1, self._looks - 1) :]), probability)
+            if _is_usable(points[-1])
+            else None
+            for points, probability in zip(seen, probabilities, strict=True)
+        ]
+
+    def _look(
+        self, faces: Sequence[tuple[ImagePyramid, NDArray[np.float64]]]
+    ) -> list[tuple[float, Landmarks]]:
+        """Look at faces once, each as its transform turns it: the probability, and the landmarks in its image."""
+        if not faces:
+            return []
+        crops = np.stack([image.warp(upright, _SIDE) for image, upright in faces])
+        probabilities, shares = self._session.run(["probability", "landmarks"], {"faces": crops})
+        return [
+            (probability, _back(upright, points))
+            for (_, upright), probability, points in zip(
+                faces, probabilities.tolist(), shares.tolist(), strict=True
+            )
+        ]
+
+
+def _back(upright: NDArray[np.float64], shares: Sequence[Sequence[float]]) -> Landmarks:
+    """Points in shares of the model's input, (5, 2), in pixels of the photo."""
+    # As with `similarity`, rotation and scale are one complex factor, and the way back divides by it.
+    (a, _, dx), (b, _, dy) = upright.tolist()
+    points = [(complex(x * _SIDE, y * _SIDE) - complex(dx, dy)) / complex(a, b) for x, y in shares]
+    return tuple((point.real, point.imag) for point in points)
+
+
+def _has_moved(seen: Sequence[Landmarks]) -> bool:
+    """Whether the last look still moved the landmarks of a face; not when there was none."""
+    if len(seen) <= 1:
+        return False
+    last = [complex(x, y) for x, y in seen[-1]]
+    before = [complex(x, y) for x, y in seen[-2]]
+    centre = sum(last) / len(last)
+    spread = sum(abs(point - centre) for point in last)
+    return sum(abs(p - q) for p, q in zip(last, before, strict=True)) > _AT_REST * spread
+
+
+def _is_usable(landmarks: Landmarks) -> bool:
+    return similarity(landmarks) is not None
+
+
+def _to_upright(landmarks: Landmarks) -> NDArray[np.float64] | None:
+    """The transform from the image to the model's input; None when the landmarks say nothing."""
+    transform = similarity(landmarks, _TEMPLATE_SIDE)
+    if transform is not None:
+        transform[:, 2] += _SHIFT
+    return transform
+
+
+def _mean(seen: Sequence[Landmarks]) -> Landmarks:
+    count = len(seen)
+    return tuple(
+        (sum(x for x, _ in points) / count, sum(y for _, y in points) / count)
+        for points in zip(*seen, strict=True)
+    )

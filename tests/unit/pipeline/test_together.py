@@ -1,0 +1,91 @@
+"""Work on several images at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from bentos.domain.errors import FaceSearchError, InvalidImageFormat
+from bentos.domain.faces import BoundingBox, Face
+from bentos.pipeline import together as module
+from bentos.pipeline.chunks import CHUNK
+from bentos.pipeline.pyramid import ImagePyramid
+from bentos.pipeline.together import Refine, Refined, Work, work_together
+from bentos.pipeline.wanted import Dropped, always_wanted
+from tests.unit.pipeline.shown import shown
+
+IMAGE = shown(np.zeros((10, 10, 3), np.uint8))
+
+
+def _faces(count: int) -> list[Face]:
+    return [Face(BoundingBox(n, 0, n + 1, 1), 0.9, ()) for n in range(count)]
+
+
+class Refiner:
+    """Confirms every second face, and notes how many faces each run had."""
+
+    def __init__(self) -> None:
+        self.runs: list[int] = []
+
+    def __call__(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> Refined:
+        self.runs.append(len(faces))
+        return [face if face.bbox.x1 % 2 == 0 else None for _, face in faces]
+
+
+def _work(*counts: int) -> Work[list[int]]:
+    """Asks for so many faces, one time after the other; how many were confirmed each time."""
+    confirmed = []
+    for count in counts:
+        reply = yield Refine(IMAGE, _faces(count))
+        confirmed.append(sum(face is not None for face in reply))
+    return confirmed
+
+
+def _failing() -> Work[list[int]]:
+    yield Refine(IMAGE, _faces(1))
+    raise InvalidImageFormat("broken")
+
+
+def test_each_work_gets_the_reply_to_its_own_question() -> None:
+    refiner = Refiner()
+    assert work_together([_work(3, 1), _work(), _work(4)], refiner, always_wanted) == [[2, 1], [], [2]]
+    assert refiner.runs == [7, 1]
+
+
+def test_one_run_has_a_chunk_of_faces_at_most() -> None:
+    refiner = Refiner()
+    assert work_together([_work(2 * CHUNK), _work(10)], refiner, always_wanted) == [[CHUNK], [5]]
+    assert refiner.runs == [CHUNK, CHUNK, 10]
+
+
+def test_a_work_that_fails_fails_alone() -> None:
+    results = work_together([_failing(), _work(2, 2)], Refiner(), always_wanted)
+    assert isinstance(results[0], InvalidImageFormat)
+    assert results[1] == [1, 1]
+
+
+def test_what_is_not_wanted_any_more_ends_between_two_chunks_and_costs_no_more_runs() -> None:
+    refiner = Refiner()
+
+    def is_wanted(number: int) -> bool:
+        return number == 1 or not refiner.runs
+
+    results: list[list[int] | FaceSearchError] = work_together(
+        [_work(3 * CHUNK, 5), _work(2)], refiner, is_wanted
+    )
+    assert isinstance(results[0], Dropped)
+    assert results[1] == [1]
+    assert sum(refiner.runs) == CHUNK + 2
+
+
+def test_images_beyond_the_memory_that_may_be_held_wait_until_those_before_are_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        module, "_MOST_PIXELS", 250
+    )  # two images of a hundred pixels, and the one that is too many
+    refiner = Refiner()
+    assert work_together([_work(1) for _ in range(7)], refiner, always_wanted) == [[1]] * 7
+    assert refiner.runs == [3, 3, 1]
