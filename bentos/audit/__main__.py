@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from bentos.audit.reading import read_stores
 from bentos.audit.repair import Repair, WrongStores
-from bentos.audit.snapshot import Kind, Ledger
+from bentos.audit.snapshot import Kind, Snapshot
 from bentos.composition import Parts
 from bentos.config.settings import Settings, SettingsError, load_settings
 from bentos.domain.errors import FaceSearchError
@@ -69,36 +69,39 @@ async def _audit(settings: Settings, *, fix: bool, examples: int) -> int:
 
 
 async def _compare(parts: Parts, examples: int, *, fix: bool) -> int:
-    with tempfile.TemporaryDirectory(prefix="audit-") as folder, Ledger(Path(folder) / "ledger.db") as ledger:
-        await read_stores(parts, ledger)
-        found = _report(ledger, examples)
+    with (
+        tempfile.TemporaryDirectory(prefix="audit-") as folder,
+        Snapshot(Path(folder) / "snapshot.db") as snapshot,
+    ):
+        await read_stores(parts, snapshot)
+        found = _report(snapshot, examples)
         if found and fix:
-            await _mend(parts, ledger)
+            await _mend(parts, snapshot)
         return found
 
 
-def _report(ledger: Ledger, examples: int) -> int:
+def _report(snapshot: Snapshot, examples: int) -> int:
     total = 0
     for kind in Kind:
-        count = ledger.count(kind)
+        count = snapshot.count(kind)
         total += count
         if count:
             _say(f"{count:>8}  {kind.title}")
-            for finding in ledger.findings(kind, examples):
+            for finding in snapshot.findings(kind, examples):
                 _say(
                     f"          photo {finding.photo_id}"
                     + (f", face {finding.face_id}" if finding.face_id else "")
                 )
-    if ledger.unrecorded_images:
+    if snapshot.unrecorded_images:
         _say(
-            f"{ledger.unrecorded_images:>8}  images were never sent through /detect_faces/; they are left alone"
+            f"{snapshot.unrecorded_images:>8}  images were never sent through /detect_faces/; they are left alone"
         )
     if not total:
-        _say(f"the three stores agree on {ledger.photos} photos")
+        _say(f"the three stores agree on {snapshot.photos} photos")
     return total
 
 
-async def _mend(parts: Parts, ledger: Ledger) -> None:
+async def _mend(parts: Parts, snapshot: Snapshot) -> None:
     indexing, removal = indexing_of(parts)
     repair = Repair(
         indexing=indexing,
@@ -106,10 +109,10 @@ async def _mend(parts: Parts, ledger: Ledger) -> None:
         metadata=parts.metadata,
         vectors=parts.vectors,
     )
-    repair.refuse_wrong_stores(ledger)
+    repair.refuse_wrong_stores(snapshot)
     for kind in Kind:
-        with tqdm(desc=f"mending {kind.title}", total=ledger.count(kind), disable=None, leave=False) as bar:
-            for _, group in groupby(ledger.findings(kind), key=lambda finding: finding.photo_id):
+        with tqdm(desc=f"mending {kind.title}", total=snapshot.count(kind), disable=None, leave=False) as bar:
+            for _, group in groupby(snapshot.findings(kind), key=lambda finding: finding.photo_id):
                 findings = list(group)
                 await repair.mend(kind, findings)
                 bar.update(len(findings))

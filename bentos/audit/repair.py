@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bentos.audit.snapshot import Finding, Kind, Ledger
+from bentos.audit.snapshot import Finding, Kind, Snapshot
 from bentos.domain.errors import InvalidRequest, NoFacesDetected, PhotoNotFound
 from bentos.stores.base import MetadataStore, VectorStore
 from bentos.vectorizer.indexing import Indexing
@@ -34,16 +34,16 @@ class Repair:
         self._indexing, self._removal = indexing, removal
         self._metadata, self._vectors = metadata, vectors
 
-    def refuse_wrong_stores(self, ledger: Ledger) -> None:
+    def refuse_wrong_stores(self, snapshot: Snapshot) -> None:
         """Raises `WrongStores` when mending would remove half of the photos, or the vectors of another base."""
-        missing = ledger.count(Kind.PHOTO_WITHOUT_IMAGE)
-        if ledger.photos >= _TOO_MANY_FROM and 2 * missing >= ledger.photos:
+        missing = snapshot.count(Kind.PHOTO_WITHOUT_IMAGE)
+        if snapshot.photos >= _TOO_MANY_FROM and 2 * missing >= snapshot.photos:
             raise WrongStores(
-                f"{missing} of {ledger.photos} photos have no image: is S3_BUCKET or S3_PREFIX right? "
+                f"{missing} of {snapshot.photos} photos have no image: is S3_BUCKET or S3_PREFIX right? "
                 "Nothing was mended."
             )
-        strangers = ledger.count(Kind.VECTOR_WITHOUT_FACE)
-        if not ledger.photos and strangers >= _TOO_MANY_FROM:
+        strangers = snapshot.count(Kind.VECTOR_WITHOUT_FACE)
+        if not snapshot.photos and strangers >= _TOO_MANY_FROM:
             raise WrongStores(
                 f"There are {strangers} vectors and not one photo: is POSTGREST_URL or MILVUS_COLLECTION right? "
                 "Nothing was mended."

@@ -98,7 +98,7 @@ class Finding:
     face_id: str
 
 
-class Ledger:
+class Snapshot:
     """A context manager: the file at `path` is there while it is open."""
 
     def __init__(self, path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 
 from bentos.audit.reading import read_stores
-from bentos.audit.snapshot import Kind, Ledger
+from bentos.audit.snapshot import Kind, Snapshot
 from bentos.composition import Parts
 from bentos.config.settings import Settings
 from bentos.demo.process import RunningService, serving
@@ -147,9 +147,9 @@ def parts_of(environment: dict[str, str], finder: FaceFinder, kind: type[AnyPart
 
 async def disagreements(parts: Parts) -> dict[str, list[tuple[str, str]]]:
     """What the audit finds, by kind: photo_id and face_id of each finding. Empty when the stores agree."""
-    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.db") as ledger:
-        await read_stores(parts, ledger)
-        found = {kind.title: [(f.photo_id, f.face_id) for f in ledger.findings(kind)] for kind in Kind}
+    with tempfile.TemporaryDirectory() as folder, Snapshot(Path(folder) / "snapshot.db") as snapshot:
+        await read_stores(parts, snapshot)
+        found = {kind.title: [(f.photo_id, f.face_id) for f in snapshot.findings(kind)] for kind in Kind}
     return {title: findings for title, findings in found.items() if findings}
 
 

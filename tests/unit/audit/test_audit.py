@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bentos.audit import __main__ as audit
-from bentos.audit.snapshot import Kind, Ledger
+from bentos.audit.snapshot import Kind, Snapshot
 from bentos.composition import Parts
 from bentos.config.settings import Settings
 from bentos.demo import photos
@@ -320,15 +320,15 @@ def test_the_ledger_holds_a_base_in_a_file_and_not_in_memory(tmp_path: Path) -> 
     def batch(start: int) -> list[str]:
         return [f"photo-{number:08}" for number in range(start, start + 1000)]
 
-    with Ledger(tmp_path / "ledger.db") as ledger:
+    with Snapshot(tmp_path / "snapshot.db") as snapshot:
         tracemalloc.start()
         for start in range(0, 20_000, 1000):
             names = batch(start)
-            ledger.add_images(names)
-            ledger.add_photos([PhotoRecord(name, None, "5f" * 32, 1, 1) for name in names])
-            ledger.add_vectors([StoredVector(str(uuid.uuid4()), name, None) for name in names])
-        assert ledger.count(Kind.VECTOR_WITHOUT_FACE) == 20_000
-        assert sum(1 for _ in ledger.findings(Kind.VECTOR_WITHOUT_FACE)) == 20_000
+            snapshot.add_images(names)
+            snapshot.add_photos([PhotoRecord(name, None, "5f" * 32, 1, 1) for name in names])
+            snapshot.add_vectors([StoredVector(str(uuid.uuid4()), name, None) for name in names])
+        assert snapshot.count(Kind.VECTOR_WITHOUT_FACE) == 20_000
+        assert sum(1 for _ in snapshot.findings(Kind.VECTOR_WITHOUT_FACE)) == 20_000
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 5_000_000
