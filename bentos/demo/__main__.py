@@ -12,8 +12,8 @@ from bentos.demo.client import FaceSearchClient
 from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.photos import astronaut
 from bentos.demo.process import DidNotStart, RunningService, serving
-from bentos.demo.real import tell_on_real_servers
-from bentos.demo.scenario import Story
+from bentos.demo.real import run_on_real_servers
+from bentos.demo.scenario import Scenario
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if options.real:
-            return tell_on_real_servers(_say)
+            return run_on_real_servers(_say)
         return _serve(options.data, options.port) if options.serve else _demo(options.port)
     except DidNotStart as error:
         _say(str(error))
@@ -52,7 +52,7 @@ def _demo(port: int | None) -> int:
         with serving(SERVICE, environment, log=Path(folder) / "service.log", port=port) as service:
             _say(f"ready at {service.url}\n")
             client = FaceSearchClient(service.url, service.url, environment["API_KEY"])
-            right = Story(client, _say).tell()
+            right = Scenario(client, _say).run()
             client.close()
             if not right:
                 _say(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bentos.demo.client import FaceSearchClient
 from bentos.demo.process import DidNotStart, RunningService, serving
-from bentos.demo.scenario import Story
+from bentos.demo.scenario import Scenario
 
 if TYPE_CHECKING:
     from bentos.demo.servers.real import RealServers
@@ -62,7 +62,7 @@ def real_stack(folder: Path, say: Say) -> Iterator[RealStack]:
             yield RealStack(servers, vectorizer, search, key)
 
 
-def tell_on_real_servers(say: Say) -> int:
+def run_on_real_servers(say: Say) -> int:
     """Start, tell the story, clean up. Returns the exit status."""
     with (
         tempfile.TemporaryDirectory(prefix="face-search-real-") as folder,
@@ -70,7 +70,7 @@ def tell_on_real_servers(say: Say) -> int:
     ):
         say("")
         client = FaceSearchClient(stack.vectorizer.url, stack.search.url, stack.api_key)
-        right = Story(client, say).tell()
+        right = Scenario(client, say).run()
         client.close()
         if not right:
             for service in (stack.vectorizer, stack.search):

@@ -25,8 +25,8 @@ class _Row:
     right: bool
 
 
-class Story:
-    """Runs once against an empty base; `say` gets every line. `tell` answers whether all went as it should."""
+class Scenario:
+    """Runs once against an empty base; `say` gets every line. `run` answers whether all went as it should."""
 
     def __init__(self, client: FaceSearchClient, say: Say) -> None:
         self._client, self._say = client, say
@@ -34,7 +34,7 @@ class Story:
         self._rows: list[_Row] = []
         self._right = True
 
-    def tell(self) -> bool:
+    def run(self) -> bool:
         """Index, search, remove. Returns False when any answer was wrong."""
         group = self._index("group photo", photos.group_photo())
         astronaut = self._index("astronaut", photos.astronaut())

@@ -62,9 +62,9 @@ class Load:
             self._url, connector=connector, headers=headers, timeout=timeout
         ) as session:
             self._session = session
-            await self._story("known")
+            await self._photo_lifecycle("known")
             self._stop = asyncio.Event()
-            streams = [asyncio.create_task(self._searches()), asyncio.create_task(self._stories())]
+            streams = [asyncio.create_task(self._searches()), asyncio.create_task(self._photos())]
             try:
                 yield
             finally:
@@ -89,13 +89,13 @@ class Load:
             if answer["count"] != 1:
                 self._fail("search", f"{answer['count']} results", begun)
 
-    async def _stories(self) -> None:
+    async def _photos(self) -> None:
         for number in itertools.count():
             if self._stop.is_set():
                 return
-            await self._story(f"roll-{number}", gone=True)
+            await self._photo_lifecycle(f"roll-{number}", gone=True)
 
-    async def _story(self, collection: str, *, gone: bool = False) -> None:
+    async def _photo_lifecycle(self, collection: str, *, gone: bool = False) -> None:
         form = aiohttp.FormData({"collection_id": collection})
         form.add_field("file", self._photo, filename="photo.png")
         photo = await self._ask("detect", "POST", "/detect_faces/", form)

@@ -10,7 +10,7 @@ import pytest
 
 from bentos.demo import photos
 from bentos.demo.client import FaceSearchClient
-from bentos.demo.scenario import Story
+from bentos.demo.scenario import Scenario
 from tests.system.real.mortal import TwoFaces
 from tests.system.real.stack import KEY, Api, Stack, disagreements
 
@@ -23,7 +23,7 @@ def test_the_demo_is_right_on_real_servers(stack: Stack, api: Api) -> None:
     assert api.remove_all().status_code == 200
     client = FaceSearchClient(stack.vectorizer.url, stack.search.url, KEY)
     lines: list[str] = []
-    right = Story(client, lines.append).tell()
+    right = Scenario(client, lines.append).run()
     client.close()
     assert right, "\n".join(lines)
 
