@@ -36,7 +36,7 @@ from bentos.stores.factory import image_store, metadata_store, vector_store
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Attach = Callable[[State, "Parts"], None]
+Attach = Callable[[State, "Dependencies"], None]
 """Puts the logic of one service into the state of the app."""
 
 SERVICE_CONFIG: dict[str, Any] = {
@@ -50,7 +50,7 @@ BentoML's timeout, above the largest REQUEST_TIMEOUT_S, is never reached: our ow
 """
 
 
-class Parts:
+class Dependencies:
     """What the logic is made of; a store is made when it is first asked for. Calls to each are counted and timed."""
 
     def __init__(self, settings: Settings, finder: FaceFinder, pack: PackInfo) -> None:
@@ -110,15 +110,17 @@ def compose(
             logger.warning("connections are not limited in time and size: CONNECTION_LIMITS is off")
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
         finder: FaceFinder = api.state.finder()
-        parts = Parts(settings, finder, pack)
-        api.state.parts = parts
-        api.state.runner = RunnerCheck(parts.finder.check, service=service)
+        dependencies = Dependencies(settings, finder, pack)
+        api.state.dependencies = dependencies
+        api.state.runner = RunnerCheck(dependencies.finder.check, service=service)
         opening = Readiness(
-            {name: parts.store(name) for name in opens}, service=service, check_s=settings.dependency_check_s
+            {name: dependencies.store(name) for name in opens},
+            service=service,
+            check_s=settings.dependency_check_s,
         )
         api.state.opening = opening
         for put in attach:
-            put(api.state, parts)
+            put(api.state, dependencies)
         try:
             async with opening.opened(), drain.awaited():
                 collect_less()
@@ -152,8 +154,8 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
         return "; ".join(reason for reason in reasons if reason) or None
 
     def full() -> bool:
-        parts: Parts | None = getattr(api.state, "parts", None)
-        return parts is not None and parts.finder.is_full
+        dependencies: Dependencies | None = getattr(api.state, "dependencies", None)
+        return dependencies is not None and dependencies.finder.is_full
 
     return lambda: MiddlewareOptions(
         service=service,

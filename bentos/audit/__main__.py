@@ -20,7 +20,7 @@ from tqdm import tqdm
 from bentos.audit.reading import read_stores
 from bentos.audit.repair import Repair, WrongStores
 from bentos.audit.snapshot import Kind, Snapshot
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings, SettingsError, load_settings
 from bentos.domain.errors import FaceSearchError
 from bentos.pipeline.pack_info import PackInfo
@@ -53,30 +53,30 @@ def main() -> int:
 async def _audit(settings: Settings, *, fix: bool, examples: int) -> int:
     folder = face_pack_folder(settings.face_pack)
     finder = LocalFaceFinder(extraction_of(folder, settings))
-    parts = Parts(settings, finder, PackInfo.read(folder))
-    stores = (parts.metadata, parts.vectors, parts.images)
+    dependencies = Dependencies(settings, finder, PackInfo.read(folder))
+    stores = (dependencies.metadata, dependencies.vectors, dependencies.images)
     try:
         for store in stores:
             await store.open()
-        found = await _compare(parts, examples, fix=fix)
+        found = await _compare(dependencies, examples, fix=fix)
         if found and fix:
             _say("\nlooking again ...")
-            found = await _compare(parts, examples, fix=False)
+            found = await _compare(dependencies, examples, fix=False)
         return 1 if found else 0
     finally:
         for store in stores:
             await store.close()
 
 
-async def _compare(parts: Parts, examples: int, *, fix: bool) -> int:
+async def _compare(dependencies: Dependencies, examples: int, *, fix: bool) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="audit-") as folder,
         Snapshot(Path(folder) / "snapshot.db") as snapshot,
     ):
-        await read_stores(parts, snapshot)
+        await read_stores(dependencies, snapshot)
         found = _report(snapshot, examples)
         if found and fix:
-            await _mend(parts, snapshot)
+            await _mend(dependencies, snapshot)
         return found
 
 
@@ -101,13 +101,13 @@ def _report(snapshot: Snapshot, examples: int) -> int:
     return total
 
 
-async def _mend(parts: Parts, snapshot: Snapshot) -> None:
-    indexing, removal = indexing_of(parts)
+async def _mend(dependencies: Dependencies, snapshot: Snapshot) -> None:
+    indexing, removal = indexing_of(dependencies)
     repair = Repair(
         indexing=indexing,
         removal=removal,
-        metadata=parts.metadata,
-        vectors=parts.vectors,
+        metadata=dependencies.metadata,
+        vectors=dependencies.vectors,
     )
     repair.refuse_wrong_stores(snapshot)
     for kind in Kind:

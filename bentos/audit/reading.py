@@ -8,7 +8,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from bentos.audit.snapshot import Snapshot
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.stores.base import MetadataStore, VectorStore
 
 T = TypeVar("T")
@@ -16,16 +16,16 @@ T = TypeVar("T")
 _PURGES_AT_ONCE = 500
 
 
-async def read_stores(parts: Parts, snapshot: Snapshot) -> None:
+async def read_stores(dependencies: Dependencies, snapshot: Snapshot) -> None:
     """Fill the snapshot; a progress bar says how far it is, on a terminal only. Raises `DependencyUnavailable`.
 
     What the services do meanwhile may look like a disagreement: who mends looks at each finding again.
     """
-    await read_faces(parts.vectors, parts.metadata, snapshot)
+    await read_faces(dependencies.vectors, dependencies.metadata, snapshot)
     # Images last: one that is uploaded in between is then only more than the photos need.
-    await _read("images", parts.images.scan_images(), snapshot.add_images)
+    await _read("images", dependencies.images.scan_images(), snapshot.add_images)
     for batch in snapshot.images_without_photo(_PURGES_AT_ONCE):
-        snapshot.add_purged(await parts.metadata.purged(batch))
+        snapshot.add_purged(await dependencies.metadata.purged(batch))
 
 
 async def read_faces(vectors: VectorStore, metadata: MetadataStore, snapshot: Snapshot) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from starlette.datastructures import State
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings
 from bentos.domain.errors import (
     CollectionMismatch,
@@ -74,11 +74,11 @@ def seed_share(items: Sequence[Item], settings: Settings, stop: Any, results: An
 async def _seed_all(items: Sequence[Item], settings: Settings, stop: Any, results: Any) -> None:
     folder = face_pack_folder(settings.face_pack)
     finder = LocalFaceFinder(extraction_of(folder, settings))
-    parts = Parts(settings, finder, PackInfo.read(folder))
+    dependencies = Dependencies(settings, finder, PackInfo.read(folder))
     state = State()
-    attach_indexing(state, parts)
-    seeder = Seeder(parts, state.indexing)
-    stores = (parts.metadata, parts.images, parts.vectors)
+    attach_indexing(state, dependencies)
+    seeder = Seeder(dependencies, state.indexing)
+    stores = (dependencies.metadata, dependencies.images, dependencies.vectors)
     try:
         for store in stores:
             await store.open()
@@ -101,8 +101,8 @@ async def _lane(seeder: Seeder, left: Iterator[Item], stop: Any, results: Any) -
 class Seeder:
     """Indexes photos one by one, as `/detect_faces/` and `/add_face/` do."""
 
-    def __init__(self, parts: Parts, indexing: Indexing) -> None:
-        self._finder, self._metadata, self._indexing = parts.finder, parts.metadata, indexing
+    def __init__(self, dependencies: Dependencies, indexing: Indexing) -> None:
+        self._finder, self._metadata, self._indexing = dependencies.finder, dependencies.metadata, indexing
 
     async def seed(self, item: Item) -> Seeded:
         """Index the photo unless it is there. A store that is away is waited for, a few seconds."""

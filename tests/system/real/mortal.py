@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
 from bentos.domain.ids import image_digest
 from bentos.vectorizer.wiring import indexing_of
-from tests.system.real.stack import parts_of
+from tests.system.real.stack import dependencies_of
 
 WRITES = {
     "begin_detection",
@@ -50,8 +50,8 @@ class Steps:
 class Counted:
     """A store whose writes are steps."""
 
-    def __init__(self, store: Any, parts: CountedParts) -> None:
-        self._store, self._parts = store, parts
+    def __init__(self, store: Any, dependencies: CountedDependencies) -> None:
+        self._store, self._dependencies = store, dependencies
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._store, name)
@@ -60,14 +60,14 @@ class Counted:
 
         async def counted(*arguments: Any, **named: Any) -> Any:
             answer = await verb(*arguments, **named)
-            self._parts.steps.make(name)
+            self._dependencies.steps.make(name)
             return answer
 
         return counted
 
 
-class CountedParts(Parts):
-    """Parts whose stores count their writes in `steps`."""
+class CountedDependencies(Dependencies):
+    """Dependencies whose stores count their writes in `steps`."""
 
     steps = Steps(lambda _made: None)
 
@@ -123,9 +123,9 @@ class Subject:
         return f"of-{self.photo_id}"
 
 
-async def do(deed: Deed, subject: Subject, parts: Parts) -> None:
+async def do(deed: Deed, subject: Subject, dependencies: Dependencies) -> None:
     """One call of the API, without HTTP."""
-    indexing, removal = indexing_of(parts)
+    indexing, removal = indexing_of(dependencies)
     if deed == "detect":
         await indexing.detect_uploaded(
             subject.image, "image/jpeg", photo_id=subject.photo_id, collection_id=subject.collection_id
@@ -146,10 +146,10 @@ def do_and_die(environment: dict[str, str], deed: Deed, subject: Subject, after:
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def live() -> None:
-        parts = parts_of(environment, TwoFaces(), CountedParts)
-        parts.steps = Steps(end)
-        for store in (parts.metadata, parts.vectors, parts.images):
+        dependencies = dependencies_of(environment, TwoFaces(), CountedDependencies)
+        dependencies.steps = Steps(end)
+        for store in (dependencies.metadata, dependencies.vectors, dependencies.images):
             await store.open()
-        await do(deed, subject, parts)
+        await do(deed, subject, dependencies)
 
     asyncio.run(live())

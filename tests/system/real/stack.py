@@ -14,7 +14,7 @@ import httpx
 
 from bentos.audit.reading import read_stores
 from bentos.audit.snapshot import Kind, Snapshot
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings
 from bentos.demo.process import RunningService, serving
 from bentos.demo.real import SEARCH, VECTORIZER
@@ -29,7 +29,7 @@ LEASE_S = 9
 """Longer than the timeouts of all stores together, as the settings ask for."""
 PATIENCE_S = 180
 
-AnyParts = TypeVar("AnyParts", bound=Parts)
+AnyDependencies = TypeVar("AnyDependencies", bound=Dependencies)
 
 
 @dataclass
@@ -46,14 +46,16 @@ class Stack:
         return Api(self.vectorizer.url, self.search.url)
 
     @contextlib.asynccontextmanager
-    async def parts(self, finder: FaceFinder, kind: type[AnyParts] = Parts) -> AsyncIterator[AnyParts]:
+    async def dependencies(
+        self, finder: FaceFinder, kind: type[AnyDependencies] = Dependencies
+    ) -> AsyncIterator[AnyDependencies]:
         """The stores as this process sees them, open."""
-        parts = parts_of(self.environment, finder, kind)
-        stores = (parts.metadata, parts.vectors, parts.images)
+        dependencies = dependencies_of(self.environment, finder, kind)
+        stores = (dependencies.metadata, dependencies.vectors, dependencies.images)
         try:
             for store in stores:
                 await store.open()
-            yield parts
+            yield dependencies
         finally:
             for store in stores:
                 await store.close()
@@ -139,16 +141,18 @@ def running_stack(folder: Path) -> Iterator[Stack]:
             yield Stack(servers, vectorizer, search, environment, folder)
 
 
-def parts_of(environment: dict[str, str], finder: FaceFinder, kind: type[AnyParts] = Parts) -> AnyParts:
+def dependencies_of(
+    environment: dict[str, str], finder: FaceFinder, kind: type[AnyDependencies] = Dependencies
+) -> AnyDependencies:
     """Stores that are not open yet, by the settings of the services."""
     settings = Settings(**{name.lower(): value for name, value in environment.items()})
     return kind(settings, finder, PackInfo.read(face_pack_folder(settings.face_pack)))
 
 
-async def disagreements(parts: Parts) -> dict[str, list[tuple[str, str]]]:
+async def disagreements(dependencies: Dependencies) -> dict[str, list[tuple[str, str]]]:
     """What the audit finds, by kind: photo_id and face_id of each finding. Empty when the stores agree."""
     with tempfile.TemporaryDirectory() as folder, Snapshot(Path(folder) / "snapshot.db") as snapshot:
-        await read_stores(parts, snapshot)
+        await read_stores(dependencies, snapshot)
         found = {kind.title: [(f.photo_id, f.face_id) for f in snapshot.findings(kind)] for kind in Kind}
     return {title: findings for title, findings in found.items() if findings}
 

@@ -51,11 +51,11 @@ async def test_many_faces_added_by_four_clients_and_removed_leave_three_empty_st
         f"removed and purged in {over - added:.0f} s"
     )
 
-    async with stack.parts(TwoFaces()) as parts:
-        assert (await parts.metadata.list_photos(limit=1, offset=0)).total == 0
-        assert [row async for batch in parts.vectors.scan_faces() for row in batch] == []
-        assert [name async for batch in parts.images.scan_images() for name in batch] == []
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert (await dependencies.metadata.list_photos(limit=1, offset=0)).total == 0
+        assert [row async for batch in dependencies.vectors.scan_faces() for row in batch] == []
+        assert [name async for batch in dependencies.images.scan_images() for name in batch] == []
+        assert await disagreements(dependencies) == {}
 
 
 def _added(api: Api, number: int) -> dict[str, Any]:

@@ -89,8 +89,8 @@ def calls(api: Api, astronaut: bytes, selfie: bytes) -> Calls:
 @pytest.fixture(autouse=True)
 async def _the_stores_agree_afterwards(stack: Stack):
     yield
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}
 
 
 def test_a_dependency_restarted_in_mid_traffic_is_missed_only_where_it_is_needed_and_found_again(

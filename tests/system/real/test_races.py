@@ -22,8 +22,8 @@ ROUNDS = int(os.environ.get("RACE_ROUNDS", "8"))
 @pytest.fixture(autouse=True)
 async def _the_stores_agree_afterwards(stack: Stack):
     yield
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}
 
 
 def test_the_same_upload_from_16_clients_at_once_is_one_photo(api: Api, astronaut: bytes) -> None:

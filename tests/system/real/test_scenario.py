@@ -89,5 +89,5 @@ def test_a_photo_goes_through_every_status(api: Api) -> None:
 
 
 async def test_the_stores_agree_after_all_that(stack: Stack) -> None:
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings
 from bentos.demo import photos
 from bentos.demo.embedded import embedded_environment
@@ -38,16 +38,16 @@ class Base:
     def __init__(self, environment: dict[str, str], finder: LocalFaceFinder, pack: PackInfo) -> None:
         self.environment = environment
         settings = Settings(**{name.lower(): value for name, value in environment.items()})
-        self._parts: Callable[[], Parts] = lambda: Parts(settings, finder, pack)
+        self._dependencies: Callable[[], Dependencies] = lambda: Dependencies(settings, finder, pack)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Parts]:
-        parts = self._parts()
-        stores = (parts.metadata, parts.images, parts.vectors)
+    async def opened(self) -> AsyncIterator[Dependencies]:
+        dependencies = self._dependencies()
+        stores = (dependencies.metadata, dependencies.images, dependencies.vectors)
         for store in stores:
             await store.open()
         try:
-            yield parts
+            yield dependencies
         finally:
             for store in stores:
                 await store.close()
@@ -73,8 +73,8 @@ class Base:
 async def base(tmp_path: Path, home: Path, finder: LocalFaceFinder, pack_folder: Path) -> Base:
     environment = {**embedded_environment(tmp_path, KEY), "BENTOML_HOME": str(home)}
     base = Base(environment, finder, PackInfo.read(pack_folder))
-    async with base.opened() as parts:
-        indexing, _ = indexing_of(parts)
+    async with base.opened() as dependencies:
+        indexing, _ = indexing_of(dependencies)
         for n in range(3):
             photo = await indexing.detect_uploaded(
                 photos.astronaut().read_bytes(), "image/png", photo_id=f"photo{n}", collection_id=None
@@ -102,8 +102,8 @@ def test_it_says_what_it_would_do_and_does_nothing_then_does_it_once(base: Base)
 
 
 async def test_faces_that_cannot_be_embedded_are_listed_and_the_status_is_1(base: Base) -> None:
-    async with base.opened() as parts:
-        await parts.images.delete("photo1")
+    async with base.opened() as dependencies:
+        await dependencies.images.delete("photo1")
     status, said = base.run()
     assert status == 1, said
     assert "2 vectors stored" in said
