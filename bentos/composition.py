@@ -113,16 +113,16 @@ def compose(
         dependencies = Dependencies(settings, finder, pack)
         api.state.dependencies = dependencies
         api.state.runner = RunnerCheck(dependencies.finder.check, service=service)
-        opening = Readiness(
+        readiness = Readiness(
             {name: dependencies.store(name) for name in opens},
             service=service,
             check_s=settings.dependency_check_s,
         )
-        api.state.opening = opening
+        api.state.readiness = readiness
         for put in attach:
             put(api.state, dependencies)
         try:
-            async with opening.opened(), drain.awaited():
+            async with readiness.opened(), drain.awaited():
                 collect_less()
                 yield
         finally:
@@ -146,11 +146,11 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
     async def not_ready() -> str | None:
         if drain.begun:
             return "the service is stopping"
-        opening: Readiness | None = getattr(api.state, "opening", None)
-        if opening is None:
+        readiness: Readiness | None = getattr(api.state, "readiness", None)
+        if readiness is None:
             return "the service is starting"
         runner: RunnerCheck = api.state.runner
-        reasons = (opening.not_ready(), await runner.not_ready())
+        reasons = (readiness.not_ready(), await runner.not_ready())
         return "; ".join(reason for reason in reasons if reason) or None
 
     def full() -> bool:

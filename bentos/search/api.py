@@ -25,7 +25,7 @@ router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_field
 
 async def photo_search(request: Request) -> PhotoSearch:
     """The logic behind the routes. Raises while Milvus is not there yet."""
-    request.app.state.opening.require("milvus")
+    request.app.state.readiness.require("milvus")
     search: PhotoSearch = request.app.state.photo_search
     return search
 

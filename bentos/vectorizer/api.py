@@ -36,20 +36,20 @@ router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_field
 
 async def indexing(request: Request) -> Indexing:
     """The logic behind the routes. Raises while a store is not there yet."""
-    request.app.state.opening.require()
+    request.app.state.readiness.require()
     return await listing(request)
 
 
 async def listing(request: Request) -> Indexing:
     """The same, for what needs the metadata alone."""
-    request.app.state.opening.require("postgrest")
+    request.app.state.readiness.require("postgrest")
     logic: Indexing = request.app.state.indexing
     return logic
 
 
 async def removal(request: Request) -> Removal:
     """The logic of removing. Raises while a store is not there yet."""
-    request.app.state.opening.require()
+    request.app.state.readiness.require()
     logic: Removal = request.app.state.removal
     return logic
 

@@ -93,7 +93,7 @@ async def serving_in_process(settings: Settings, extraction: Extraction) -> Asyn
     app.state.finder = lambda: LocalFaceFinder(extraction)
     guarded = with_middleware(app, middleware_options("face-search", settings, app))
     async with app.router.lifespan_context(app):
-        while app.state.opening.not_ready():
+        while app.state.readiness.not_ready():
             await asyncio.sleep(0.01)
         transport = httpx.ASGITransport(app=guarded, raise_app_exceptions=False)
         async with httpx.AsyncClient(

@@ -190,10 +190,10 @@ async def milvus_calls(said: Said, url: str, token: str) -> None:
 
 async def _readiness(said: Said, store: PostgrestMetadataStore | S3Store | MilvusVectorStore) -> None:
     """What `/readyz` and the log say while the service tries to open the store."""
-    opening = Readiness({"postgrest": store})
-    async with opening.opened():
+    readiness = Readiness({"postgrest": store})
+    async with readiness.opened():
         await asyncio.sleep(0.05)
-        said.add(opening.not_ready())
+        said.add(readiness.not_ready())
 
 
 @pytest.fixture(autouse=True)
