@@ -173,7 +173,7 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
 
 
 def _measured(dependency: T, name: Dependency) -> T:
-    return measured(dependency, name, refusals=(FaceSearchError, PhotoBusy, LeaseLost))
+    return measured(dependency, name, expected_errors=(FaceSearchError, PhotoBusy, LeaseLost))
 
 
 def _bound_connections(timeout_s: float) -> None:

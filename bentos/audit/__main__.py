@@ -1,9 +1,9 @@
-"""`python -m bentos.audit [--fix]`: compare the three stores; with --fix, mend what disagrees.
+"""`python -m bentos.audit [--fix]`: compares the three stores and reports differences; --fix repairs them.
 
-An image that no photo is recorded for is a disagreement only when its photo was purged: its upload ended after the
-purge, and --fix deletes it. Any other image is counted and left alone, because the bucket may hold images that were
-never sent through /detect_faces/. Who puts an image under the id of a purged photo by hand has to send that photo_id
-through /detect_faces/ before --fix runs.
+An image without a photo record is a difference only when its photo was purged: its upload ended after the purge, and
+--fix deletes the image. Any other image without a record is counted and not changed, because the bucket may hold
+images that were never sent to /detect_faces/. If an operator stores an image under the id of a purged photo, that
+photo_id has to be sent to /detect_faces/ before --fix runs.
 """
 
 from __future__ import annotations
@@ -32,10 +32,14 @@ _EXAMPLES = 3
 
 
 def main() -> int:
-    """Run the command line. Returns 0 when the stores agree (or do, now), 1 when not, 2 when it could not look."""
+    """Run the command line. Returns 0 when the stores agree (after --fix), 1 when not, 2 on an error."""
     parser = argparse.ArgumentParser(prog="python -m bentos.audit", description=__doc__)
-    parser.add_argument("--fix", action="store_true", help="mend what disagrees; the metadata are the truth")
-    parser.add_argument("--examples", type=int, default=_EXAMPLES, help="how many of each kind to show")
+    parser.add_argument(
+        "--fix", action="store_true", help="repair differences; the metadata are authoritative"
+    )
+    parser.add_argument(
+        "--examples", type=int, default=_EXAMPLES, help="how many differences of each kind to print"
+    )
     options = parser.parse_args()
     try:
         return asyncio.run(
@@ -46,7 +50,7 @@ def main() -> int:
     except FaceSearchError as error:
         _say(error.message)
     except KeyboardInterrupt:
-        _say("stopped; nothing is left half done, run it again to go on")
+        _say("stopped; run it again to continue")
     return 2
 
 
@@ -60,7 +64,7 @@ async def _audit(settings: Settings, *, fix: bool, examples: int) -> int:
             await store.open()
         found = await _compare(dependencies, examples, fix=fix)
         if found and fix:
-            _say("\nlooking again ...")
+            _say("\ncomparing again ...")
             found = await _compare(dependencies, examples, fix=False)
         return 1 if found else 0
     finally:
@@ -76,7 +80,7 @@ async def _compare(dependencies: Dependencies, examples: int, *, fix: bool) -> i
         await read_stores(dependencies, snapshot)
         found = _report(snapshot, examples)
         if found and fix:
-            await _mend(dependencies, snapshot)
+            await _repair(dependencies, snapshot)
         return found
 
 
@@ -94,14 +98,14 @@ def _report(snapshot: Snapshot, examples: int) -> int:
                 )
     if snapshot.unrecorded_images:
         _say(
-            f"{snapshot.unrecorded_images:>8}  images were never sent through /detect_faces/; they are left alone"
+            f"{snapshot.unrecorded_images:>8}  images were never sent to /detect_faces/; they are not changed"
         )
     if not total:
         _say(f"the three stores agree on {snapshot.photos} photos")
     return total
 
 
-async def _mend(dependencies: Dependencies, snapshot: Snapshot) -> None:
+async def _repair(dependencies: Dependencies, snapshot: Snapshot) -> None:
     indexing, removal = indexing_of(dependencies)
     repair = Repair(
         indexing=indexing,
@@ -111,15 +115,17 @@ async def _mend(dependencies: Dependencies, snapshot: Snapshot) -> None:
     )
     repair.refuse_wrong_stores(snapshot)
     for kind in Kind:
-        with tqdm(desc=f"mending {kind.title}", total=snapshot.count(kind), disable=None, leave=False) as bar:
+        with tqdm(
+            desc=f"repairing {kind.title}", total=snapshot.count(kind), disable=None, leave=False
+        ) as bar:
             for _, group in groupby(snapshot.findings(kind), key=lambda finding: finding.photo_id):
                 findings = list(group)
-                await repair.mend(kind, findings)
+                await repair.repair(kind, findings)
                 bar.update(len(findings))
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a program for people
+    print(line, flush=True)  # noqa: T201 - a command-line program
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reads the three stores into the snapshot, batch by batch."""
+"""Reads the three stores into a `Snapshot`, batch by batch."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _PURGES_AT_ONCE = 500
 
 
 async def read_stores(dependencies: Dependencies, snapshot: Snapshot) -> None:
-    """Fill the snapshot; a progress bar says how far it is, on a terminal only. Raises `DependencyUnavailable`.
+    """Read all three stores into the snapshot, with a progress bar on a terminal. Raises `DependencyUnavailable`.
 
-    What the services do meanwhile may look like a disagreement: who mends looks at each finding again.
+    Requests that the services handle meanwhile may look like differences, so a repair has to check each one again.
     """
     await read_faces(dependencies.vectors, dependencies.metadata, snapshot)
-    # Images last: one that is uploaded in between is then only more than the photos need.
+    # Images are read last: an image that is uploaded meanwhile then has no photo in the snapshot, which is harmless.
     await _read("images", dependencies.images.scan_images(), snapshot.add_images)
     for batch in snapshot.images_without_photo(_PURGES_AT_ONCE):
         snapshot.add_purged(await dependencies.metadata.purged(batch))
 
 
 async def read_faces(vectors: VectorStore, metadata: MetadataStore, snapshot: Snapshot) -> None:
-    """The same without the images."""
+    """Read the vectors and the photos into the snapshot, without the images."""
     await _read("vectors", vectors.scan_faces(), snapshot.add_vectors)
     await _read("photos", metadata.scan_photos(), snapshot.add_photos)
 

@@ -1,4 +1,4 @@
-"""What the demo shows: photos go in, selfies find them, a face that is not there is not found."""
+"""The demo's scenario: indexes photos, searches with selfies, removes a photo, and checks each answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Row:
 
 
 class Scenario:
-    """Runs once against an empty base; `say` gets every line. `run` answers whether all went as it should."""
+    """Runs once against an empty database; `say` receives each line of output."""
 
     def __init__(self, client: FaceSearchClient, say: Say) -> None:
         self._client, self._say = client, say
@@ -35,7 +35,7 @@ class Scenario:
         self._right = True
 
     def run(self) -> bool:
-        """Index, search, remove. Returns False when any answer was wrong."""
+        """Index, search and remove photos. Returns whether every answer was right."""
         group = self._index("group photo", photos.group_photo())
         astronaut = self._index("astronaut", photos.astronaut())
         portrait = self._detect("portrait", photos.portrait())

@@ -1,4 +1,4 @@
-"""Gives the routes of image-search their logic."""
+"""Builds the objects that the routes of image-search use."""
 
 from __future__ import annotations
 

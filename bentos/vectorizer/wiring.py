@@ -1,4 +1,4 @@
-"""Gives the routes of image-vectorizer their logic."""
+"""Builds the objects that the routes of image-vectorizer use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bentos.vectorizer.uninterrupted import uninterrupted
 
 
 def indexing_of(dependencies: Dependencies) -> tuple[Indexing, Removal]:
-    """The logic over these dependencies."""
+    """The `Indexing` and the `Removal` that use these dependencies."""
     metadata = uninterrupted(dependencies.metadata)
     vectors, images = uninterrupted(dependencies.vectors), uninterrupted(dependencies.images)
     leases = PhotoLeases(metadata, lease_s=dependencies.settings.lease_s)

@@ -45,7 +45,7 @@ async def test_the_audit_finds_and_mends_what_was_broken_by_hand_in_each_store(
     for line in (
         "1  vectors without a face",
         "1  indexed faces without a vector",
-        "1  removals left half done",
+        "1  unfinished removals",
         "1  photos without an image",
         f"photo lost-vector, face {lost['faces'][0]['face_id']}",
         "photo no-image",

@@ -69,8 +69,8 @@ async def test_whatever_a_killed_vectorizer_left_is_said_by_the_audit(stack: Sta
         await _killed(stack, "add", half_added, after=2)
         await _killed(stack, "remove", half_removed, after=2)
         found = await disagreements(dependencies)
-        assert found["additions left half done"] == [(half_added.photo_id, half_added.face_ids[0])]
-        assert {photo_id for photo_id, _ in found["removals left half done"]} == {half_removed.photo_id}
+        assert found["unfinished additions"] == [(half_added.photo_id, half_added.face_ids[0])]
+        assert {photo_id for photo_id, _ in found["unfinished removals"]} == {half_removed.photo_id}
         await asyncio.gather(do("add", half_added, dependencies), do("remove", half_removed, dependencies))
         assert await disagreements(dependencies) == {}
 

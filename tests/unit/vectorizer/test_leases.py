@@ -264,5 +264,5 @@ async def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_fail
 
     with pytest.raises(FaceNotFound):
         await fail()
-    assert f"the lease of photo {PHOTO} was not given back: postgrest is not available" in caplog.text
+    assert f"the lease of photo {PHOTO} was not released: postgrest is not available" in caplog.text
     await base.metadata.open()
