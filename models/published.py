@@ -1,4 +1,4 @@
-"""A pack's two graphs as they were published: out of the catalogue's archives, or out of a folder of one's own."""
+"""Provides a pack's two published graphs, from the catalogue's archives or from a user's folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from models.own_folder import OwnFolder
 
 Choice = CataloguedPack | OwnFolder
 
-_OWN_LICENCE = "that of the files in the folder; whoever assembled the pack answers for it"
+_OWN_LICENCE = "that of the files in the user's folder, for which the user is responsible"
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The two graphs, and what is said of them. `dimension` is None where nobody says."""
+    """The two graphs and their description. `dimension` is None if it is not known."""
 
     name: str
     detector: Path
@@ -34,7 +34,7 @@ class Published:
 
 
 def fingerprint_of(choice: Choice) -> str:
-    """The fingerprint of the pack that will come out; nothing is fetched. Raises `PackError`."""
+    """The fingerprint of the pack to be assembled, without fetching files. Raises `PackError`."""
     if isinstance(choice, CataloguedPack):
         return fingerprint(choice.detector.sha256, choice.recogniser.sha256)
     own = fingerprint(file_sha256(choice.detector), file_sha256(choice.recogniser))
@@ -48,7 +48,7 @@ def fingerprint_of(choice: Choice) -> str:
 
 @contextmanager
 def opened(choice: Choice) -> Iterator[Published]:
-    """The published files, fetched into a temporary folder where that is needed. Raises `PackError`."""
+    """The published files, fetched into a temporary folder if necessary. Raises `PackError`."""
     if isinstance(choice, OwnFolder):
         yield Published(
             name=choice.name,

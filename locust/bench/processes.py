@@ -1,4 +1,4 @@
-"""What processes cost: CPU seconds and memory by role, over the whole tree below this process."""
+"""Reads CPU seconds and memory by role, of all descendants of this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cost:
 
 
 def costs(root: psutil.Process | None = None) -> dict[int, Cost]:
-    """Every process below `root` (default: this one) by its id; one that ends meanwhile is left out."""
+    """Every descendant of `root` (default: this process) by its id; one that ends meanwhile is left out."""
     found: dict[int, Cost] = {}
     for process in (root or psutil.Process()).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
@@ -37,7 +37,7 @@ def costs(root: psutil.Process | None = None) -> dict[int, Cost]:
 
 
 def role_of(command: list[str]) -> str:
-    """What a process is there for, by its command line."""
+    """The role of a process, by its command line."""
     if "--service-name" in command:
         return command[command.index("--service-name") + 1]
     if command[1:4:2] == ["-m", "serve"]:
@@ -54,7 +54,7 @@ def role_of(command: list[str]) -> str:
 
 
 def cpu_spent(before: Mapping[int, Cost], after: Mapping[int, Cost]) -> dict[str, float]:
-    """CPU seconds by role between two looks."""
+    """CPU seconds by role between two measurements."""
     spent: dict[str, float] = defaultdict(float)
     for pid, cost in after.items():
         earlier = before.get(pid)
@@ -71,7 +71,7 @@ def memory_peaks(after: Mapping[int, Cost]) -> dict[str, list[float]]:
 
 
 def _peak_mb(pid: int, rss_mb: float) -> float:
-    """The kernel's own high-water mark, where it keeps one."""
+    """The kernel's peak value, where it has one."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -265,7 +265,7 @@ def test_images_that_were_never_detected_are_counted_and_left_alone(
     base.by_hand(two_images)
     status, said = base.audit(monkeypatch, "--fix")
     assert status == 0
-    assert "2  images were never sent through /detect_faces/" in said
+    assert "2  images were never sent to /detect_faces/" in said
 
     async def are_still_there(dependencies: Dependencies) -> None:
         assert await dependencies.images.exists("never-seen")
