@@ -1,4 +1,4 @@
-"""Every endpoint of both containers, on a real photo and the real stores."""
+"""Tests of every endpoint of both containers, with real photos and real stores."""
 
 from __future__ import annotations
 

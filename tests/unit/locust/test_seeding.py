@@ -1,4 +1,4 @@
-"""Seeding goes through the indexing of the API, and can be repeated."""
+"""Tests of seeding: it uses the indexing of the API and can be repeated."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_made_photo_is_indexed_once(seeder, dependencies):
     assert [len(batch) async for batch in dependencies.vectors.scan_faces()] == [first.faces]
 
 
-async def test_a_photo_that_was_left_half_done_is_finished(seeder, dependencies, monkeypatch):
+async def test_an_unfinished_photo_is_finished(seeder, dependencies, monkeypatch):
     item = MadeItem("made-a", 0)
 
     async def dies(*_: object, **__: object) -> None:
@@ -62,7 +62,7 @@ async def test_a_photo_that_was_left_half_done_is_finished(seeder, dependencies,
     assert (await seeder.seed(item)).outcome == "already there"
 
 
-async def test_files_of_ones_own_get_the_ids_that_an_upload_would_give(seeder, tmp_path):
+async def test_files_of_a_folder_get_the_ids_that_an_upload_would_get(seeder, tmp_path):
     good, faceless, broken = (tmp_path / name for name in ("a.jpg", "b.png", "c.jpg"))
     good.write_bytes(photos.group_photo().read_bytes())
     faceless.write_bytes(photos.coffee_cup().read_bytes())
