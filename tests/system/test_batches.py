@@ -1,4 +1,4 @@
-"""A runner that makes batches, as on a GPU, through real processes."""
+"""Tests of a runner that makes batches, as on a GPU, with real processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bentos.demo.embedded import SERVICE
 from tests.system.conftest import running
 
 
-def test_images_of_one_batch_get_their_own_answers_and_one_that_is_broken_fails_alone(tmp_path: Path) -> None:
+def test_images_of_one_batch_get_their_own_answers_and_only_a_broken_one_fails(tmp_path: Path) -> None:
     group = photos.group_photo().read_bytes()
     sent = {"group.jpg": group, "cup.png": photos.coffee_cup().read_bytes(), "cut.jpg": group[:-5000]}
     with running(SERVICE, tmp_path, RUNNER_MAX_BATCH_SIZE="8", RUNNER_WORKERS="1") as live:

@@ -1,4 +1,4 @@
-"""image-vectorizer that dies, with every process of it, right after the first write named by DIES_AFTER."""
+"""An image-vectorizer that kills all its processes after the first write that DIES_AFTER names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit's command line over real stores; each kind of disagreement by itself: tests/unit/audit."""
+"""Tests of the audit's command line with real stores; tests/unit/audit tests each kind of difference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[3]
 
 
-async def test_the_audit_finds_and_mends_what_was_broken_by_hand_in_each_store(
+async def test_the_audit_finds_and_repairs_manual_changes_of_each_store(
     stack: Stack, api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     mine = {"collection_id": "audited"}
@@ -61,7 +61,7 @@ async def test_the_audit_finds_and_mends_what_was_broken_by_hand_in_each_store(
         assert await disagreements(dependencies) == {}
 
 
-async def test_a_dropped_collection_comes_back_without_a_restart_and_the_audit_fills_it(
+async def test_a_dropped_collection_is_created_again_without_a_restart_and_the_audit_fills_it(
     stack: Stack, api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     mine = {"collection_id": "dropped"}

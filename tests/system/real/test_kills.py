@@ -1,4 +1,4 @@
-"""A vectorizer that is killed anywhere loses nothing: the same call again finishes what was begun."""
+"""Tests that a vectorizer killed at any step loses nothing: repeating the call finishes the work."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ EXPECTED: dict[Deed, list[str]] = {
     "remove_all": ["begin_removals", "remove_photos", "finish_removals", "begin_removals"],
 }
 FACES_INDEXED: dict[Deed, int | None] = {"detect": 0, "add": 1, "remove": 0, "purge": None, "remove_all": 0}
-"""How many faces of the photo are indexed in the end; None: there is no such photo."""
+"""How many faces of the photo are indexed at the end; None: the photo does not exist."""
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.system.real.mortal"])
 
 
 @pytest.mark.parametrize("deed", EXPECTED)
-async def test_a_vectorizer_killed_between_any_two_steps_is_finished_by_the_same_call_again(
+async def test_repeating_a_call_finishes_the_work_of_a_vectorizer_killed_after_any_step(
     stack: Stack, deed: Deed
 ) -> None:
     async with stack.dependencies(TwoFaces(), CountedDependencies) as dependencies:
@@ -60,7 +60,7 @@ async def test_a_vectorizer_killed_between_any_two_steps_is_finished_by_the_same
         assert await disagreements(dependencies) == {}
 
 
-async def test_whatever_a_killed_vectorizer_left_is_said_by_the_audit(stack: Stack) -> None:
+async def test_the_audit_reports_unfinished_work_of_a_killed_vectorizer(stack: Stack) -> None:
     async with stack.dependencies(TwoFaces()) as dependencies:
         half_added, half_removed = (
             await _prepared("add", dependencies),
@@ -75,7 +75,7 @@ async def test_whatever_a_killed_vectorizer_left_is_said_by_the_audit(stack: Sta
         assert await disagreements(dependencies) == {}
 
 
-async def test_the_whole_service_killed_in_the_middle_of_adding_and_of_removing_loses_nothing(
+async def test_a_service_killed_during_adding_and_removing_loses_nothing(
     stack: Stack, api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     photo = api.detected(astronaut, collection_id="killed")
@@ -107,7 +107,7 @@ async def test_the_whole_service_killed_in_the_middle_of_adding_and_of_removing_
 
 
 async def _prepared(deed: Deed, dependencies: Dependencies) -> Subject:
-    """A photo that is ready for the deed: unknown, detected, or with both faces indexed."""
+    """A photo in the state that the action needs: unknown, detected, or with both faces indexed."""
     photo_id = f"{deed.replace('_', '-')}-{uuid.uuid4().hex[:12]}"
     image = photo_id.encode()
     boxes = [face.bbox for face in (await TwoFaces().detect(image)).faces]
