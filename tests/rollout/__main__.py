@@ -37,7 +37,7 @@ class Cluster:
         return seconds
 
     async def roll(self, service: str) -> None:
-        """maxSurge 1, maxUnavailable 0: start a new replica; once it is ready, remove the oldest endpoint and stop it."""
+        """maxSurge 1, maxUnavailable 0: start a new replica; once it is ready, remove the oldest from the balancer."""
         for replica in list(self.replicas[service]):
             ready = await self.surge(service)
             self._front.remove(replica)

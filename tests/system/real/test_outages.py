@@ -1,4 +1,4 @@
-"""Tests with a stopped, frozen or restarted dependency: only calls that need it fail, in time, and recovery is automatic."""
+"""Tests of a stopped, frozen or restarted dependency: only calls that need it fail, and recovery is automatic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m bentos.audit` over embedded stores, with every kind of disagreement made by hand."""
+"""Tests of `python -m bentos.audit` with embedded stores and every kind of difference."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PHOTO = "astronaut"
 
 
 class Base:
-    """Embedded stores, one photo with an indexed face in them, and the audit's command line over them."""
+    """Embedded stores with one photo whose face is indexed, and the audit's command line for them."""
 
     def __init__(self, dependencies: Callable[[], Dependencies], capsys: pytest.CaptureFixture[str]) -> None:
         self._dependencies, self._capsys = dependencies, capsys
@@ -56,7 +56,7 @@ class Base:
         self._capsys.readouterr()
         status = audit.main()
         printed = self._capsys.readouterr()
-        assert printed.err == "", "a progress bar is for terminals"
+        assert printed.err == "", "a progress bar is shown on terminals only"
         return status, printed.out
 
 
@@ -159,21 +159,19 @@ LEFT = {
     Kind.PHOTO_WITHOUT_IMAGE: (0, 0),
     Kind.HALF_DETECTED: (2, 1),
 }
-"""Photos and indexed faces after mending, where it is not the one of each that there was."""
+"""Photos and indexed faces after the repair, for kinds where it is not one photo with one indexed face."""
 
 
-def test_every_kind_of_disagreement_is_made_by_hand_below() -> None:
+def test_the_tests_cover_every_kind_of_difference() -> None:
     assert set(MADE_BY_HAND) == set(Kind)
 
 
-def test_stores_that_agree_are_said_to_and_the_exit_status_is_0(
-    base: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_for_stores_that_agree_the_exit_status_is_0(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     assert base.audit(monkeypatch) == (0, "the three stores agree on 1 photos\n")
 
 
 @pytest.mark.parametrize("kind", MADE_BY_HAND, ids=lambda kind: kind.name.lower())
-def test_a_disagreement_is_counted_shown_mended_and_not_found_again(
+def test_a_difference_is_counted_shown_repaired_and_not_found_again(
     kind: Kind, base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base.by_hand(lambda dependencies: MADE_BY_HAND[kind](dependencies, base))
@@ -182,7 +180,7 @@ def test_a_disagreement_is_counted_shown_mended_and_not_found_again(
     shown = [line.strip() for line in said.splitlines()]
     assert shown[0] == f"1  {kind.title}"
     assert shown[1].startswith("photo ")
-    assert base.audit(monkeypatch)[0] == 1, "a look changes nothing"
+    assert base.audit(monkeypatch)[0] == 1, "the audit changes nothing without --fix"
 
     assert base.audit(monkeypatch, "--fix")[0] == 0
     assert base.audit(monkeypatch)[0] == 0
@@ -218,14 +216,16 @@ def test_a_face_whose_vector_was_lost_is_found_again_by_a_selfie(
     base.by_hand(search)
 
 
-def test_examples_are_few_and_the_count_is_whole(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_examples_are_printed_but_all_differences_are_counted(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base.by_hand(lambda dependencies: dependencies.vectors.save_faces([a_vector() for _ in range(20)]))
     status, said = base.audit(monkeypatch, "--examples", "2")
     assert (status, said.count("photo stranger")) == (1, 2)
     assert "20  vectors without a face" in said
 
 
-def test_a_bucket_without_half_of_the_images_is_taken_for_the_wrong_one(
+def test_a_bucket_without_half_of_the_images_is_treated_as_a_wrong_bucket(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def photos_without_images(dependencies: Dependencies) -> None:
@@ -242,10 +242,10 @@ def test_a_bucket_without_half_of_the_images_is_taken_for_the_wrong_one(
     status, said = base.audit(monkeypatch, "--fix")
     assert status == 2
     assert "S3_BUCKET" in said
-    assert "12  photos without an image" in base.audit(monkeypatch)[1], "nothing was mended"
+    assert "12  photos without an image" in base.audit(monkeypatch)[1], "nothing was repaired"
 
 
-def test_vectors_without_a_single_photo_are_taken_for_those_of_another_base(
+def test_vectors_without_any_photo_are_treated_as_those_of_another_database(
     base: Base, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     base.by_hand(lambda dependencies: dependencies.vectors.save_faces([a_vector() for _ in range(20)]))
@@ -255,7 +255,7 @@ def test_vectors_without_a_single_photo_are_taken_for_those_of_another_base(
     assert "POSTGREST_URL" in said
 
 
-def test_images_that_were_never_detected_are_counted_and_left_alone(
+def test_images_that_were_never_detected_are_counted_and_kept(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def two_images(dependencies: Dependencies) -> None:
@@ -296,7 +296,7 @@ def test_the_image_of_a_purged_photo_is_removed_and_that_of_a_photo_detected_aga
     base.by_hand(is_gone_then_back)
 
 
-def test_an_upload_that_arrives_while_the_audit_mends_is_not_taken_for_a_photo_without_an_image(
+def test_an_upload_during_the_repair_is_not_treated_as_a_photo_without_an_image(
     base: Base,
 ) -> None:
     async def race(dependencies: Dependencies) -> None:
@@ -307,7 +307,7 @@ def test_an_upload_that_arrives_while_the_audit_mends_is_not_taken_for_a_photo_w
             "cup", collection_id=None, image_sha256=digest, lease=upload
         )
         mending = asyncio.create_task(removal.forget_without_image("cup"))
-        await asyncio.sleep(0.3)  # the audit has seen no image, and waits for the photo
+        await asyncio.sleep(0.3)  # the audit has found no image, and waits for the photo's lease
         await dependencies.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
         await dependencies.metadata.finish_detection("cup", width=600, height=400, faces=[], lease=upload)
         assert await mending == 0
@@ -317,7 +317,7 @@ def test_an_upload_that_arrives_while_the_audit_mends_is_not_taken_for_a_photo_w
     base.by_hand(race)
 
 
-def test_a_setting_that_is_missing_is_said_and_the_exit_status_is_2(
+def test_a_missing_setting_is_reported_and_the_exit_status_is_2(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POSTGREST_URL", "")
@@ -326,7 +326,7 @@ def test_a_setting_that_is_missing_is_said_and_the_exit_status_is_2(
     assert "POSTGREST_URL" in said
 
 
-def test_the_ledger_holds_a_base_in_a_file_and_not_in_memory(tmp_path: Path) -> None:
+def test_the_snapshot_keeps_its_data_in_a_file_and_not_in_memory(tmp_path: Path) -> None:
     def batch(start: int) -> list[str]:
         return [f"photo-{number:08}" for number in range(start, start + 1000)]
 
