@@ -1,4 +1,4 @@
-# Everything starts here: `make help`.
+# The commands of the project; `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -14,26 +14,26 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-demo: pack ## index real photos and find them by selfies, on embedded parts
+demo: pack ## index real photos and search with selfies, on embedded stores
 	@$(BIN)/python -m bentos.demo
 
-demo-real: $(VENV)/dev pack ## the same demo through two services over real Milvus, PostgreSQL and S3 servers
+demo-real: $(VENV)/dev pack ## the same demo with two services and real Milvus, PostgreSQL and S3 servers
 	@$(BIN)/python -m bentos.demo --real
 
-serve: pack ## the same service, staying up; prints its address, a key and a curl line
+serve: pack ## run the service of the demo; prints its address, a key and a curl command
 	@$(BIN)/python -m bentos.demo --serve
 
-test: $(VENV)/dev pack ## everything that CI checks, but for the images
+test: $(VENV)/dev pack ## everything that CI checks, except the container images
 	$(MAKE) --no-print-directory lint types
-	@# The real stack mostly waits (for servers to come back, for leases to run out), so it waits beside the rest.
+	@# The tests of the real stack mostly wait for servers and for leases to expire, so they run beside the others.
 	@mkdir -p reports; $(BIN)/python -m pytest tests/system/real --durations=10 >reports/real.log 2>&1 & real=$$!; \
 	trap 'kill $$real 2>/dev/null || true' EXIT INT TERM; \
 	rest=0; $(BIN)/python -m pytest --ignore=tests/system/real --durations=15 || rest=$$?; \
-	echo "waiting for the tests over the real stack ..."; \
+	echo "waiting for the tests of the real stack ..."; \
 	status=0; wait $$real || status=$$?; cat reports/real.log; \
 	exit $$(( rest ? rest : status ))
 
-lint: $(VENV)/dev ## ruff: rules and format; import-linter: what may import what
+lint: $(VENV)/dev ## ruff: rules and format; import-linter: allowed imports
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -50,13 +50,13 @@ pack: $(VENV)/runtime ## assemble the default face pack into the model store
 seed: $(VENV)/runtime pack ## fill the stores of the environment with two collections; ARGS="--photos 100", ARGS=--help
 	@PYTHONPATH=.:locust $(BIN)/python locust/seed/seed.py $(ARGS)
 
-bench: $(VENV)/dev pack ## capacity of this machine and how far from its ceiling; ARGS=--help
+bench: $(VENV)/dev pack ## measure the capacity of this machine, as a share of its ceiling; ARGS=--help
 	@PYTHONPATH=.:locust $(BIN)/python locust/bench/capacity.py $(ARGS)
 
-load: $(VENV)/dev pack ## RPS=100 DURATION=5m searches, on this machine or against HOST=https://... with API_KEY
+load: $(VENV)/dev pack ## load test with RPS=100 DURATION=5m, of this machine or of HOST=https://... with API_KEY
 	@PYTHONPATH=.:locust $(BIN)/python locust/load.py --host "$(HOST)" --rps $(or $(RPS),100) --duration $(or $(DURATION),5m) $(ARGS)
 
-lock: $(VENV)/dev ## pin the requirements anew, with hashes
+lock: $(VENV)/dev ## pin the newest versions of the requirements, with hashes
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		requirements/runtime.in -o requirements/runtime.txt
@@ -75,7 +75,7 @@ $(VENV)/runtime: requirements/runtime.txt
 	@touch $@
 
 $(VENV)/dev: requirements/dev.txt $(VENV)/runtime
-	@echo "installing what the tests need ..."
+	@echo "installing the requirements of the tests ..."
 	@$(BIN)/python -m pip install -q --require-hashes -r requirements/dev.txt
 	@touch $@
 

@@ -37,7 +37,7 @@ from bentos.stores.factory import image_store, metadata_store, vector_store
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Attach = Callable[[State, "Parts"], None]
+Attach = Callable[[State, "Dependencies"], None]
 """Puts the logic of one service into the state of the app."""
 
 SERVICE_CONFIG: dict[str, Any] = {
@@ -51,7 +51,7 @@ BentoML's timeout, above the largest REQUEST_TIMEOUT_S, is never reached: our ow
 """
 
 
-class Parts:
+class Dependencies:
     """What the logic is made of; a store is made when it is first asked for. Calls to each are counted and timed."""
 
     def __init__(self, settings: Settings, finder: FaceFinder, pack: PackInfo) -> None:
@@ -113,17 +113,19 @@ def compose(
             logger.warning("connections are not limited in time and size: CONNECTION_LIMITS is off")
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
         finder: FaceFinder = api.state.finder()
-        parts = Parts(settings, finder, pack)
-        api.state.parts = parts
-        api.state.runner = RunnerCheck(parts.finder.check, service=service)
-        opening = Readiness(
-            {name: parts.store(name) for name in opens}, service=service, check_s=settings.dependency_check_s
+        dependencies = Dependencies(settings, finder, pack)
+        api.state.dependencies = dependencies
+        api.state.runner = RunnerCheck(dependencies.finder.check, service=service)
+        readiness = Readiness(
+            {name: dependencies.store(name) for name in opens},
+            service=service,
+            check_s=settings.dependency_check_s,
         )
-        api.state.opening = opening
+        api.state.readiness = readiness
         for put in attach:
-            put(api.state, parts)
+            put(api.state, dependencies)
         try:
-            async with opening.opened(), drain.awaited():
+            async with readiness.opened(), drain.awaited():
                 collect_less()
                 yield
         finally:
@@ -147,16 +149,16 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
     async def not_ready() -> str | None:
         if drain.begun:
             return "the service is stopping"
-        opening: Readiness | None = getattr(api.state, "opening", None)
-        if opening is None:
+        readiness: Readiness | None = getattr(api.state, "readiness", None)
+        if readiness is None:
             return "the service is starting"
         runner: RunnerCheck = api.state.runner
-        reasons = (opening.not_ready(), await runner.not_ready())
+        reasons = (readiness.not_ready(), await runner.not_ready())
         return "; ".join(reason for reason in reasons if reason) or None
 
     def full() -> bool:
-        parts: Parts | None = getattr(api.state, "parts", None)
-        return parts is not None and parts.finder.is_full
+        dependencies: Dependencies | None = getattr(api.state, "dependencies", None)
+        return dependencies is not None and dependencies.finder.is_full
 
     return lambda: MiddlewareOptions(
         service=service,
@@ -174,7 +176,7 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
 
 
 def _measured(dependency: T, name: Dependency) -> T:
-    return measured(dependency, name, refusals=(FaceSearchError, PhotoBusy, LeaseLost))
+    return measured(dependency, name, expected_errors=(FaceSearchError, PhotoBusy, LeaseLost))
 
 
 def _or_end(step: Callable[[], T]) -> T:

@@ -5,8 +5,8 @@ REGISTRY ?=# before the image's name, such as registry.example.com/face-search
 PLATFORM ?=# such as linux/amd64; empty: that of the engine
 CONTAINERIZE_OPTIONS ?=# more for `bentoml containerize`, such as --opt network=host
 
-BASE_IMAGE := python:3.11-slim# what BentoML builds upon, by `python_version` of the bentofiles
-within = $(if $(shell command -v timeout),timeout -k 5 $(1))# seconds, for what could wait without an end
+BASE_IMAGE := python:3.11-slim# BentoML's base image, by `python_version` of the bentofiles
+within = $(if $(shell command -v timeout),timeout -k 5 $(1))# seconds, for commands that might never end
 
 BENTO_FILES := bentos/vectorizer/bentofile.yaml bentos/search/bentofile.yaml bentofile.yaml
 IMAGES := image-vectorizer image-search
@@ -20,12 +20,12 @@ bentos: pack ## build the three bentos, face pack inside; TAG is their version, 
 		$(BIN)/bentoml build --output tag --version $(TAG) -f $$file .; \
 	done
 
-# From /tmp, because BentoML looks for the template of the Dockerfile below the current directory alone, and unpacks it there.
+# From /tmp, because BentoML unpacks the Dockerfile's template there and looks for it in the current directory only.
 containers: bentos ## build the images of both services; TAG, REGISTRY, PLATFORM
-	@$(call within,20) docker info >/dev/null 2>&1 || { echo "containers: no Docker engine answers (docker info)"; exit 1; }
+	@$(call within,20) docker info >/dev/null 2>&1 || { echo "containers: the Docker engine does not respond (docker info)"; exit 1; }
 	@docker image inspect $(BASE_IMAGE) >/dev/null 2>&1 || \
 		$(call within,600) docker pull $(if $(PLATFORM),--platform $(PLATFORM)) $(BASE_IMAGE) || \
-		{ echo "containers: the engine answers, but has no base image $(BASE_IMAGE) and cannot pull it"; exit 1; }
+		{ echo "containers: the engine has no base image $(BASE_IMAGE) and cannot pull it"; exit 1; }
 	@for name in $(IMAGES); do \
 		(cd /tmp && TMPDIR=/tmp $(call within,1800) $(CURDIR)/$(BIN)/bentoml containerize $$name:$(TAG) \
 			-t $(if $(REGISTRY),$(REGISTRY)/)$$name:$(TAG) $(if $(PLATFORM),--opt platform=$(PLATFORM)) $(CONTAINERIZE_OPTIONS)) || \
@@ -33,19 +33,19 @@ containers: bentos ## build the images of both services; TAG, REGISTRY, PLATFORM
 	done
 	@docker image ls --format '{{.Repository}}:{{.Tag}} {{.Size}}' | grep -E '(^|/)image-(search|vectorizer):$(TAG) '
 
-container-test: $(VENV)/dev ## build the images, run them as a strict cluster would, call every endpoint; skipped without an engine
+container-test: $(VENV)/dev ## build the images, run them with restricted rights, call every endpoint; skipped without an engine
 	@if $(call within,20) docker info >/dev/null 2>&1; then \
 		$(MAKE) --no-print-directory containers && \
 		CONTAINER_TAG=$(TAG) CONTAINER_REGISTRY=$(REGISTRY) $(BIN)/python -m pytest -rs tests/containers; \
 	else \
-		echo "container-test: SKIPPED, no Docker engine answers (docker info)"; \
+		echo "container-test: SKIPPED, the Docker engine does not respond (docker info)"; \
 	fi
 
-k8s-check: $(VENV)/dev ## manifests, gateway and Helm chart against their schemas (Kubernetes 1.29, 1.33, 1.37) and each other
+k8s-check: $(VENV)/dev ## check manifests, gateway and Helm chart against schemas (Kubernetes 1.29, 1.33, 1.37) and each other
 	$(BIN)/python -m pytest tests/unit/deploy
 
 roll-check: $(VENV)/dev pack ## replace every replica of both services twice under load, behind HAProxy; no request may fail
 	$(BIN)/python -m tests.rollout
 
-swap-check: $(VENV)/dev pack ## change a base of 1,000 photos to another face pack under load, the job killed twice; ARGS=--help
+swap-check: $(VENV)/dev pack ## change 1,000 photos to another face pack under load, with the job killed twice; ARGS=--help
 	@PYTHONPATH=.:locust $(BIN)/python -m tests.swap $(ARGS)

@@ -1,8 +1,8 @@
-"""`make load`: the load test, headless, with a table, HTML and CSV reports; exit status 1 when a threshold is missed.
+"""`make load`: runs the load test headless and writes a table, HTML and CSV; exit status 1 if a threshold is missed.
 
-With --host it goes to a service that runs already (API_KEY holds its key). Without, a real Milvus server with two
-collections and image-search are started for it, and the memory of every process is watched too. Every option that is
-not listed here is one of Locust's or of the locustfile (--p95-ms, --p99-ms, --max-errors, --min-answered, --arrivals,
+With --host it tests a running service (its key in API_KEY). Without --host it starts a real Milvus server with two
+collections and image-search, and also checks that the memory of every process stays constant. Every option that is not
+listed here is one of Locust's or of the locustfile (--p95-ms, --p99-ms, --max-errors, --min-answered, --arrivals,
 --collections, --top-ks, --selfies).
 """
 
@@ -29,7 +29,7 @@ _HERE = Path(__file__).parent
 
 def main() -> int:
     """Run the command line. Returns the exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started processes are stopped
     options, others = _parser().parse_known_args()
     options.reports.mkdir(parents=True, exist_ok=True)
     if options.host:
@@ -60,7 +60,7 @@ def _locust(
     host: str, options: argparse.Namespace, others: Sequence[str], environment: Mapping[str, str]
 ) -> int:
     prefix = options.reports / "load"
-    # The program, not `-m locust`: in the project's root that would be this folder.
+    # The program, not `-m locust`, which in the project's root would run this folder.
     program = str(Path(sys.executable).with_name("locust"))
     command = [program, "-f", str(_HERE / "locustfile.py"), "--headless", "-u", "1", "--only-summary"]
     command += ["--host", host, "-t", options.duration, "--rps", str(options.rps)]
@@ -81,12 +81,21 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = parser.add_argument
-    add("--host", default="", help="https://..., where a service answers (default: one is started here)")
-    add("--rps", type=float, default=100.0, help="requests a second (100)")
-    add("--duration", default="5m", help="as Locust writes it: 30s, 5m (5m)")
-    add("--photos", type=int, default=5000, help="without --host: in each of the two collections (5000)")
-    add("--full", action="store_true", help="without --host: index the photos really; takes long")
-    add("--reports", type=Path, default=Path("reports"), help="where the reports go (reports)")
+    add("--host", default="", help="address of a running service, https://... (default: start one)")
+    add("--rps", type=float, default=100.0, help="requests per second (100)")
+    add("--duration", default="5m", help="duration in Locust's format: 30s, 5m (5m)")
+    add(
+        "--photos",
+        type=int,
+        default=5000,
+        help="without --host: photos in each of the two collections (5000)",
+    )
+    add(
+        "--full",
+        action="store_true",
+        help="without --host: index real photos instead of filling in vectors; takes long",
+    )
+    add("--reports", type=Path, default=Path("reports"), help="folder of the reports (reports)")
     return parser
 
 

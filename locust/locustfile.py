@@ -1,7 +1,7 @@
-"""The load test: searches arrive at a fixed rate, whether the ones before are answered or not.
+"""The load test: sends searches at a fixed rate, without waiting for the responses to earlier ones.
 
-`make load` runs it; on a machine with Locust alone: `API_KEY=... locust -f locust/locustfile.py --headless -u 1 -t 5m
---host https://... --selfies FOLDER`. Exit status 1 when a threshold is missed.
+`make load` runs it. On a machine that has Locust only: `API_KEY=... locust -f locust/locustfile.py --headless -u 1
+-t 5m --host https://... --selfies FOLDER`. Exit status 1 if a threshold is missed.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ events.init_command_line_parser.add_listener(add_options)
 
 
 class NotSent(Exception):
-    """So many requests are unanswered that this one was not even sent; it counts as an error."""
+    """The request was not sent, because too many requests are unanswered; it counts as an error."""
 
 
 class Run:
-    """What happened, request by request."""
+    """Records the outcome of each request."""
 
     def __init__(self, tasks: list[SearchTask]) -> None:
         self.tasks = {task.name: Latencies(task.name) for task in tasks}
@@ -62,12 +62,12 @@ def _prepare(environment: Any, **_: Any) -> None:
     options = environment.parsed_options
     key = os.environ.get("API_KEY", "").split(",")[0].strip()
     if not key:
-        sys.exit("API_KEY is not set: the service asks for it.")
+        sys.exit("API_KEY is not set: the service requires it.")
     environment.stop_timeout = _GRACE_S
     Searches.default_headers = {"X-Api-Key": key, "Content-Type": search_form.CONTENT_TYPE}
     Searches.kinds = search_tasks(names(options.collections), [int(each) for each in names(options.top_ks)])
     Searches.jpegs = _selfies(options.selfies)
-    # Timers count from the time that the event loop last saw: without this, -t loses what the imports took.
+    # Timers start from the event loop's last time: without this update, the imports count as part of -t.
     gevent.get_hub().loop.update_now()
 
 
@@ -86,8 +86,8 @@ def _judge(environment: Any, **_: Any) -> None:
     each, together = thresholds_of(environment.parsed_options)
     missed = [reason for row in rows[:-1] for reason in each.missed(row)] + together.missed(rows[-1])
     late_ms = percentile(run.lateness_s, 0.99) * 1000
-    print(f"\n{table(rows)}\n\nthe generator itself was late by {late_ms:.1f} ms (p99)")
-    print("\n".join(f"MISSED  {reason}" for reason in missed) if missed else "all thresholds are kept")
+    print(f"\n{table(rows)}\n\nthe load generator was late by {late_ms:.1f} ms (p99)")
+    print("\n".join(f"MISSED  {reason}" for reason in missed) if missed else "all thresholds are met")
     prefix = environment.parsed_options.csv_prefix
     if prefix:
         report = {"rows": as_json(rows), "missed": missed, "generator_late_p99_ms": late_ms}
@@ -96,7 +96,7 @@ def _judge(environment: Any, **_: Any) -> None:
 
 
 def _selfies(folder: Path | None) -> list[bytes]:
-    """Made in a process of their own: what makes them (models, threads) does not belong into this one."""
+    """Makes the selfies in a separate process, so that its models and threads do not stay in this one."""
     if folder is None:
         folder = _MADE_SELFIES / "480x640"
         locust = Path(__file__).parent
@@ -110,7 +110,7 @@ def _selfies(folder: Path | None) -> list[bytes]:
 
 
 class Searches(FastHttpUser):
-    """One dispatcher, whatever the number of users: it sends each request in a greenlet of its own, when it is due."""
+    """One dispatcher, whatever the number of users, which sends each request in its own greenlet when it is due."""
 
     fixed_count = 1
     concurrency = _MOST_IN_FLIGHT
@@ -121,14 +121,16 @@ class Searches(FastHttpUser):
 
     @task
     def dispatch(self) -> None:
-        """Send until the test stops; then wait for the answers that are still out."""
+        """Send requests until the test stops; then wait for the remaining responses."""
         options = self.environment.parsed_options
         run, unanswered = self.run_of_test, Pool(_MOST_IN_FLIGHT)
         metronome = Metronome(due_times(options.rps, options.arrivals), time.perf_counter)
         run.started, run.lateness_s = time.perf_counter(), metronome.lateness_s
         bodies = zip(itertools.cycle(self.kinds), never_the_same(self.jpegs), strict=False)
         for number, (kind, jpeg) in enumerate(bodies):
-            while (left_s := metronome.left_s()) > 0:  # a sleep may end early: gevent's clock lags behind
+            while (
+                left_s := metronome.left_s()
+            ) > 0:  # a sleep may end early, because gevent's clock lags behind
                 gevent.sleep(left_s)
             gevent.sleep(0)
             if self.environment.runner.state in _OVER:
@@ -141,10 +143,10 @@ class Searches(FastHttpUser):
         unanswered.join()
 
     def _search(self, kind: SearchTask, jpeg: bytes, *, thorough: bool) -> None:
-        body: Any = kind.body(jpeg)  # bytes, which the client takes and its types do not
+        body: Any = kind.body(jpeg)  # bytes, which the client accepts but its type hints do not
         with self.client.post(search_form.PATH, data=body, name=kind.name, catch_response=True) as answer:
             if not answer.status_code:
-                return  # no answer at all: Locust has the reason
+                return  # no response: Locust has the reason
             reason = reason_of_failure(kind, answer.status_code, answer.content or b"", thorough=thorough)
             if reason is not None:
                 answer.failure(reason)

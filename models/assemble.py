@@ -1,4 +1,4 @@
-"""`python -m models.assemble`: make a face pack ready to serve, in the BentoML model store."""
+"""`python -m models.assemble`: prepares a face pack and saves it into the BentoML model store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0, or 1 after one sentence on standard error (2 for wrong usage)."""
+    """Run the command. Returns 0, or 1 after one sentence on standard error (2 for wrong usage)."""
     wanted = _parser().parse_args(arguments)
     try:
         _assemble(wanted)
@@ -22,14 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped: nothing was left behind.", file=sys.stderr)
+        print("stopped: nothing was saved.", file=sys.stderr)
         return 130
     return 0
 
 
 def _assemble(wanted: argparse.Namespace) -> None:
     pack = None if wanted.dir else find_pack(wanted.pack)
-    # Imported after the name is known to be right: BentoML and ONNX Runtime take seconds to load.
+    # Imported after the name has been checked, because BentoML and ONNX Runtime take seconds to load.
     from models import assembly, own_folder  # noqa: PLC0415
     from models.published import opened  # noqa: PLC0415
     from models.report import report  # noqa: PLC0415
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m models.assemble",
         description="Fetch a face pack, verify it, condition its graphs, compare them with the published ones, "
-        "and save it into the BentoML model store ($BENTOML_HOME). Done once, it does nothing the next time.",
+        "and save it into the BentoML model store ($BENTOML_HOME). Does nothing if the pack is there already.",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(

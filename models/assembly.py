@@ -1,4 +1,4 @@
-"""From published models to one assembled pack: condition, compare with what was published, describe, save."""
+"""Assembles a face pack from published models: conditions, compares with the originals, describes, saves."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ Say = Callable[[str], None]
 
 
 def condition_recogniser(model: ModelProto) -> ModelProto:
-    """Every transform that a recogniser takes; (batch, 3, 112, 112) in, (batch, dimension) out."""
+    """Apply every transform for recognisers; (batch, 3, 112, 112) in, (batch, dimension) out."""
     plain = flush_vanishing(fold_constants(fix_weights(model)))
     return free_batch(rewrite_prelu(drop_dead_channels(plain)))
 
 
 def condition_detector(model: ModelProto) -> ModelProto:
-    """Every transform that a detector takes: YuNet becomes an SCRFD, an SCRFD keeps its inputs and outputs."""
+    """Apply every transform for detectors: YuNet becomes an SCRFD, an SCRFD keeps its inputs and outputs."""
     scrfd = to_scrfd(model) if is_yunet(model) else model
     return rewrite_prelu(flush_vanishing(fold_constants(fix_weights(scrfd))))
 
 
 def ensure(pack_name: str) -> Path:
-    """The folder of that pack of the catalogue, assembled when it was not yet. Raises `PackError`."""
+    """The folder of this pack of the catalogue, which is assembled if necessary. Raises `PackError`."""
     pack = find_pack(pack_name)
     folder = find(pack)
     if folder is not None:
@@ -55,7 +55,7 @@ def ensure(pack_name: str) -> Path:
 
 
 def find(choice: Choice) -> Path | None:
-    """The folder of the pack when it is assembled and whole; it is then the latest of its name.
+    """The folder of the pack if it is assembled and complete; it then becomes the latest of its name.
 
     Raises `PackError`.
     """
@@ -67,7 +67,7 @@ def find(choice: Choice) -> Path | None:
 
 
 def assemble(published: Published, *, replace: bool, say: Say) -> Path:
-    """Make the pack and put it into the store, with `replace` also where it is already; returns its folder there.
+    """Assemble the pack and save it into the store, with `replace` also over an existing one. Returns its folder.
 
     Raises `PackError`.
     """
@@ -79,20 +79,20 @@ def assemble(published: Published, *, replace: bool, say: Say) -> Path:
         raise
     except OSError as error:
         raise PackError(f"{published.name} could not be written: {error}.") from error
-    except Exception as error:  # what ONNX, ONNX Runtime and OpenCV raise has no common base
+    except Exception as error:  # the exceptions of ONNX, ONNX Runtime and OpenCV have no common base class
         reason = (str(error).splitlines() or [""])[0]
         raise PackError(
             f"{published.name} cannot be conditioned ({type(error).__name__}: {reason}): "
-            "its graphs are not what InsightFace would open."
+            "InsightFace could not open its graphs either."
         ) from error
     say(f"{store.tag_of(info)} is assembled: {info.dimension} dimensions. Licence: {info.licence}.")
     return saved
 
 
 def _make(published: Published, folder: Path, say: Say) -> PackInfo:
-    say("conditioning the detector and comparing it with the published one")
+    say("conditioning the detector and comparing it with the published detector")
     _condition_detector(published, folder / DETECTOR_FILE)
-    say("conditioning the recogniser and comparing it with the published one")
+    say("conditioning the recogniser and comparing it with the published recogniser")
     dimension = _condition_recogniser(published, folder / DETECTOR_FILE, folder / RECOGNISER_FILE)
     say("writing the landmark model and comparing it with the published layers")
     _condition_landmarks(published, folder / LANDMARKS_FILE)
@@ -109,7 +109,7 @@ def _condition_detector(published: Published, target: Path) -> None:
 
 
 def _condition_recogniser(published: Published, detector: Path, target: Path) -> int:
-    """The dimension of its embeddings."""
+    """The dimension of the recogniser's embeddings."""
     model = condition_recogniser(_loaded(published.recogniser))
     onnx.save(model, str(target))
     equivalence.check_recogniser(published.recogniser, target, equivalence.faces_of_the_group(detector))

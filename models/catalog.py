@@ -1,4 +1,4 @@
-"""The face packs that are known by name, as data: where each file is, what it must hash to, who may use it."""
+"""The catalogue of face packs: the source, the checksum and the licence of each file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class CataloguedPack:
-    """A detector and a recogniser that belong together; `dimension` is that of the embeddings."""
+    """A detector and a recogniser that are used together; `dimension` is that of the embeddings."""
 
     name: str
     dimension: int
@@ -110,7 +110,7 @@ PACKS: tuple[CataloguedPack, ...] = (
 
 
 def find_pack(name: str) -> CataloguedPack:
-    """The pack of that name. Raises `PackError`, listing the known ones."""
+    """The pack of this name. Raises `PackError`, which lists the known names."""
     for pack in PACKS:
         if pack.name == name:
             return pack

@@ -1,8 +1,8 @@
-"""Transforms that make a graph fast on ONNX Runtime and leave what it computes as it was.
+"""Transforms that make a graph faster on ONNX Runtime without changing its results.
 
-Each one takes a model and returns a new one. Nodes that they add are named after the node they replace:
-InsightFace reads the first eight names of a recogniser, and those that begin with Sub and Mul would make it
-believe that the graph normalises its own input.
+Each transform takes a model and returns a new one. Added nodes are named after the node that they replace:
+InsightFace reads the first eight names of a recogniser's nodes, and concludes from names that begin with Sub and Mul
+that the graph normalises its input.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def fix_weights(model: ModelProto) -> ModelProto:
 def fold_constants(model: ModelProto) -> ModelProto:
     """Compute every node whose inputs are all constant, once, with ONNX Runtime itself.
 
-    Block-quantised weights become plain float32 that way: left alone, they are dequantised at every run.
+    This turns block-quantised weights into plain float32; otherwise they would be dequantised at every run.
     """
     folded = copy_of(model)
     known = {tensor.name for tensor in folded.graph.initializer}
@@ -70,7 +70,7 @@ def fold_constants(model: ModelProto) -> ModelProto:
 def flush_vanishing(model: ModelProto) -> ModelProto:
     """Set weights below 1e-20 to zero: denormals, and those whose products with an activation become denormal.
 
-    Some processors take a hundred times longer for arithmetic on denormals; no sum in float32 misses them.
+    Some processors take a hundred times longer for arithmetic on denormals; a sum in float32 does not change.
     """
     flushed = copy_of(model)
     for tensor in flushed.graph.initializer:
@@ -84,7 +84,7 @@ def flush_vanishing(model: ModelProto) -> ModelProto:
 
 
 def free_batch(model: ModelProto) -> ModelProto:
-    """Let the first dimension of every input and output be any number; the others stay as they are.
+    """Make the first dimension of every input and output variable; the other dimensions stay.
 
     A Reshape to a constant shape that begins with 1 keeps its input's first dimension instead.
     """
@@ -105,7 +105,7 @@ def free_batch(model: ModelProto) -> ModelProto:
 
 
 def replace_weights(model: ModelProto, values: Mapping[str, NDArray[np.generic]]) -> None:
-    """Give the initializers of those names new values, in place."""
+    """Replace the values of these initializers, in place."""
     for tensor in model.graph.initializer:
         if tensor.name in values:
             tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values[tensor.name]), tensor.name))
@@ -130,7 +130,7 @@ def without_unused_initializers(model: ModelProto) -> ModelProto:
 
 
 def replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
-    """Give the graph these nodes instead of its own, in place."""
+    """Replace the graph's nodes, in place."""
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 

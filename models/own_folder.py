@@ -1,4 +1,4 @@
-"""A folder of one's own: which of its graphs is the detector and which the recogniser."""
+"""Finds out which ONNX file of a user's folder is the detector and which the recogniser."""
 
 from __future__ import annotations
 

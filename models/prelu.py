@@ -1,4 +1,4 @@
-"""PRelu written with operators that ONNX Runtime runs on its blocked layout: its own PRelu leaves that layout.
+"""Replaces PRelu by operators that ONNX Runtime runs in its blocked layout, which its PRelu does not support.
 
 The two layout changes and the slow kernel around each PRelu take half of a MobileFaceNet's time.
 """
@@ -18,7 +18,7 @@ _SMALLEST_REST = 1e-2  # below it s / (1-s) grows past a hundred
 
 
 def rewrite_prelu(model: ModelProto) -> ModelProto:
-    """Write each PRelu(x, s) as s·x + (1-s)·Relu(x).
+    """Replace each PRelu(x, s) by s·x + (1-s)·Relu(x).
 
     Where only convolutions read the result, they take over the factor (1-s), per channel, and what remains
     is s/(1-s)·x + Relu(x): one pass over the data less. The factor also passes a MaxPool, as long as it is positive.

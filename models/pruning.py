@@ -1,7 +1,7 @@
-"""Channels that carry nothing are taken out of the graph: a third of the shipped MobileFaceNet's arithmetic.
+"""Removes channels without effect from the graph, which are a third of the shipped MobileFaceNet's arithmetic.
 
-Training drove whole channels of its expanded layers to zero. Such a channel leaves the depthwise convolution
-as a constant (its bias), so what it adds to the projection behind it is a constant as well.
+Training made whole channels of its expanded layers zero. The depthwise convolution outputs a constant (its bias) for
+such a channel, so the channel adds a constant to the projection that follows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOTHING = 1e-7
 """A channel is dead when its depthwise weights are below this part of the layer's largest: float32's precision."""
 _WITH_BIAS = 3
 _BLOCK = 16
-"""ONNX Runtime computes sixteen channels at once with AVX-512; a number between is slower than the next multiple."""
+"""ONNX Runtime computes sixteen channels at once with AVX-512; other numbers are slower than the next multiple."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class _Bottleneck:
 
 
 def drop_dead_channels(model: ModelProto) -> ModelProto:
-    """Take dead channels out of every bottleneck and put what they add into the projection's bias."""
+    """Remove dead channels from every bottleneck and add their constants to the projection's bias."""
     pruned = copy_of(model)
     graph = Graph(pruned)
     for node in pruned.graph.node:
@@ -64,7 +64,7 @@ def _bottleneck_around(graph: Graph, depthwise: NodeProto) -> _Bottleneck | None
 
 
 def _past_prelu(node: NodeProto | None, tensor: str) -> tuple[str, str | None]:
-    """What a PRelu reads, and its slope; the tensor itself where its maker is something else."""
+    """The input and the slope of the PRelu that produces the tensor; the tensor itself if another node produces it."""
     if node is None or node.op_type != "PRelu":
         return tensor, None
     return node.input[0], node.input[1]
@@ -86,7 +86,7 @@ def _can_be_pruned(graph: Graph, found: _Bottleneck) -> bool:
 
 
 def _is_padded(node: NodeProto) -> bool:
-    """Behind padding a constant is no longer one: it is missing at the border."""
+    """Whether the convolution has padding: with it, the output is not constant at the border."""
     return any(
         (attribute.name == "pads" and any(attribute.ints))
         or (attribute.name == "auto_pad" and attribute.s not in (b"NOTSET", b"VALID"))
@@ -119,7 +119,7 @@ def _prune(graph: Graph, bottleneck: _Bottleneck) -> None:
 
 
 def _channels_to_keep(strength: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Those alive, and as many dead ones as fill the last block."""
+    """The channels to keep: those with an effect, and as many dead ones as fill the last block."""
     by_strength = np.argsort(-strength, kind="stable")
     alive = int((strength > _NOTHING * strength.max(initial=0)).sum())
     blocks = max(1, -(-alive // _BLOCK))

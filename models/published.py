@@ -1,4 +1,4 @@
-"""A pack's models as they were published: out of the catalogue's archives, or out of a folder of one's own."""
+"""Provides a pack's published models, from the catalogue's archives or from a user's folder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from models.own_folder import OwnFolder
 
 Choice = CataloguedPack | OwnFolder
 
-_OWN_LICENCE = "that of the files in the folder; whoever assembled the pack answers for it"
+_OWN_LICENCE = "that of the files in the user's folder, for which the user is responsible"
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Two graphs and the weights of the landmark model, and what is said of them.
+    """Two graphs and the weights of the landmark model, and their description.
 
-    `dimension` is None where nobody says.
+    `dimension` is None if it is not known.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Published:
 
 
 def fingerprint_of(choice: Choice) -> str:
-    """The fingerprint of the pack that will come out; nothing is fetched. Raises `PackError`."""
+    """The fingerprint of the pack to be assembled, without fetching files. Raises `PackError`."""
     if isinstance(choice, CataloguedPack):
         return fingerprint(choice.detector.sha256, choice.recogniser.sha256, LANDMARK_MODEL.source.sha256)
     own = fingerprint(
@@ -55,7 +55,7 @@ def fingerprint_of(choice: Choice) -> str:
 
 @contextmanager
 def opened(choice: Choice) -> Iterator[Published]:
-    """The published files, fetched into a temporary folder where that is needed. Raises `PackError`."""
+    """The published files, fetched into a temporary folder if necessary. Raises `PackError`."""
     with tempfile.TemporaryDirectory(prefix="face-pack-") as scratch:
         folder = Path(scratch)
         if isinstance(choice, OwnFolder):

@@ -1,7 +1,7 @@
-"""How fast a pack is beside the files it was made of: in turns within one run, one thread, medians.
+"""Measures the speed of a pack and of its published files, alternately in one run, with one thread, as medians.
 
-Processor time, not the clock's: it stays true on a machine that has other work. A session with one thread computes in
-the thread that calls it.
+It measures CPU time, which other work on the machine affects less than wall-clock time. A session with one thread
+computes in the calling thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def report(published: Published, folder: Path) -> str:
     before, after = _medians(
         _runner(session(published.recogniser), face), _runner(session(folder / RECOGNISER_FILE), face)
     )
-    how = f"one thread, milliseconds of processor time, median of {_ROUNDS} runs in turns"
+    how = f"one thread, milliseconds of CPU time, median of {_ROUNDS} runs in turns"
     lines = [
         f"onnxruntime {ort.__version__}, {how}",
         f"{'':24}{'published':>12}{'conditioned':>14}{'times':>8}",
@@ -54,7 +54,7 @@ def report(published: Published, folder: Path) -> str:
 
 
 def _runnable_detector(path: Path) -> ort.InferenceSession:
-    """The published detector; of a block-quantised YuNet, which ONNX Runtime refuses, the same with plain weights."""
+    """The published detector; a block-quantised YuNet, which ONNX Runtime refuses, gets plain weights."""
     model = onnx.load(str(path))
     if is_yunet(model):
         return session(fold_constants(fix_weights(without_single_blocks(model))).SerializeToString())
@@ -67,7 +67,7 @@ def _runner(opened: ort.InferenceSession, image: np.ndarray) -> Callable[[], obj
 
 
 def _medians(*runs: Callable[[], object]) -> list[float]:
-    """Milliseconds of each, in turns, so that what else the machine does meets all alike."""
+    """Milliseconds of each, measured alternately, so that other work on the machine affects all of them."""
     times: list[list[float]] = [[] for _ in runs]
     for turn in range(_WARM_UP + _ROUNDS):
         for run, taken in zip(runs, times, strict=True):

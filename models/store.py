@@ -1,4 +1,4 @@
-"""Assembled packs in the BentoML model store ($BENTOML_HOME): looked up, checked, saved whole or not at all."""
+"""Finds, checks and saves assembled packs in the BentoML model store ($BENTOML_HOME), each save atomically."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tag_for(name: str, fingerprint: str) -> str:
 
 
 def find(tag: str) -> Path | None:
-    """The folder of that pack, or None when it is not there or not whole."""
+    """The folder of this pack, or None if it is missing or incomplete."""
     try:
         folder = Path(bentoml.models.get(tag).path)
         info = PackInfo.read(folder)
@@ -56,8 +56,8 @@ def find(tag: str) -> Path | None:
 def save(assembled: Path, info: PackInfo, *, replace: bool) -> Path:
     """Copy the pack in the folder `assembled` into the store and return its folder there.
 
-    One that is there and whole stays unless `replace`; what is there and not whole is removed. Processes that
-    do this at once take turns.
+    A complete pack in the store stays unless `replace`; an incomplete one is removed. A lock serialises processes that
+    do this at once.
     """
     tag = tag_of(info)
     with _alone():
@@ -100,7 +100,7 @@ def _create(tag: str, assembled: Path, info: PackInfo) -> None:
 
 
 def make_latest(tag: str) -> None:
-    """Let `name:latest` be this pack: the services open the latest one."""
+    """Make `name:latest` this pack, because the services open the latest one."""
     name, version = tag.split(":")
     latest = _store_folder() / name / "latest"
     if not latest.is_file() or latest.read_text(encoding="utf-8").strip() != version:
@@ -108,18 +108,18 @@ def make_latest(tag: str) -> None:
 
 
 def remove(tag: str) -> None:
-    """Remove the pack of that tag, however much of it is there."""
+    """Remove the pack of this tag, complete or not."""
     name, version = tag.split(":")
     folder = _store_folder() / name / version
     if folder.exists():
         shutil.rmtree(folder)
-    with suppress(OSError):  # other versions, or the name was never there
+    with suppress(OSError):  # there are other versions, or the name does not exist
         folder.parent.rmdir()
 
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Hold the lock of the store; a process that ends gives it back."""
+    """Hold the lock of the store; the kernel releases it when the process ends."""
     _store_folder().mkdir(parents=True, exist_ok=True)
     with (_store_folder() / ".face-packs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""YuNet brought into the layout of InsightFace's SCRFD, inside the graph: InsightFace then opens it as its own.
+"""Rewrites YuNet's graph to the inputs and outputs of InsightFace's SCRFD, so that InsightFace can open it.
 
 YuNet (OpenCV Zoo, 2023mar) takes BGR 0..255 and gives, for each of the strides 8, 16 and 32, a class and an
 object score, a box and five key points per cell. SCRFD takes RGB as (x - 127.5) / 128 and gives, per stride,
@@ -35,7 +35,7 @@ def is_yunet(model: ModelProto) -> bool:
 
 
 def to_scrfd(model: ModelProto) -> ModelProto:
-    """The same detector with SCRFD's input and nine outputs.
+    """YuNet with SCRFD's input and nine outputs.
 
     input: (batch, 3, height, width) float32, RGB, (x - 127.5) / 128; sides are multiples of 32.
     outputs, each for strides 8, 16, 32: scores (batch, anchors, 1), box distances (batch, anchors, 4) and
@@ -52,7 +52,7 @@ def to_scrfd(model: ModelProto) -> ModelProto:
 
 
 def without_single_blocks(model: ModelProto) -> ModelProto:
-    """Drop `block_size` where one scale covers the whole tensor: ONNX Runtime refuses to run those nodes."""
+    """Remove `block_size` where one scale covers the whole tensor, because ONNX Runtime refuses to run such nodes."""
     plain = copy_of(model)
     constants = constants_of(model)
     for node in plain.graph.node:
@@ -66,7 +66,7 @@ def without_single_blocks(model: ModelProto) -> ModelProto:
 def _take_normalised_rgb(model: ModelProto) -> None:
     """Fold x·128 and the swap of channels into the first convolution; only the shift stays a node.
 
-    The shift cannot be folded: the convolution pads with zeros, which are black before it and grey after.
+    The shift cannot be folded: the convolution pads with zeros, which mean black before the shift and grey after it.
     """
     (image,) = model.graph.input
     readers = [node for node in model.graph.node if image.name in node.input]
@@ -93,7 +93,7 @@ def _take_normalised_rgb(model: ModelProto) -> None:
 
 
 def _merge_heads(model: ModelProto, stride: int) -> str:
-    """One head of sixteen channels instead of four of 1, 1, 4 and 10: a block of AVX-512 instead of four in part.
+    """Merge four heads of 1, 1, 4 and 10 channels into one of sixteen, which fills one AVX-512 block.
 
     Returns the tensor (batch, 16, height, width): class, object, box and key points.
     """
@@ -133,7 +133,7 @@ def _merge_heads(model: ModelProto, stride: int) -> str:
 
 
 def _before_layout(graph: Graph, output: str) -> NodeProto:
-    """The convolution whose (batch, channels, height, width) becomes this output."""
+    """The convolution whose (batch, channels, height, width) tensor becomes this output."""
     node = graph.maker(output)
     while node is not None and node.op_type in ("Sigmoid", "Reshape", "Transpose"):
         node = graph.maker(node.input[0])
@@ -145,7 +145,7 @@ def _before_layout(graph: Graph, output: str) -> NodeProto:
 
 
 def _keep_only_what_is_read(model: ModelProto) -> None:
-    """Drop the nodes that no output needs any more."""
+    """Remove the nodes that no output needs any more."""
     needed = {value.name for value in model.graph.output}
     kept = []
     for node in reversed(model.graph.node):
@@ -177,7 +177,7 @@ def _add_outputs(model: ModelProto, heads: dict[int, str]) -> None:
 def _head_nodes(stride: int, head: str) -> list[NodeProto]:
     """score = sqrt(sigmoid(class) · sigmoid(object)); left, top = exp(size)/2 - offset; right, bottom = … + offset.
 
-    Everything is doubled along the channels, where memory is contiguous, for the second anchor.
+    The channels, where memory is contiguous, are duplicated for the second anchor.
     """
 
     def node(operator: str, inputs: list[str], *outputs: str, axis: int | None = None) -> NodeProto:

@@ -1,4 +1,4 @@
-"""Fixtures that every level of the tests shares: the real servers, started once per run and only when asked for."""
+"""Fixtures for all tests: the real servers, each started once per run and only when a test needs it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def postgres_dsn() -> Iterator[str]:
     """A real PostgreSQL server with the project's schema: a superuser's connection string."""
     from bentos.demo.servers.postgres import postgres_server
 
-    # Not below pytest's folder: each run of pytest closes that to others, and run by root PostgreSQL is another user.
+    # Not in pytest's folder: pytest makes it private, and PostgreSQL runs as another user when root starts it.
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder, postgres_server(Path(folder)) as dsn:
         yield dsn
 
 
 @pytest.fixture(scope="session")
 def postgrest_url(postgres_dsn: str) -> Iterator[str]:
-    """The PostgREST protocol in front of that PostgreSQL."""
+    """The URL of the PostgREST stand-in for that PostgreSQL."""
     from bentos.demo.servers.postgrest import postgrest_server
 
     with postgrest_server(postgres_dsn) as url:
@@ -69,7 +69,7 @@ def pack_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def extraction(pack_folder: Path):
-    """The pipeline over the default face pack."""
+    """The pipeline with the default face pack."""
     from bentos.config.settings import Settings
     from bentos.runner.local import extraction_of
 
@@ -78,7 +78,7 @@ def extraction(pack_folder: Path):
 
 @pytest.fixture(scope="session")
 def finder(extraction):
-    """The pipeline as the services see it."""
+    """The pipeline as a `FaceFinder`."""
     from bentos.runner.local import LocalFaceFinder
 
     return LocalFaceFinder(extraction)

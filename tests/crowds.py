@@ -1,4 +1,4 @@
-"""Photos of crowds, made from the faces that ship inside the installed packages."""
+"""Makes photos of crowds from faces in installed packages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from seed.shipped_faces import FACES, ShippedFace, pixels_of
 
 _MARGIN = 0.3
-"""Around the box of a face, in its height."""
+"""Margin around the box of a face, as a share of its height."""
 
 
 def crowd(columns: int, rows: int, *, cell: int, quality: int = 90) -> bytes:
-    """A JPEG with `columns` × `rows` faces, each in a square of `cell` pixels and with a brightness of its own."""
+    """A JPEG with `columns` × `rows` faces, each in a square of `cell` pixels and with a different brightness."""
     rng = np.random.default_rng(0)
     tiles = [_tile(face, cell) for face in FACES]
     canvas = np.empty((rows * cell, columns * cell, 3), np.uint8)

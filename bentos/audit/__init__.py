@@ -1,1 +1,1 @@
-"""Do the three stores agree? What a crash, an outage or a hand has left behind is found here, and repaired."""
+"""Compares the three stores and repairs differences that a crash, an outage or a manual change has left."""

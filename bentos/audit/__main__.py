@@ -1,9 +1,9 @@
-"""`python -m bentos.audit [--fix]`: compare the three stores; with --fix, mend what disagrees.
+"""`python -m bentos.audit [--fix]`: compares the three stores and reports differences; --fix repairs them.
 
-An image that no photo is recorded for is a disagreement only when its photo was purged: its upload ended after the
-purge, and --fix deletes it. Any other image is counted and left alone, because the bucket may hold images that were
-never sent through /detect_faces/. Who puts an image under the id of a purged photo by hand has to send that photo_id
-through /detect_faces/ before --fix runs.
+An image without a photo record is a difference only when its photo was purged: its upload ended after the purge, and
+--fix deletes the image. Any other image without a record is counted and not changed, because the bucket may hold
+images that were never sent to /detect_faces/. If an operator stores an image under the id of a purged photo, that
+photo_id has to be sent to /detect_faces/ before --fix runs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from bentos.audit.reading import read_stores
 from bentos.audit.repair import Repair, WrongStores
-from bentos.audit.snapshot import Kind, Ledger
-from bentos.composition import Parts
+from bentos.audit.snapshot import Kind, Snapshot
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings, SettingsError, load_settings
 from bentos.domain.errors import FaceSearchError
 from bentos.pipeline.pack_info import PackInfo
@@ -32,10 +32,14 @@ _EXAMPLES = 3
 
 
 def main() -> int:
-    """Run the command line. Returns 0 when the stores agree (or do, now), 1 when not, 2 when it could not look."""
+    """Run the command line. Returns 0 when the stores agree (after --fix), 1 when not, 2 on an error."""
     parser = argparse.ArgumentParser(prog="python -m bentos.audit", description=__doc__)
-    parser.add_argument("--fix", action="store_true", help="mend what disagrees; the metadata are the truth")
-    parser.add_argument("--examples", type=int, default=_EXAMPLES, help="how many of each kind to show")
+    parser.add_argument(
+        "--fix", action="store_true", help="repair differences; the metadata are authoritative"
+    )
+    parser.add_argument(
+        "--examples", type=int, default=_EXAMPLES, help="how many differences of each kind to print"
+    )
     options = parser.parse_args()
     try:
         return asyncio.run(
@@ -46,77 +50,82 @@ def main() -> int:
     except FaceSearchError as error:
         _say(error.message)
     except KeyboardInterrupt:
-        _say("stopped; nothing is left half done, run it again to go on")
+        _say("stopped; run it again to continue")
     return 2
 
 
 async def _audit(settings: Settings, *, fix: bool, examples: int) -> int:
     folder = face_pack_folder(settings.face_pack)
     finder = LocalFaceFinder(extraction_of(folder, settings))
-    parts = Parts(settings, finder, PackInfo.read(folder))
-    stores = (parts.metadata, parts.vectors, parts.images)
+    dependencies = Dependencies(settings, finder, PackInfo.read(folder))
+    stores = (dependencies.metadata, dependencies.vectors, dependencies.images)
     try:
         for store in stores:
             await store.open()
-        found = await _compare(parts, examples, fix=fix)
+        found = await _compare(dependencies, examples, fix=fix)
         if found and fix:
-            _say("\nlooking again ...")
-            found = await _compare(parts, examples, fix=False)
+            _say("\ncomparing again ...")
+            found = await _compare(dependencies, examples, fix=False)
         return 1 if found else 0
     finally:
         for store in stores:
             await store.close()
 
 
-async def _compare(parts: Parts, examples: int, *, fix: bool) -> int:
-    with tempfile.TemporaryDirectory(prefix="audit-") as folder, Ledger(Path(folder) / "ledger.db") as ledger:
-        await read_stores(parts, ledger)
-        found = _report(ledger, examples)
+async def _compare(dependencies: Dependencies, examples: int, *, fix: bool) -> int:
+    with (
+        tempfile.TemporaryDirectory(prefix="audit-") as folder,
+        Snapshot(Path(folder) / "snapshot.db") as snapshot,
+    ):
+        await read_stores(dependencies, snapshot)
+        found = _report(snapshot, examples)
         if found and fix:
-            await _mend(parts, ledger)
+            await _repair(dependencies, snapshot)
         return found
 
 
-def _report(ledger: Ledger, examples: int) -> int:
+def _report(snapshot: Snapshot, examples: int) -> int:
     total = 0
     for kind in Kind:
-        count = ledger.count(kind)
+        count = snapshot.count(kind)
         total += count
         if count:
             _say(f"{count:>8}  {kind.title}")
-            for finding in ledger.findings(kind, examples):
+            for finding in snapshot.findings(kind, examples):
                 _say(
                     f"          photo {finding.photo_id}"
                     + (f", face {finding.face_id}" if finding.face_id else "")
                 )
-    if ledger.unrecorded_images:
+    if snapshot.unrecorded_images:
         _say(
-            f"{ledger.unrecorded_images:>8}  images were never sent through /detect_faces/; they are left alone"
+            f"{snapshot.unrecorded_images:>8}  images were never sent to /detect_faces/; they are not changed"
         )
     if not total:
-        _say(f"the three stores agree on {ledger.photos} photos")
+        _say(f"the three stores agree on {snapshot.photos} photos")
     return total
 
 
-async def _mend(parts: Parts, ledger: Ledger) -> None:
-    indexing, removal = indexing_of(parts)
+async def _repair(dependencies: Dependencies, snapshot: Snapshot) -> None:
+    indexing, removal = indexing_of(dependencies)
     repair = Repair(
         indexing=indexing,
         removal=removal,
-        metadata=parts.metadata,
-        vectors=parts.vectors,
+        metadata=dependencies.metadata,
+        vectors=dependencies.vectors,
     )
-    repair.refuse_wrong_stores(ledger)
+    repair.refuse_wrong_stores(snapshot)
     for kind in Kind:
-        with tqdm(desc=f"mending {kind.title}", total=ledger.count(kind), disable=None, leave=False) as bar:
-            for _, group in groupby(ledger.findings(kind), key=lambda finding: finding.photo_id):
+        with tqdm(
+            desc=f"repairing {kind.title}", total=snapshot.count(kind), disable=None, leave=False
+        ) as bar:
+            for _, group in groupby(snapshot.findings(kind), key=lambda finding: finding.photo_id):
                 findings = list(group)
-                await repair.mend(kind, findings)
+                await repair.repair(kind, findings)
                 bar.update(len(findings))
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a program for people
+    print(line, flush=True)  # noqa: T201 - a command-line program
 
 
 if __name__ == "__main__":

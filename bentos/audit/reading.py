@@ -1,4 +1,4 @@
-"""Reads the three stores into the ledger, batch by batch."""
+"""Reads the three stores into a `Snapshot`, batch by batch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from bentos.audit.snapshot import Ledger
-from bentos.composition import Parts
+from bentos.audit.snapshot import Snapshot
+from bentos.composition import Dependencies
 from bentos.stores.base import MetadataStore, VectorStore
 
 T = TypeVar("T")
@@ -16,22 +16,22 @@ T = TypeVar("T")
 _PURGES_AT_ONCE = 500
 
 
-async def read_stores(parts: Parts, ledger: Ledger) -> None:
-    """Fill the ledger; a progress bar says how far it is, on a terminal only. Raises `DependencyUnavailable`.
+async def read_stores(dependencies: Dependencies, snapshot: Snapshot) -> None:
+    """Read all three stores into the snapshot, with a progress bar on a terminal. Raises `DependencyUnavailable`.
 
-    What the services do meanwhile may look like a disagreement: who mends looks at each finding again.
+    Requests that the services handle meanwhile may look like differences, so a repair has to check each one again.
     """
-    await read_faces(parts.vectors, parts.metadata, ledger)
-    # Images last: one that is uploaded in between is then only more than the photos need.
-    await _read("images", parts.images.scan_images(), ledger.add_images)
-    for batch in ledger.images_without_photo(_PURGES_AT_ONCE):
-        ledger.add_purged(await parts.metadata.purged(batch))
+    await read_faces(dependencies.vectors, dependencies.metadata, snapshot)
+    # Images are read last: an image that is uploaded meanwhile then has no photo in the snapshot, which is harmless.
+    await _read("images", dependencies.images.scan_images(), snapshot.add_images)
+    for batch in snapshot.images_without_photo(_PURGES_AT_ONCE):
+        snapshot.add_purged(await dependencies.metadata.purged(batch))
 
 
-async def read_faces(vectors: VectorStore, metadata: MetadataStore, ledger: Ledger) -> None:
-    """The same without the images."""
-    await _read("vectors", vectors.scan_faces(), ledger.add_vectors)
-    await _read("photos", metadata.scan_photos(), ledger.add_photos)
+async def read_faces(vectors: VectorStore, metadata: MetadataStore, snapshot: Snapshot) -> None:
+    """Read the vectors and the photos into the snapshot, without the images."""
+    await _read("vectors", vectors.scan_faces(), snapshot.add_vectors)
+    await _read("photos", metadata.scan_photos(), snapshot.add_photos)
 
 
 async def _read(name: str, batches: AsyncIterator[list[T]], add: Callable[[Sequence[T]], None]) -> None:

@@ -1,27 +1,29 @@
-"""Mends what the audit finds. The metadata are the truth, and every finding is looked at again before it is mended,
-because the services go on working while the audit runs.
+"""Repairs the differences that the audit finds.
+
+The metadata are authoritative. Each difference is checked again before its repair, because the services keep handling
+requests while the audit runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bentos.audit.snapshot import Finding, Kind, Ledger
+from bentos.audit.snapshot import Finding, Kind, Snapshot
 from bentos.domain.errors import InvalidRequest, NoFacesDetected, PhotoNotFound
 from bentos.stores.base import MetadataStore, VectorStore
 from bentos.vectorizer.indexing import Indexing
 from bentos.vectorizer.removal import Removal
 
 _TOO_MANY_FROM = 10
-"""From so many on, half of the photos without an image mean a wrong bucket or prefix, not a loss."""
+"""From this number on, a wrong bucket, prefix or collection is likelier than a loss of data."""
 
 
 class WrongStores(Exception):
-    """So much disagrees that the settings are more likely to be wrong than the base."""
+    """There are so many differences that the settings are probably wrong; nothing was changed."""
 
 
 class Repair:
-    """Mends one kind of finding after the other."""
+    """Repairs the differences of one photo at a time."""
 
     def __init__(
         self,
@@ -34,23 +36,23 @@ class Repair:
         self._indexing, self._removal = indexing, removal
         self._metadata, self._vectors = metadata, vectors
 
-    def refuse_wrong_stores(self, ledger: Ledger) -> None:
-        """Raises `WrongStores` when mending would remove half of the photos, or the vectors of another base."""
-        missing = ledger.count(Kind.PHOTO_WITHOUT_IMAGE)
-        if ledger.photos >= _TOO_MANY_FROM and 2 * missing >= ledger.photos:
+    def refuse_wrong_stores(self, snapshot: Snapshot) -> None:
+        """Raises `WrongStores` when the repair would remove half of the photos, or the vectors of another database."""
+        missing = snapshot.count(Kind.PHOTO_WITHOUT_IMAGE)
+        if snapshot.photos >= _TOO_MANY_FROM and 2 * missing >= snapshot.photos:
             raise WrongStores(
-                f"{missing} of {ledger.photos} photos have no image: is S3_BUCKET or S3_PREFIX right? "
-                "Nothing was mended."
+                f"{missing} of {snapshot.photos} photos have no image: is S3_BUCKET or S3_PREFIX right? "
+                "Nothing was repaired."
             )
-        strangers = ledger.count(Kind.VECTOR_WITHOUT_FACE)
-        if not ledger.photos and strangers >= _TOO_MANY_FROM:
+        strangers = snapshot.count(Kind.VECTOR_WITHOUT_FACE)
+        if not snapshot.photos and strangers >= _TOO_MANY_FROM:
             raise WrongStores(
-                f"There are {strangers} vectors and not one photo: is POSTGREST_URL or MILVUS_COLLECTION right? "
-                "Nothing was mended."
+                f"There are {strangers} vectors and no photos: is POSTGREST_URL or MILVUS_COLLECTION right? "
+                "Nothing was repaired."
             )
 
-    async def mend(self, kind: Kind, findings: Sequence[Finding]) -> None:
-        """Mend the findings of one kind on one photo. What is in order by now stays as it is."""
+    async def repair(self, kind: Kind, findings: Sequence[Finding]) -> None:
+        """Repair the differences of one kind on one photo. A difference that has disappeared meanwhile is skipped."""
         photo_id = findings[0].photo_id
         face_ids = [finding.face_id for finding in findings]
         try:
@@ -65,21 +67,21 @@ class Repair:
             else:
                 await self._indexing.finish_photo(photo_id, lost_face_ids=face_ids)
         except (NoFacesDetected, PhotoNotFound):
-            return  # the photo is gone by now, or turns out to show nobody
+            return  # the photo was removed meanwhile, or it shows no face
         except InvalidRequest:
-            return  # another image lies under its id: only a person can tell which is right
+            return  # the stored image is not the recorded one: only a person can decide which is right
 
     async def _drop_vectors(self, face_ids: Sequence[str]) -> None:
         for face_id in face_ids:
-            if await self._photo_that_wants(face_id):
+            if await self._photo_of_indexed_face(face_id):
                 continue
             await self._vectors.remove_faces([face_id])
-            # It may have been added while its old vector was removed: then the new one is made again.
-            if photo_id := await self._photo_that_wants(face_id):
+            # If the face was added while its old vector was removed, its new vector is stored again.
+            if photo_id := await self._photo_of_indexed_face(face_id):
                 await self._indexing.finish_photo(photo_id, lost_face_ids=[face_id])
 
-    async def _photo_that_wants(self, face_id: str) -> str | None:
-        """The id of the photo whose face has a vector, or is about to get one."""
+    async def _photo_of_indexed_face(self, face_id: str) -> str | None:
+        """The id of the photo, if the face is indexed or is being indexed."""
         photo = await self._metadata.photo_of_face(face_id)
         states = {face.face_id: face.state for face in photo.faces} if photo else {}
         return photo.photo_id if photo and states[face_id] in {"pending", "indexed"} else None

@@ -1,6 +1,6 @@
-"""Everything that the three stores hold, side by side in a file, so that a base of any size can be compared.
+"""A snapshot of the three stores in a temporary SQLite database, where SQL finds the differences between them.
 
-The lists are streamed into a temporary SQLite database: memory stays that of a batch, and SQL does the comparing.
+The stores are read batch by batch, so that memory does not grow with their size.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNRECORDED = (
 
 
 class Kind(Enum):
-    """A way in which the stores can disagree: what it is called, and the rows (photo_id, face_id) that show it."""
+    """A kind of difference between the stores: its title, and the query for its rows (photo_id, face_id)."""
 
     VECTOR_WITHOUT_FACE = (
         "vectors without a face",
@@ -49,22 +49,22 @@ class Kind(Enum):
         "SELECT photo_id, face_id FROM faces WHERE state = 'indexed' AND face_id NOT IN (SELECT face_id FROM vectors)",
     )
     STALE_VECTOR = (
-        "vectors that name another photo or collection than their face",
+        "vectors with another photo or collection than their face",
         (
             "SELECT f.photo_id, f.face_id FROM faces f JOIN vectors v USING (face_id) WHERE f.state = 'indexed'"
             " AND (f.photo_id IS NOT v.photo_id OR f.collection_id IS NOT v.collection_id)"
         ),
     )
     HALF_INDEXED = (
-        "additions left half done",
+        "unfinished additions",
         "SELECT photo_id, face_id FROM faces WHERE state = 'pending'",
     )
     HALF_REMOVED = (
-        "removals left half done",
+        "unfinished removals",
         "SELECT photo_id, face_id FROM faces WHERE state = 'removing'",
     )
     HALF_DETECTED = (
-        "detections left half done",
+        "unfinished detections",
         "SELECT photo_id, '' FROM photos WHERE NOT finished AND photo_id IN (SELECT photo_id FROM images)",
     )
     PHOTO_WITHOUT_IMAGE = (
@@ -86,20 +86,20 @@ UNION ALL {Kind.STALE_VECTOR.query}
 UNION ALL SELECT v.photo_id, v.face_id FROM vectors v LEFT JOIN faces f USING (face_id)
     WHERE f.face_id IS NULL OR f.state IN ('detected', 'removing')
 """  # noqa: S608 - constants
-"""Unlike the audit's kinds this holds the vectors of faces that are being removed, and no face twice."""
+"""Unlike `Kind`, this query includes the vectors of faces in state `removing`, and returns each face once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One disagreement. `face_id` is empty where the whole photo is meant."""
+    """One difference. `face_id` is empty when the difference concerns the whole photo."""
 
     kind: Kind
     photo_id: str
     face_id: str
 
 
-class Ledger:
-    """A context manager: the file at `path` is there while it is open."""
+class Snapshot:
+    """A context manager: the file at `path` exists while the context is open."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
@@ -114,25 +114,25 @@ class Ledger:
         self._database.close()
 
     def add_photos(self, photos: Sequence[PhotoRecord]) -> None:
-        """Photos and faces as the metadata tell of them."""
+        """Add photos and faces of the metadata store."""
         self._insert("photos VALUES (?, ?)", [(p.photo_id, p.width is not None) for p in photos])
         faces = [(f.face_id, p.photo_id, p.collection_id, f.state) for p in photos for f in p.faces]
         self._insert("faces VALUES (?, ?, ?, ?)", faces)
 
     def add_vectors(self, vectors: Sequence[StoredVector]) -> None:
-        """Faces as the vector store tells of them."""
+        """Add faces of the vector store."""
         self._insert("vectors VALUES (?, ?, ?)", [(v.face_id, v.photo_id, v.collection_id) for v in vectors])
 
     def add_images(self, photo_ids: Sequence[str]) -> None:
-        """Images as the object store tells of them."""
+        """Add images of the object store."""
         self._insert("images VALUES (?)", [(photo_id,) for photo_id in photo_ids])
 
     def add_purged(self, photo_ids: Sequence[str]) -> None:
-        """Photos that were purged although there is an image."""
+        """Add photos that were purged and still have an image."""
         self._insert("purged VALUES (?)", [(photo_id,) for photo_id in photo_ids])
 
     def images_without_photo(self, batch_size: int) -> Iterator[list[str]]:
-        """Images that no photo is recorded for, ordered by id: never sent through detection, or purged."""
+        """Images without a photo record, ordered by id, in batches: never sent to detection, or purged."""
         last = ""
         while batch := [row[0] for row in self._database.execute(_WITHOUT_PHOTO, (last, batch_size))]:
             yield batch
@@ -140,32 +140,32 @@ class Ledger:
 
     @property
     def unrecorded_images(self) -> int:
-        """How many images were never sent through detection: no disagreement, the bucket may hold any number."""
+        """How many images were never sent to detection, which is no difference: the bucket may hold other images."""
         return self._number(_UNRECORDED)
 
     def count(self, kind: Kind) -> int:
-        """How many findings there are of this kind."""
+        """How many differences of this kind there are."""
         return self._number(f"SELECT count(*) FROM ({kind.query})")  # noqa: S608 - one of the constants above
 
     def findings(self, kind: Kind, limit: int = -1) -> Iterator[Finding]:
-        """Those findings, ordered by photo; -1 is no limit."""
+        """The differences of this kind, ordered by photo; -1 means no limit."""
         query = f"SELECT * FROM ({kind.query}) ORDER BY 1, 2 LIMIT ?"  # noqa: S608 - one of the constants above
         for photo_id, face_id in self._database.execute(query, (limit,)):
             yield Finding(kind, photo_id, face_id)
 
     def count_out_of_line(self) -> int:
-        """How many photos `out_of_line` has."""
+        """How many photos `out_of_line` returns."""
         return self._number(f"SELECT count(DISTINCT photo_id) FROM ({_OUT_OF_LINE})")  # noqa: S608 - a constant
 
     def out_of_line(self) -> Iterator[tuple[str, list[str]]]:
-        """Photos whose vectors are not those of their indexed faces, each with the `face_id`s concerned."""
+        """Photos whose vectors differ from their indexed faces, each with the `face_id`s concerned."""
         rows = self._database.execute(f"SELECT photo_id, face_id FROM ({_OUT_OF_LINE}) ORDER BY 1, 2")  # noqa: S608
         for photo_id, group in groupby(rows, key=lambda row: row[0]):
             yield str(photo_id), [face_id for _, face_id in group]
 
     @property
     def photos(self) -> int:
-        """How many photos the metadata hold."""
+        """How many photos the metadata store holds."""
         return self._number("SELECT count(*) FROM photos")
 
     def _insert(self, into: str, rows: Sequence[tuple[object, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""Finds settings that still hold a placeholder, and addresses that cannot be right."""
+"""Finds settings that are still placeholders, and malformed addresses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORD = re.compile(
     r"|example(key)?$",
     re.IGNORECASE,
 )
-"""Whole words, because a random token may contain "todo" or "xxx"; or the end that AWS gives its sample keys."""
+"""Matches whole words, because a random token may contain "todo" or "xxx", and the end of AWS' sample keys."""
 _BRACKETS = re.compile(r"<.*>|\.{3}")
 _SCHEMES = {
     "MILVUS_URI": ("http", "https"),
@@ -24,12 +24,12 @@ _WITHOUT_HOST = ("sqlite", "file")
 
 
 def is_placeholder(value: str) -> bool:
-    """Whether the text is a sample that a person has to replace."""
+    """Whether the text is a placeholder that has to be replaced."""
     return bool(_WORD.search(value) or _BRACKETS.fullmatch(value))
 
 
 def problem_with(settings: BaseSettings, secrets: Mapping[str, str]) -> str | None:
-    """What is wrong with the first wrong secret, address or bucket; None when nothing is.
+    """A sentence about the first wrong secret, address or bucket; None when all are right.
 
     `secrets`: the present value of each secret setting, by the field's name. The answer is one sentence that names the
     setting and never quotes its value. Empty values pass.

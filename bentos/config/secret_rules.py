@@ -1,4 +1,4 @@
-"""What a secret setting may hold; every refusal is one sentence that names the setting and never shows the value."""
+"""Rules for the values of secret settings; each error is one sentence with the setting's name, never its value."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _MAY_HOLD_SPACES = frozenset({"API_KEY", "MILVUS_TOKEN"})
 
 
 class UnusableSecretError(ValueError):
-    """The setting cannot be used as it is; the message is one sentence without its value."""
+    """The value of the setting cannot be used; the message is one sentence without the value."""
 
 
 def usable(name: str, text: str) -> str:
-    """`text` without the white space around it. Raises `UnusableSecretError` when a header cannot carry the rest."""
+    """`text` without surrounding white space. Raises `UnusableSecretError` if a header cannot contain the rest."""
     value = text.strip()
     if not (value.isascii() and value.isprintable()):
         raise UnusableSecretError(
@@ -27,7 +27,7 @@ def usable(name: str, text: str) -> str:
 
 
 def usable_api_keys(name: str, text: str) -> str:
-    """The same for keys separated by commas, each long enough and no placeholder; at least one."""
+    """Keys separated by commas: at least one, each long enough and no placeholder. Raises `UnusableSecretError`."""
     value = usable(name, text)
     keys = split_keys(value)
     if not keys:
@@ -48,10 +48,10 @@ def split_keys(value: str) -> tuple[str, ...]:
 
 
 def without_credentials(name: str, text: str, instead: str) -> str:
-    """An address without the white space around it.
+    """An address without surrounding white space.
 
-    Raises `UnusableSecretError` for one that holds a user, a password or a query, which would be printed wherever the
-    address is; `instead` says where those belong.
+    Raises `UnusableSecretError` if it contains a user, a password or a query, because addresses are printed; `instead`
+    says which settings take those.
     """
     address = text.strip()
     if address.startswith(_LOCAL_ADDRESSES) or address.endswith(".db"):

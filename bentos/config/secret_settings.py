@@ -1,4 +1,4 @@
-"""The secret settings: each from the environment, or from the file that `<NAME>_FILE` names."""
+"""The secret settings: each is read from the environment, or from the file that `<NAME>_FILE` names."""
 
 from __future__ import annotations
 
@@ -17,19 +17,17 @@ SECRET_NAMES: tuple[SecretName, ...] = get_args(SecretName)
 
 
 def _from_a_file(name: str) -> str:
-    return Field("", description=f"Instead of {name}: a file that holds it, read again when it changes.")
+    return Field("", description=f"Instead of {name}: a file that contains it, read again when it changes.")
 
 
 class SecretSettings(BaseSettings):
-    """What only the service itself may know. Use `secrets`: the fields hold the environment, not the files."""
+    """The secret settings. Read them with `secrets`: the fields contain the environment only, not the files."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True
     )
 
-    api_key: SecretStr = Field(
-        SecretStr(""), description="Keys that open the API, separated by commas; required."
-    )
+    api_key: SecretStr = Field(SecretStr(""), description="Keys of the API, separated by commas; required.")
     api_key_file: str = _from_a_file("API_KEY")
     milvus_token: SecretStr = Field(
         SecretStr(""), description="`user:password` or an API key, if there is one."
@@ -68,5 +66,5 @@ class SecretSettings(BaseSettings):
         }
 
     def api_keys(self) -> tuple[str, ...]:
-        """Every key that opens the API at present."""
+        """The present keys of the API."""
         return split_keys(self.secrets["api_key"].value())

@@ -1,4 +1,4 @@
-"""A secret: the value of a setting, or the content of a file that is read again when it changes."""
+"""Reads a secret from the value of a setting, or from a file that is read again when it changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bentos.domain.redaction import remember_secret
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-"""How often, at most, the file of a secret is looked at."""
+"""The shortest time between two checks of a secret's file."""
 _MOST_BYTES = 64 * 1024
 
 _Stamp = tuple[int, int, int, int]
@@ -22,7 +22,7 @@ _Stamp = tuple[int, int, int, int]
 
 
 class SecretSource:
-    """The present value of one secret. Cheap to ask for each request; safe to use from several threads.
+    """The present value of one secret. Cheap enough to call for each request; safe to use from several threads.
 
     `name`: the setting, as messages name it. `value`: its text in the environment. `file`: the path to read instead.
     `rule`: takes the name and a text, returns the value or raises `UnusableSecretError`.
@@ -41,8 +41,8 @@ class SecretSource:
     def value(self) -> str:
         """The secret, at most `LOOK_EVERY_S` old; empty when it is not set.
 
-        While the file is missing or holds nothing usable, the value before is kept, and a warning logged once. Raises
-        `UnusableSecretError` when there was none before.
+        While the file is missing or unusable, the previous value is kept, and a warning is logged once. Raises
+        `UnusableSecretError` when there is no previous value.
         """
         if self._value is None:
             return self._read_first()
@@ -61,7 +61,7 @@ class SecretSource:
         return value
 
     def _read_again(self, file: Path, before: str) -> str:
-        # Before it is read: a change in between is then seen the next time.
+        # Taken before the file is read, so that a change in between is noticed at the next check.
         stamp = _stamp(file)
         if stamp == self._stamp:
             return before
@@ -69,7 +69,7 @@ class SecretSource:
         try:
             value = self._accepted(_content(self._name, file))
         except UnusableSecretError as error:
-            logger.warning("%s; the value before is kept", error)
+            logger.warning("%s; the previous value is kept", error)
             return before
         logger.info("%s_FILE has changed and was read again", self._name)
         return value

@@ -1,7 +1,7 @@
-"""Every setting of both services: one object, read from the environment and from nowhere else.
+"""Defines every setting of both services as one object that is read from the environment only.
 
-The names are those of the fields in upper case. A value that is missing, malformed or at odds with
-another stops the start with one sentence that names the setting (`SettingsError`).
+A setting's name is that of its field in upper case. If a value is missing, malformed or contradicts another one, the
+start ends with one sentence that names the setting (`SettingsError`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INSTEAD = {
     "postgrest_url": "POSTGREST_TOKEN takes a token",
     "s3_endpoint_url": "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY take the keys",
 }
-"""Addresses, and where the credentials belong that they may not hold."""
+"""Addresses, and the settings for the credentials that addresses must not contain."""
 
 SHUTDOWN_DELAY_S = 1.0
 SHUTDOWN_TIMEOUT_S = 7.0
@@ -32,7 +32,7 @@ MEGABYTE = 1024 * 1024
 
 
 class SettingsError(Exception):
-    """The settings contradict themselves; the message is one sentence that names the setting."""
+    """A setting is missing, malformed or contradicts another one; the message is one sentence that names it."""
 
 
 class Settings(SecretSettings):
@@ -41,18 +41,20 @@ class Settings(SecretSettings):
     # HTTP
     docs_enabled: bool = Field(False, description="Serve `/docs` and `/openapi.json`, with a key.")
     receive_timeout_s: float = Field(
-        30, gt=0, le=600, description="Longest wait for the head of a request, then for its body."
+        30, gt=0, le=600, description="Longest wait for the headers of a request, then for its body."
     )
     request_timeout_s: float = Field(
         60, gt=0, le=3600, description="Longest time for a request, its body included; then 504 `timed_out`."
     )
     connection_limits: Literal["required", "off"] = Field(
         "required",
-        description="Bounds on connections; `required`: without them (another uvicorn) no start.",
+        description="Limits on connections; `required`: do not start without them (another uvicorn).",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level of the log lines."
+    )
 
-    # What a caller may ask
+    # Limits of requests
     search_max_image_mb: float = Field(5, gt=0, le=1024, description="Largest selfie, MiB.")
     vectorize_max_image_mb: float = Field(20, gt=0, le=1024, description="Largest photo, MiB.")
     max_image_pixels: int = Field(
@@ -62,22 +64,20 @@ class Settings(SecretSettings):
         250_000_000,
         ge=0,
         le=1_000_000_000,
-        description="Most pixels of a JPEG that is not progressive: above MAX_IMAGE_PIXELS it is decoded reduced.",
+        description="Most pixels of a non-progressive JPEG; above MAX_IMAGE_PIXELS its decoder scales it down.",
     )
-    top_k_default: int = Field(10, ge=1, description="Photos a page when none is asked for.")
-    top_k_max: int = Field(50, ge=1, le=1000, description="Most photos a page.")
-    score_threshold: float = Field(
-        0.5, ge=-1, le=1, description="Lowest score of a match when none is asked for."
-    )
+    top_k_default: int = Field(10, ge=1, description="Default number of photos per page.")
+    top_k_max: int = Field(50, ge=1, le=1000, description="Most photos per page.")
+    score_threshold: float = Field(0.5, ge=-1, le=1, description="Default of the lowest score of a match.")
     url_expires_s: int = Field(
-        300, ge=1, le=7 * 24 * 3600, description="How long a link to an image opens, s."
+        300, ge=1, le=7 * 24 * 3600, description="How long a link to an image is valid, s."
     )
 
     # The face pack and the runner
     face_pack: str = Field("yunet-mbf", min_length=1, description="A pack in the BentoML model store.")
     embedding_dim: int = Field(512, ge=1, description="Dimension of the pack's embeddings.")
     detection_size: int = Field(
-        640, ge=32, le=4096, description="Side of the detector's input, px; 32 divides it."
+        640, ge=32, le=4096, description="Side of the detector's input, px; a multiple of 32."
     )
     detection_large_size: int = Field(
         1920,
@@ -89,7 +89,7 @@ class Settings(SecretSettings):
         320,
         ge=32,
         le=4096,
-        description="The same for a selfie, where the face is large; without a face, DETECTION_SIZE.",
+        description="The same for a selfie, whose face is large; if none is found, DETECTION_SIZE is used.",
     )
     detection_threshold: float = Field(
         0.5,
@@ -104,21 +104,19 @@ class Settings(SecretSettings):
         0.9, ge=0, lt=1, description="Lowest probability of the last of these looks; below, there is no face."
     )
     min_face_size: float = Field(
-        0, ge=0, description="Smallest side of a face that counts, px; 0: all count."
+        0, ge=0, description="Smallest side of a face that is used, px; 0: no limit."
     )
     max_faces: int = Field(
         1000,
         ge=1,
         le=100_000,
-        description="Most faces taken of one image: the surest; the others are left out.",
+        description="Most faces of one image: those with the highest scores; the others are left out.",
     )
     onnx_providers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("CPUExecutionProvider",), description="ONNX Runtime's execution providers, separated by commas."
     )
-    runner_workers: int = Field(
-        0, ge=0, le=256, description="Runner processes; 0: one for each CPU there is."
-    )
-    runner_threads: int = Field(1, ge=1, le=256, description="ONNX Runtime threads of each runner process.")
+    runner_workers: int = Field(0, ge=0, le=256, description="Runner processes; 0: one per CPU.")
+    runner_threads: int = Field(1, ge=1, le=256, description="ONNX Runtime threads per runner process.")
     runner_max_batch_size: int = Field(
         0,
         ge=0,
@@ -155,7 +153,7 @@ class Settings(SecretSettings):
     milvus_search_nprobe: int = Field(16, ge=1, le=65536, description="IVF_FLAT: cells searched.")
     milvus_consistency: Literal["Strong", "Bounded", "Session", "Eventually"] = Field(
         "Bounded",
-        description="How soon a search sees what another process wrote; saving waits until it does.",
+        description="Consistency level of searches; below `Strong`, saving waits until searches find the face.",
     )
     milvus_timeout_s: float = Field(5, gt=0, description="Longest wait for Milvus.")
 
@@ -168,7 +166,7 @@ class Settings(SecretSettings):
         25,
         gt=0,
         le=600,
-        description="How long a crashed writer keeps others off its photo; longer than MILVUS_TIMEOUT_S,"
+        description="How long a crashed writer blocks its photo for others; longer than MILVUS_TIMEOUT_S,"
         " S3_TIMEOUT_S and twice POSTGREST_TIMEOUT_S together.",
     )
 
@@ -177,17 +175,19 @@ class Settings(SecretSettings):
     s3_region: str = Field("ru-central1", description="Region of the bucket.")
     s3_bucket: str = Field("", description="The bucket; required unless the images are in a folder.")
     s3_prefix: str = Field(
-        "", pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$", description="Before the id of each photo."
+        "",
+        pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$",
+        description="Prefix of the object keys, before the photo's id.",
     )
     s3_addressing: Literal["auto", "path", "virtual"] = Field(
-        "auto", description="How the bucket is addressed."
+        "auto", description="Address style of the bucket."
     )
-    s3_threads: int = Field(16, ge=1, le=256, description="Calls to the object store at once.")
+    s3_threads: int = Field(16, ge=1, le=256, description="Concurrent calls to the object store.")
     s3_timeout_s: float = Field(5, gt=0, description="Longest wait for the object store.")
 
     # Readiness
     dependency_check_s: float = Field(
-        5.0, gt=0, le=3600, description="How often each store is asked whether it answers, s."
+        5.0, gt=0, le=3600, description="Interval between the checks of each store, s."
     )
 
     # Stopping
@@ -195,10 +195,10 @@ class Settings(SecretSettings):
         SHUTDOWN_DELAY_S,
         ge=0,
         le=600,
-        description="Told to stop: how long it serves on, not ready, until it closes its door.",
+        description="After SIGTERM: how long it serves on, not ready, before it stops accepting connections.",
     )
     shutdown_timeout_s: float = Field(
-        SHUTDOWN_TIMEOUT_S, gt=0, le=3600, description="Then: longest wait for the requests under way."
+        SHUTDOWN_TIMEOUT_S, gt=0, le=3600, description="After that: longest wait for requests in progress."
     )
 
     @field_validator("onnx_providers", mode="before")
@@ -235,7 +235,7 @@ class Settings(SecretSettings):
 
     @property
     def longest_hold_s(self) -> float:
-        """How long one lease may be held: begin and finish in the metadata, and a call of each other store between."""
+        """How long a lease may be held: two calls to the metadata store and one call to each other store between."""
         return self.milvus_timeout_s + self.s3_timeout_s + 2 * self.postgrest_timeout_s
 
     @property
@@ -275,7 +275,7 @@ _SECRETS: dict[Role, tuple[SecretName, ...]] = {
 
 
 def read_settings() -> Settings:
-    """Read the environment without asking for what only a running service needs. Raises `SettingsError`."""
+    """Read the environment, without the checks for a running service. Raises `SettingsError`."""
     try:
         return Settings()
     except ValidationError as error:

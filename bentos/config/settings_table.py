@@ -1,4 +1,4 @@
-"""`python -m bentos.config.settings_table` prints the settings as the table of the README."""
+"""`python -m bentos.config.settings_table`: prints the settings as the table of the README."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def rows() -> list[str]:
 
 
 def shown(value: object) -> str:
-    """A default as one writes it into the environment; secrets are empty."""
+    """A default as it is written in the environment; empty for secrets."""
     if isinstance(value, SecretStr) or value == "":
         return ""
     if isinstance(value, tuple):
@@ -25,4 +25,4 @@ def shown(value: object) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(rows()))  # noqa: T201 - a program for people
+    print("\n".join(rows()))  # noqa: T201 - a command-line program

@@ -1,4 +1,4 @@
-"""What is checked before a service starts: a wrong setting stops it with one sentence instead of a traceback."""
+"""Checks the settings before a service starts: a wrong one ends the process with one sentence, without a traceback."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bentos.config.settings import Role, Settings, SettingsError, load_settings,
 def settings_or_exit(role: Role | None = None) -> Settings:
     """The settings, for use while a service's module is imported.
 
-    What a running service needs is asked for only where one is being started: a bento is built, and its OpenAPI
-    document made, without a key and without stores. Exits the process with one sentence.
+    Required settings are checked only when a service is being started: a build of the bento and of the OpenAPI
+    document needs no key and no stores. Exits the process with one sentence.
     """
     try:
         return load_settings(role) if role and is_serving() else read_settings()
@@ -22,5 +22,5 @@ def settings_or_exit(role: Role | None = None) -> Settings:
 
 
 def is_serving() -> bool:
-    """Whether this process is to serve requests, and does not build a bento or print the OpenAPI document."""
+    """Whether this process starts a service, and does not build a bento or print the OpenAPI document."""
     return "serve" in sys.argv[1:2] or bentoml.server_context.worker_index is not None

@@ -1,1 +1,1 @@
-"""The product on one machine: what `make demo` and `make serve` run."""
+"""Runs the product on one machine, for `make demo`, `make demo-real` and `make serve`."""

@@ -1,4 +1,4 @@
-"""The HTTP API as a caller sees it, for the demo and the tests."""
+"""A client of the HTTP API, for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bentos.domain.faces import BoundingBox
 
 
 class FaceSearchClient:
-    """The seven endpoints. Raises `httpx.HTTPStatusError`, with the service's own sentence, for every error."""
+    """One method per endpoint. Raises `httpx.HTTPStatusError`, with the service's message, for every error response."""
 
     def __init__(self, vectorizer_url: str, search_url: str, api_key: str) -> None:
         headers = {"X-Api-Key": api_key}
@@ -32,7 +32,7 @@ class FaceSearchClient:
         return _answer(self._vectorizer.put("/add_face/", data={"face_id": face_id}))
 
     def embed_status(self) -> dict[str, Any]:
-        """What is indexed."""
+        """List the photos and their status."""
         return _answer(self._vectorizer.get("/embed_status/"))
 
     def remove(self, photo_id: str, *, purge: bool = False) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class FaceSearchClient:
 
 
 def box_of(face: dict[str, Any]) -> BoundingBox:
-    """The box of a face in an answer."""
+    """The bounding box of a face in a response."""
     return BoundingBox(*face["bbox"])
 
 

@@ -1,4 +1,4 @@
-"""The settings of the all-in-one on embedded parts: everything in one folder, nothing to install."""
+"""Settings that run the all-in-one service on embedded stores, with all data in one folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SERVICE = "bentos.all_in_one:FaceSearch"
 
 
 def embedded_environment(folder: Path, api_key: str | None = None) -> dict[str, str]:
-    """Milvus Lite, SQLite and an image folder below `folder`, and a key that was made just now."""
+    """Settings for Milvus Lite, SQLite and an image folder in `folder`; without `api_key`, a new random key."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return {

@@ -1,4 +1,4 @@
-"""Real photos that ship inside the installed packages, and selfies made from them."""
+"""Real photos from installed packages, and selfies made from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def group_photo() -> Path:
 
 
 def portrait() -> Path:
-    """One face that fills the picture, 112 × 112, PNG."""
+    """One face that fills the image, 112 × 112, PNG."""
     return _shipped("insightface", "data", "images", "Tom_Hanks_54745.png")
 
 
@@ -33,7 +33,7 @@ def astronaut() -> Path:
 
 
 def coffee_cup() -> Path:
-    """Nobody, 600 × 400, PNG."""
+    """No face, 600 × 400, PNG."""
     return _shipped("skimage", "data", "coffee.png")
 
 
@@ -47,7 +47,7 @@ def selfie_of(
     quality: int = 88,
     margin: float = _MARGIN,
 ) -> bytes:
-    """The face at `bbox` as if taken anew: another crop, rotation, scale and light. A JPEG that shares no byte."""
+    """A JPEG of the face at `bbox` with another crop, rotation, scale and brightness, like a new photo."""
     with Image.open(photo) as opened:
         image = opened.convert("RGB")
     width, height = bbox.x2 - bbox.x1, bbox.y2 - bbox.y1

@@ -1,4 +1,4 @@
-"""A BentoML service as a child process: started, waited for, and stopped with all that it started."""
+"""Starts a BentoML service as a child process, waits until it is ready, and stops its whole process group."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _GRACE_S = 15.0
 
 
 class DidNotStart(Exception):
-    """The service ended, or did not become ready in time; the message holds the end of its log."""
+    """The service ended or was not ready in time; the message contains the end of its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """Where a service answers, and where it writes its log."""
+    """A running service: its URL, its log file and its process."""
 
     url: str
     log: Path
@@ -34,7 +34,7 @@ class RunningService:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """A free TCP port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -45,9 +45,9 @@ def free_port() -> int:
 def launched(
     target: str, environment: Mapping[str, str], *, log: Path, port: int | None = None
 ) -> Iterator[RunningService]:
-    """Run `bentoml serve target` on `port` until the block ends; it may not answer yet. Nothing is left running.
+    """Run `bentoml serve target` on `port` until the block ends, without waiting until it is ready.
 
-    `environment` is added to this process's own.
+    `environment` is added to this process's environment. The whole process group is stopped at the end.
     """
     port = port or free_port()
     command = serve_command(target, host="127.0.0.1", port=port)
@@ -70,14 +70,14 @@ def launched(
 def serving(
     target: str, environment: Mapping[str, str], *, log: Path, port: int | None = None
 ) -> Iterator[RunningService]:
-    """The same, once it is ready. Raises `DidNotStart`."""
+    """Run `bentoml serve target` as `launched` does, and wait until it is ready. Raises `DidNotStart`."""
     with launched(target, environment, log=log, port=port) as service:
         _wait_until_ready(service)
         yield service
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process and its whole group: asked first, then made to."""
+    """Stop the process group: SIGTERM first, SIGKILL after 15 s."""
     for how, patience in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, None)):
         try:
             os.killpg(process.pid, how)
@@ -93,7 +93,7 @@ def _wait_until_ready(service: RunningService) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         if service.process.poll() is not None:
-            raise DidNotStart(f"The service ended at once.\n{_end_of(service.log)}")
+            raise DidNotStart(f"The service ended before it was ready.\n{_end_of(service.log)}")
         try:
             if httpx.get(f"{service.url}/readyz", timeout=5).status_code == httpx.codes.OK:
                 return

@@ -1,4 +1,4 @@
-"""`make demo-real`: the same story, told through two services over real servers, all on this machine."""
+"""`make demo-real`: runs the demo's scenario against two services and real store servers on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bentos.demo.client import FaceSearchClient
 from bentos.demo.process import DidNotStart, RunningService, serving
-from bentos.demo.scenario import Story
+from bentos.demo.scenario import Scenario
 
 if TYPE_CHECKING:
     from bentos.demo.servers.real import RealServers
@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class RealStack:
-    """The servers and both services, all of which answer."""
+    """The running store servers and both running services."""
 
     servers: RealServers
     vectorizer: RunningService
@@ -35,18 +35,18 @@ class RealStack:
 
 @contextmanager
 def real_stack(folder: Path, say: Say) -> Iterator[RealStack]:
-    """Start everything with its data below `folder`; nothing is left running behind the block.
+    """Start the servers and both services with their data in `folder`; stop all of them at the end of the block.
 
     Raises `DidNotStart`.
     """
     try:
-        # The servers come with the tests: they are no part of the product.
+        # The servers need packages of requirements/dev.txt, which a deployed service does not have.
         from bentos.demo.servers.real import real_servers  # noqa: PLC0415
     except ImportError as error:
         raise DidNotStart(f"This demo needs a checkout and requirements/dev.txt ({error}).") from error
     key = secrets.token_hex(24)
-    say(f"data and logs below {folder}")
-    say("starting PostgreSQL, PostgREST's protocol in front of it, S3 and Milvus ...")
+    say(f"data and logs are in {folder}")
+    say("starting PostgreSQL, a server with PostgREST's protocol, S3 and Milvus ...")
     with real_servers(folder) as servers:
         say(
             f"  PostgREST {servers.postgrest.url}\n  S3        {servers.s3.url}\n  Milvus    {servers.milvus.uri}"
@@ -62,18 +62,18 @@ def real_stack(folder: Path, say: Say) -> Iterator[RealStack]:
             yield RealStack(servers, vectorizer, search, key)
 
 
-def tell_on_real_servers(say: Say) -> int:
-    """Start, tell the story, clean up. Returns the exit status."""
+def run_on_real_servers(say: Say) -> int:
+    """Start the servers and services, run the scenario, clean up. Returns the exit status."""
     with (
         tempfile.TemporaryDirectory(prefix="face-search-real-") as folder,
         real_stack(Path(folder), say) as stack,
     ):
         say("")
         client = FaceSearchClient(stack.vectorizer.url, stack.search.url, stack.api_key)
-        right = Story(client, say).tell()
+        right = Scenario(client, say).run()
         client.close()
         if not right:
             for service in (stack.vectorizer, stack.search):
                 say(f"\nthe end of {service.log.name}:\n{service.log.read_text()[-3000:]}")
-    say("\nall as it should be" if right else "\nNOT as it should be")
+    say("\nall answers are right" if right else "\nNOT all answers are right")
     return 0 if right else 1

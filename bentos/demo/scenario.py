@@ -1,4 +1,4 @@
-"""What the demo shows: photos go in, selfies find them, a face that is not there is not found."""
+"""The demo's scenario: indexes photos, searches with selfies, removes a photo, and checks each answer."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class _Row:
     right: bool
 
 
-class Story:
-    """Runs once against an empty base; `say` gets every line. `tell` answers whether all went as it should."""
+class Scenario:
+    """Runs once against an empty database; `say` receives each line of output."""
 
     def __init__(self, client: FaceSearchClient, say: Say) -> None:
         self._client, self._say = client, say
@@ -34,8 +34,8 @@ class Story:
         self._rows: list[_Row] = []
         self._right = True
 
-    def tell(self) -> bool:
-        """Index, search, remove. Returns False when any answer was wrong."""
+    def run(self) -> bool:
+        """Index, search and remove photos. Returns whether every answer was right."""
         group = self._index("group photo", photos.group_photo())
         astronaut = self._index("astronaut", photos.astronaut())
         portrait = self._detect("portrait", photos.portrait())

@@ -1,1 +1,1 @@
-"""Faces, identities and errors: values and rules, without I/O and without a framework."""
+"""Faces, ids and errors: values and rules, without I/O and without a framework."""

@@ -1,4 +1,4 @@
-"""The moment by which the request that the current task serves has to be answered.
+"""Keeps the deadline of the request that the current task handles.
 
 The clock is `time.monotonic()`, which all processes of one machine share (CLOCK_MONOTONIC), so that a deadline can be
 sent to the runner as a number.

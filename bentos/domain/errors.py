@@ -1,4 +1,4 @@
-"""Every error that a caller can meet, as one tree.
+"""Defines every error that the API returns, as one tree.
 
 FaceSearchError
 ├── InvalidImageFormat     the bytes are not a readable JPEG, PNG or WebP
@@ -11,15 +11,15 @@ FaceSearchError
 ├── ImageTooLarge          too many bytes or too many pixels
 ├── NoFacesDetected        no face in the image
 ├── TooManyFaces           more than one face in a search image
-├── InvalidRequest         any other field missing, malformed or out of range
+├── InvalidRequest         a field is missing, malformed or out of range
 ├── DependencyUnavailable  a store is down or too slow
 │   └── (names the dependency)
 ├── Overloaded             more work is waiting than can be done in time
 ├── TimedOut               the whole request took too long
-├── NotReady               a store holds something else than the settings say
+├── NotReady               a store does not match the settings
 └── InternalError          a bug
 
-The domain raises these; `bentos.http.error_responses` alone turns them into HTTP.
+The domain raises them; only `bentos.http.error_responses` turns them into HTTP responses.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Dependency = Literal["milvus", "postgrest", "object_store", "runner"]
 
 
 class FaceSearchError(Exception):
-    """The root. `message` is one sentence that a person can act on; `details` is JSON-serialisable."""
+    """The base class. `message` is one sentence that says what to do; `details` is JSON-serialisable."""
 
     code: ClassVar[str] = "internal_error"
 
@@ -72,14 +72,14 @@ class RouteNotFound(FaceSearchError):
     code = "not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is nothing at this path; the README lists the endpoints.")
+        super().__init__("There is no endpoint at this path; the README lists the endpoints.")
 
 
 class MethodNotAllowed(FaceSearchError):
     code = "method_not_allowed"
 
     def __init__(self, allowed: str | None = None) -> None:
-        super().__init__("This path does not answer to this method.", {"allow": allowed} if allowed else None)
+        super().__init__("This path does not support this method.", {"allow": allowed} if allowed else None)
 
 
 class CollectionMismatch(FaceSearchError):
@@ -93,7 +93,7 @@ class CollectionMismatch(FaceSearchError):
 
 
 class ImageTooLarge(FaceSearchError):
-    """Raised with `details` that hold the limit: `max_bytes`, or `max_pixels`."""
+    """`details` contain the limit: `max_bytes` or `max_pixels`."""
 
     code = "image_too_large"
 
@@ -107,7 +107,7 @@ class TooManyFaces(FaceSearchError):
 
 
 class InvalidRequest(FaceSearchError):
-    """Raised with `details.fields`: one sentence for each field that is wrong."""
+    """`details.fields` contains one sentence for each wrong field."""
 
     code = "invalid_request"
 
@@ -116,7 +116,7 @@ class InvalidRequest(FaceSearchError):
 
 
 class DependencyUnavailable(FaceSearchError):
-    """Raised with a reason in our own words: the text of a client's exception may quote a header with its token."""
+    """`reason` is a fixed text, because the text of a client's exception may quote a header with its token."""
 
     code = "dependency_unavailable"
 
@@ -130,7 +130,7 @@ class Overloaded(FaceSearchError):
     code = "overloaded"
 
     def __init__(
-        self, message: str = "More images are waiting than can be looked at in time; try again shortly."
+        self, message: str = "More images are waiting than can be processed in time; try again shortly."
     ) -> None:
         super().__init__(message)
 
@@ -140,13 +140,13 @@ class TimedOut(FaceSearchError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"The request took longer than {seconds:g} s; repeat it, and what was begun is finished.",
+            f"The request took longer than {seconds:g} s; repeat it to finish what it has begun.",
             {"timeout_s": seconds},
         )
 
 
 class NotReady(FaceSearchError):
-    """A store answers, but does not hold what the settings say. `summary`: fixed words for `/readyz`, without a key."""
+    """A store responds but does not match the settings. `summary`: fixed text for `/readyz`, which needs no key."""
 
     code = "dependency_unavailable"
 
@@ -165,4 +165,4 @@ class InternalError(FaceSearchError):
     code = "internal_error"
 
     def __init__(self) -> None:
-        super().__init__("The service made a mistake; the request id finds it in the log.")
+        super().__init__("The service has a bug; search its log for the request id.")

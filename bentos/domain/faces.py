@@ -1,4 +1,4 @@
-"""What a face is, in the words of the domain. No I/O, no HTTP, no model."""
+"""Boxes, landmarks and faces as values, without I/O, HTTP or models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Landmarks = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class BoundingBox:
-    """A rectangle in pixels of the upright image, origin top left, to a tenth of a pixel."""
+    """A rectangle in pixels of the upright image, origin top left, rounded to 0.1 px."""
 
     x1: float
     y1: float
@@ -50,7 +50,7 @@ class BoundingBox:
         return shared / (self.area + other.area - shared)
 
     def as_list(self) -> list[float]:
-        """`[x1, y1, x2, y2]`, as the API writes it."""
+        """`[x1, y1, x2, y2]`, as in the API."""
         return [self.x1, self.y1, self.x2, self.y2]
 
 
@@ -71,8 +71,8 @@ class Face:
 class FacesInImage:
     """The faces that the runner found in one image, best score first.
 
-    `width`, `height`: of the upright image, pixels. `left_out`: how many more the detector found, less sure than those
-    in `faces`, which were not examined because there are too many.
+    `width`, `height`: of the upright image, pixels. `left_out`: how many more the detector found, with lower scores
+    than those in `faces`; they are not refined or embedded, because they are above the limit.
     """
 
     width: int
@@ -82,5 +82,5 @@ class FacesInImage:
 
     @property
     def count(self) -> int:
-        """How many faces there are, those left out included."""
+        """How many faces the detector found, including those left out."""
         return len(self.faces) + self.left_out

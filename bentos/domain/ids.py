@@ -1,4 +1,4 @@
-"""Identities are derived, never drawn: the same input gives the same id, so every write can be repeated."""
+"""Derives the ids of photos and faces: the same input gives the same id, so that every write can be repeated."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def image_digest(image: bytes) -> str:
 
 
 def derive_photo_id(image_sha256: str, collection_id: str | None) -> str:
-    """The id of a photo that came without one: from its bytes and its collection."""
+    """The id of a photo that was sent without one, derived from its bytes and its collection."""
     return hashlib.sha256(f"{collection_id or ''}\n{image_sha256}".encode()).hexdigest()[:32]
 
 
 def derive_face_id(photo_id: str, bbox: BoundingBox) -> str:
-    """The id of a face: UUID version 5 (RFC 9562, section 5.5) of its photo and its box to 0.1 px."""
+    """The id of a face: UUID version 5 (RFC 9562, section 5.5) of its photo and its box, rounded to 0.1 px."""
     corners = ",".join(f"{v:.1f}" for v in bbox.as_list())
     return str(uuid.uuid5(_FACE_NAMESPACE, f"{photo_id}\n{corners}"))

@@ -1,1 +1,1 @@
-"""Image files to pixels: headers, orientation, colour and decoding of JPEG, PNG and WebP."""
+"""Reads image files: headers, orientation, colour and decoding of JPEG, PNG and WebP."""

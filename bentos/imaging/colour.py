@@ -1,4 +1,4 @@
-"""Converts decoded images to 8-bit sRGB: colour profiles, palettes, 16 bits a channel, transparency."""
+"""Converts decoded images to 8-bit sRGB: colour profiles, palettes, 16 bits per channel, transparency."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _ROWS_AT_ONCE = 512
 _PROBE_LEVELS = (0, 32, 64, 96, 128, 160, 192, 224, 255)
 _PLAIN_MODE = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
 _INVISIBLE = 2
-"""Levels of 255 by which a profile may differ from sRGB and still be taken for it."""
+"""By how many levels of 255 a profile may differ from sRGB and still be treated as sRGB."""
 
 
 def is_srgb(icc_profile: bytes, mode: GreyOrColour) -> bool:
-    """Whether this profile changes nothing in a picture of this mode, or cannot be applied to it."""
+    """Whether this profile does not change a picture of this mode, or cannot be applied to it."""
     return _conversion(icc_profile, mode) is None and _conversion(icc_profile, "RGB") is None
 
 
 def to_bgr(picture: Image.Image, icc_profile: bytes | None) -> NDArray[np.uint8]:
-    """`picture`, decoded by Pillow, as (h, w, 3) BGR in sRGB; what is transparent is white.
+    """`picture`, decoded by Pillow, as (h, w, 3) BGR in sRGB; transparent pixels become white.
 
-    A profile is applied in the mode that the file is in (RGB, grey, CMYK). One that is broken or is
-    made for another mode is ignored.
+    A profile is applied in the mode of the file (RGB, grey, CMYK). A profile that is broken or made for another mode
+    is ignored.
     """
     alpha = None
     if picture.mode.startswith("I"):
@@ -59,7 +59,7 @@ def _eight_bits(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 def _to_srgb(picture: Image.Image, icc_profile: bytes | None) -> Image.Image:
     conversion = _conversion(icc_profile, picture.mode) if icc_profile else None
     if conversion is None and icc_profile and picture.mode == "L":
-        conversion = _conversion(icc_profile, "RGB")  # grey pixels under an RGB profile: a PNG may do so
+        conversion = _conversion(icc_profile, "RGB")  # a PNG may have grey pixels with an RGB profile
         picture = picture.convert("RGB") if conversion else picture
     if conversion is None:
         return picture.convert("RGB")
@@ -68,7 +68,7 @@ def _to_srgb(picture: Image.Image, icc_profile: bytes | None) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _conversion(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The conversion to sRGB for pictures of this mode; None when it changes nothing or cannot be made."""
+    """The conversion to sRGB for pictures of this mode; None if it changes nothing or cannot be built."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
         conversion = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
@@ -78,7 +78,7 @@ def _conversion(icc_profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | N
 
 
 def _changes_nothing(conversion: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether the conversion leaves a grid of colours, or every grey, as it is. Inks (CMYK) always change."""
+    """Whether the conversion leaves a grid of colours, or every grey, unchanged. CMYK always changes."""
     if mode == "CMYK":
         return False
     colours = (
@@ -90,7 +90,7 @@ def _changes_nothing(conversion: ImageCms.ImageCmsTransform, mode: str) -> bool:
 
 
 def _as_bgr(picture: Image.Image) -> NDArray[np.uint8]:
-    """Pillow's RGB as OpenCV's BGR, some rows at a time: in one go it would take twice the memory."""
+    """Converts Pillow's RGB to OpenCV's BGR in blocks of rows; all at once would take twice the memory."""
     pixels = np.empty((picture.height, picture.width, 3), np.uint8)
     for top in range(0, picture.height, _ROWS_AT_ONCE):
         bottom = min(top + _ROWS_AT_ONCE, picture.height)

@@ -1,7 +1,7 @@
-"""Decodes JPEG, PNG and WebP files to upright sRGB pixels, 8 bits a channel, BGR.
+"""Decodes JPEG, PNG and WebP files to upright sRGB pixels, 8 bits per channel, BGR.
 
-The header is read first, so that size and structure are known before a decoder sees a byte. Plain JPEGs, nearly
-all that come, go to OpenCV; all else goes to Pillow. docs/images.md has the table of kinds.
+The header is read first, so that size and structure are known before a decoder runs. OpenCV decodes plain JPEGs,
+which are nearly all uploads; Pillow decodes the rest. docs/images.md has the table of kinds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _REDUCED = {
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
 _INSTEAD_OF_MISSING_DATA = (bytes(64), b"\xaa" * 64)
-"""Two continuations of a JPEG's data that differ from the first bit on: a decoder that needs one shows it."""
+"""Two different continuations of a JPEG's data: if the decoded pixels differ, the data are incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,9 @@ def decode(
 
 
 def _divisors(header: ImageHeader, max_pixels: int, max_jpeg_pixels: int) -> list[int]:
-    """By what the decoder may scale this file down within the limits, the largest first. Raises `ImageTooLarge`.
+    """The scales at which this file can be decoded within the limits, the largest first. Raises `ImageTooLarge`.
 
-    An image thinner than eight pixels after scaling is not scaled: little is gained, and nothing would be left.
+    An image that would be less than eight pixels wide or high is not scaled.
     """
     limit = max(max_pixels, max_jpeg_pixels) if header.can_reduce else max_pixels
     divisors = []
@@ -140,7 +140,7 @@ def _pixels(header: ImageHeader, divisor: int) -> NDArray[np.uint8]:
 
 
 def _without_end(header: ImageHeader, divisor: int) -> NDArray[np.uint8]:
-    """The pixels of a JPEG without its end marker, if they do not depend on what the file might have gone on with.
+    """The pixels of a JPEG without its end marker, if they do not depend on how the file might continue.
 
     libjpeg fills in missing data and only warns; neither OpenCV nor Pillow passes the warning on.
     """
@@ -156,7 +156,7 @@ def _without_end(header: ImageHeader, divisor: int) -> NDArray[np.uint8]:
 
 
 def _with_opencv(header: ImageHeader, divisor: int) -> NDArray[np.uint8] | None:
-    """The pixels of a plain JPEG in sRGB, as stored; None for all else and for what OpenCV cannot read."""
+    """The pixels of a plain JPEG in sRGB, as stored; None for other files and for files that OpenCV cannot read."""
     mode = header.plain_jpeg
     if mode is None or (header.icc_profile and not is_srgb(header.icc_profile, mode)):
         return None

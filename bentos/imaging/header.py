@@ -1,4 +1,4 @@
-"""What the header of an image file says: kind, size, orientation, colour profile. Nothing is decoded for it."""
+"""The header of an image file: size, orientation, colour profile and structure, read without decoding."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from bentos.domain.errors import InvalidImageFormat
 ContentType = Literal["image/jpeg", "image/png", "image/webp"]
 
 LARGEST_PROFILE_BYTES = 4 << 20
-"""A colour profile above this is ignored; those of printing presses have half a megabyte to three."""
+"""A larger colour profile is ignored; those of printing presses have 0.5 to 3 MB."""
 
 GreyOrColour = Literal["L", "RGB"]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """A file's header, and the file without what the decoder does not need.
+    """A file's header, and the file without the parts that a decoder does not need.
 
     `width`, `height`: pixels as stored, before `orientation` (1..8) turns them.
-    `stripped_bytes`: the file rebuilt from the parts that make the picture, without texts, previews, further
+    `stripped_bytes`: the file rebuilt from the parts that the pixels depend on, without texts, previews, further
     frames and metadata. `plain_jpeg`: a JPEG in grey, or in YCbCr, which becomes RGB; else None.
     `has_end`: false for a JPEG without its end marker; `stripped_bytes` then has none either.
-    `can_reduce`: a decoder that scales this file down needs memory for the scaled pixels alone.
+    `can_reduce`: a decoder that scales this file down needs memory for the scaled pixels only.
     """
 
     content_type: ContentType
@@ -38,5 +38,5 @@ class ImageHeader:
 
 
 def damaged() -> InvalidImageFormat:
-    """The error for a file that begins as an image and does not go on as one."""
+    """The error for an image file that is damaged after its first bytes."""
     return InvalidImageFormat("The image is damaged or cut short.")

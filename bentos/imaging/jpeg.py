@@ -37,10 +37,10 @@ _ENDS_DATA[[0x00, 0xFF, *range(0xD0, 0xD8)]] = False
 _SEARCHED_AT_ONCE = 256 << 10
 
 _MOST_SCANS = 32
-"""Encoders make ten or so. A scan of a dozen bytes costs a pass over all pixels: thousands cost hours."""
+"""Encoders write about ten scans. Each scan costs a pass over all pixels, so that thousands would take hours."""
 
 _MOST_SEGMENTS = 4096
-"""Before the first scan, and again after it. A file of the largest segments that has more is above 256 MB."""
+"""The limit before the first scan, and again after it. More segments of the largest size exceed 256 MB."""
 
 
 class _Segment(NamedTuple):
@@ -57,7 +57,7 @@ _NO_SEGMENT = _Segment(0, b"", 0, 0)
 
 class _Scans(NamedTuple):
     """The scans of an image. `end`: where they end, past the end marker if there is one (`has_end`).
-    `headers`: their headers. `alone`: nothing else stands between the first scan and the end.
+    `headers`: their headers. `alone`: there are no other segments between the first scan and the end.
     """
 
     end: int
@@ -69,8 +69,8 @@ class _Scans(NamedTuple):
 def read_jpeg(file: bytes) -> ImageHeader:
     """The header of a JPEG; of an MPO that of its first picture. Raises `InvalidImageFormat`.
 
-    A file without its end marker passes only where its scans hold every coefficient; whether the last scan is
-    complete is for the decoder to find out.
+    A file without its end marker is accepted only if its scans contain every coefficient; the decoder finds out
+    whether the last scan is complete.
     """
     segments = list(_segments(file))
     frame_marker, frame, *_ = next(
@@ -80,7 +80,7 @@ def read_jpeg(file: bytes) -> ImageHeader:
         raise damaged()
     if frame_marker not in _HUFFMAN_FRAMES or frame[0] != _BITS:
         raise InvalidImageFormat(
-            "Such a JPEG (arithmetic, lossless or above 8 bits) is not read; save it anew."
+            "JPEGs that are lossless, arithmetic-coded or above 8 bits are not supported; save it as a common JPEG."
         )
     progressive = frame_marker == _PROGRESSIVE
     first_scan = segments[-1]
@@ -105,12 +105,12 @@ def read_jpeg(file: bytes) -> ImageHeader:
 
 
 def _bodies(segments: Sequence[_Segment], marker: int, beginning: bytes) -> list[bytes]:
-    """The bodies of the segments with this marker that begin so."""
+    """The bodies, without their prefix, of the segments with this marker and prefix."""
     return [each.body for each in segments if each.marker == marker and each.body.startswith(beginning)]
 
 
 def _plain(components: int, adobe: Sequence[bytes]) -> GreyOrColour | None:
-    """What a picture of so many components becomes, if that is grey or RGB made of YCbCr."""
+    """The mode of a plain JPEG with these components: grey, or RGB converted from YCbCr; else None."""
     transform = adobe[-1][-1] if adobe else _YCBCR
     if components == 1:
         return "L"
@@ -136,7 +136,7 @@ def _segments(file: bytes) -> Iterator[_Segment]:
 
 
 def _body(file: bytes, at: int) -> tuple[bytes, int]:
-    """The body of the segment whose length stands at `at`, and where the segment ends."""
+    """The body of the segment whose length is at `at`, and where the segment ends."""
     length = int.from_bytes(file[at : at + 2])
     if length < 2 or at + length > len(file):  # noqa: PLR2004 the length counts its own two bytes
         raise damaged()
@@ -146,8 +146,8 @@ def _body(file: bytes, at: int) -> tuple[bytes, int]:
 def _scans(file: bytes, first: _Segment) -> _Scans:
     """The scans of the image, from `first`, the header of the first one.
 
-    `alone` matters where the file is not progressive: a marker inside the data then mostly means damage, and
-    OpenCV gives out what it has decoded up to there without an error.
+    `alone` matters for files that are not progressive: a marker inside the data then mostly means damage, and OpenCV
+    returns the part that it has decoded so far without an error.
     """
     headers, at = [first.body], first.end
     for number in range(_MOST_SEGMENTS):
@@ -168,7 +168,7 @@ def _scans(file: bytes, first: _Segment) -> _Scans:
 
 
 def _marker_after_data(file: bytes, at: int) -> tuple[int, int] | None:
-    """The marker that ends the data which begin at `at`, and where the marker ends; None without one.
+    """The marker that ends the data starting at `at`, and where the marker ends; None without a marker.
 
     numpy searches the megabytes of a scan five times as fast as a regular expression.
     """
@@ -184,7 +184,7 @@ def _marker_after_data(file: bytes, at: int) -> tuple[int, int] | None:
 
 
 def _has_every_coefficient(scans: Sequence[bytes], frame: bytes, *, progressive: bool) -> bool:
-    """Whether the scans with these headers hold all bits of all coefficients of all components (T.81, B.2.3, G.1)."""
+    """Whether these scans contain all bits of all coefficients of all components (T.81, B.2.3, G.1)."""
     missing = {(component, at) for component in frame[6::3] for at in range(_COEFFICIENTS)}
     for scan in scans:
         components = scan[1 : 1 + 2 * scan[0] : 2] if scan else b""

@@ -1,4 +1,4 @@
-"""Recognises files by their first bytes: the three kinds that are read, and others so that an error can name them."""
+"""Recognises files by their first bytes: the three supported kinds, and others so that an error can name them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bentos.domain.errors import InvalidImageFormat
 from bentos.imaging.header import ContentType
 
 _HEAD_BYTES = 4096
-"""Only the first bytes of a file are looked at here."""
+"""How many of a file's first bytes are examined."""
 
 _SEND_INSTEAD = "Send a JPEG, PNG or WebP image"
 _CONVERT = f"{_SEND_INSTEAD}: convert the file first."

@@ -1,4 +1,4 @@
-"""Which way is up: the orientation tag of EXIF and of XMP, and how pixels are turned by it."""
+"""Reads the orientation tag of EXIF and XMP, and turns pixels upright."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_METADATA_BYTES = 1 << 20
-"""No more of an EXIF or XMP block than this is unpacked or searched."""
+"""The most bytes of an EXIF or XMP block that are unpacked or searched."""
 
 _UPRIGHT = 1
 _ORIENTATIONS = range(1, 9)
 _FIRST_SIDEWAYS = 5
-"""From this orientation on, rows and columns are swapped."""
+"""For this orientation and above, rows and columns are swapped."""
 
 _MIRRORED = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}
 """For each orientation the axes to mirror, 0 rows and 1 columns, after the swap if there is one."""
@@ -68,7 +68,7 @@ def _first_integer(tiff: bytes, entry: int, order: Literal["little", "big"]) -> 
 def xmp_orientation(xmp: bytes) -> int | None:
     """`tiff:Orientation` of an XMP packet (XMP part 2, section 3.7), an attribute or an element; None without it.
 
-    Searched for as text: an XML parser would have to be kept from expanding entities.
+    Found by a text search, because an XML parser would have to be prevented from expanding entities.
     """
     found = _XMP_TAG.search(xmp, 0, MOST_METADATA_BYTES)
     return int(found[1]) if found else None

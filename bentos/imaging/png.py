@@ -13,7 +13,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IHDR_BYTES = 13
 _MOST_CHUNKS = 100_000
 _ORDER = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-"""The chunks that make the picture."""
+"""The chunks that the pixels depend on."""
 
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _RAW_EXIF = (b"Raw profile type exif", b"Raw profile type APP1")
@@ -26,7 +26,7 @@ _RAW_PROFILE = re.compile(rb"\s{0,9}[^\n]{0,80}\n\s{0,20}\d{1,9}\s{0,9}([0-9a-fA
 def read_png(file: bytes) -> ImageHeader:
     """The header of a PNG; of an APNG that of its still picture. Raises `InvalidImageFormat`.
 
-    Every chunk that makes the picture has to be complete, with the right checksum, up to IEND.
+    Every chunk that the pixels depend on has to be complete, with the right checksum, up to IEND.
     """
     chunks: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}
@@ -82,7 +82,7 @@ def _as_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _text(kind: bytes, body: bytes) -> bytes:
-    """The text of a chunk, unpacked up to `MOST_METADATA_BYTES`. `body`: what follows the keyword and its zero."""
+    """The text of a chunk, unpacked up to `MOST_METADATA_BYTES`. `body`: the bytes after the keyword and its zero."""
     packed = kind == b"zTXt"
     if kind == b"zTXt":
         body = body[1:]
@@ -106,7 +106,7 @@ def _profile(chunk: bytes) -> bytes | None:
 
 
 def _unpacked(packed: bytes, most_bytes: int) -> tuple[bytes, bool]:
-    """What zlib makes of `packed`, up to `most_bytes`, and whether that is all."""
+    """Unpacks `packed` with zlib, up to `most_bytes`. Returns the bytes and whether they are all."""
     unpacker = zlib.decompressobj()
     with contextlib.suppress(zlib.error):
         return unpacker.decompress(packed, most_bytes), unpacker.eof

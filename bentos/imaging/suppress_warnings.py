@@ -1,4 +1,4 @@
-"""Suppresses Python warnings while Pillow decodes, in several threads at once: the error that follows says enough."""
+"""Suppresses Python warnings while Pillow decodes, safely with threads; damaged files raise an error anyway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log lines as JSON on stdout: a time, a level, the request id, and ids; never a key, an image or an embedding."""
+"""Writes log lines as JSON to stdout, with time, level and request id; never a key, an image or an embedding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _JsonLines(logging.Formatter):
 
 
 def configure_logging(level: str) -> None:
-    """Send every line of this project to stdout as JSON. Can be called twice."""
+    """Write every log line of this project to stdout as JSON. Can be called twice."""
     logger = logging.getLogger(_ROOT)
     logger.setLevel(level.upper())
     logger.propagate = False

@@ -1,4 +1,4 @@
-"""Counts and times every call to a dependency, so that its outage can be seen in the metrics alone."""
+"""Counts and times every call to a dependency, so that the metrics show its outages."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from bentos.observability.metrics import dependency_calls_total, dependency_seco
 T = TypeVar("T")
 
 
-def measured(target: T, dependency: Dependency, *, refusals: tuple[type[Exception], ...]) -> T:
-    """`target` with every public coroutine method measured; whatever else it has is passed through.
+def measured(target: T, dependency: Dependency, *, expected_errors: tuple[type[Exception], ...]) -> T:
+    """Wrap `target` so that every public coroutine method is measured; other attributes are unchanged.
 
-    Outcomes: `ok`; `unavailable`, the dependency is down or too slow; `refused`, an error of `refusals`, which the
-    domain expects; `cancelled`, the caller gave up; `failed`, any other exception, which is a bug.
+    Outcomes: `ok`; `unavailable`, the dependency is down or too slow; `refused`, one of the `expected_errors`;
+    `cancelled`, the caller was cancelled; `failed`, any other exception, which is a bug.
     """
-    return cast("T", _Measured(target, dependency, refusals))
+    return cast("T", _Measured(target, dependency, expected_errors))
 
 
 class _Measured:
-    def __init__(self, target: object, dependency: Dependency, refusals: tuple[type[Exception], ...]) -> None:
-        self._target, self._dependency, self._refusals = target, dependency, refusals
+    def __init__(
+        self, target: object, dependency: Dependency, expected_errors: tuple[type[Exception], ...]
+    ) -> None:
+        self._target, self._dependency, self._expected_errors = target, dependency, expected_errors
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._target, name)
@@ -55,6 +57,6 @@ class _Measured:
     def _outcome(self, error: BaseException) -> str:
         if isinstance(error, DependencyUnavailable):
             return "unavailable"
-        if isinstance(error, self._refusals):
+        if isinstance(error, self._expected_errors):
             return "refused"
         return "cancelled" if isinstance(error, CancelledError) else "failed"

@@ -1,4 +1,4 @@
-"""Prometheus metrics of requests, their stages and the calls to dependencies. No label holds an id."""
+"""Prometheus metrics of requests, their stages and the calls to dependencies. No label contains an id."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _errors = Counter(
 )
 _request_seconds = Histogram(
     "face_search_request_seconds",
-    "From the first byte in to the last byte out.",
+    "Time from the first byte received to the last byte sent.",
     ["service", "route"],
     buckets=_BUCKETS,
 )
@@ -27,7 +27,7 @@ _stage_seconds = Histogram(
 
 _dependency_calls = Counter(
     "face_search_dependency_calls_total",
-    "Calls to a dependency, by what came of them.",
+    "Calls to a dependency, by outcome.",
     ["dependency", "operation", "outcome"],
 )
 _dependency_seconds = Histogram(
@@ -38,7 +38,7 @@ _dependency_seconds = Histogram(
 )
 
 
-# prometheus_client looks a series up by its labels at every call; there are few, so each is kept.
+# prometheus_client searches a series by its labels at every call; there are few series, so they are cached.
 @cache
 def requests_total(service: str, route: str, method: str, status: str) -> Counter:
     """The series of one route, method and status."""

@@ -1,4 +1,4 @@
-"""The id that ties a request to its answer and to the log lines of both services."""
+"""Keeps the request id, which links a request to its response and to the log lines of both services."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 def current_request_id() -> str:
-    """The id of the request that is being served, "-" outside of one."""
+    """The id of the request that the current task handles, "-" outside of a request."""
     return _current.get()
 
 
 def begin_request(given: str | None) -> str:
-    """Take over the caller's id when it is well-formed, else make one; it holds for this task from now on."""
+    """Set the current task's request id: the caller's id if it is well-formed, else a new one. Returns it."""
     request_id = given if given and _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
     _current.set(request_id)
     return request_id

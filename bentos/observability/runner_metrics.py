@@ -1,15 +1,13 @@
-"""Prometheus metrics of the runner, as the service that calls it sees them."""
+"""Prometheus metrics of the runner, measured in the service that calls it."""
 
 from __future__ import annotations
 
 from prometheus_client import Gauge, Histogram
 
-RUNNER_QUEUE = Gauge(
-    "face_search_runner_queue", "Images that wait for a runner process that works on another one, or for any."
-)
+RUNNER_QUEUE = Gauge("face_search_runner_queue", "Images that wait until a runner process is free.")
 RUNNER_IN_FLIGHT = Gauge(
     "face_search_runner_in_flight",
-    "Images queued or running in the runner, those included that nobody waits for any more; up to RUNNER_QUEUE.",
+    "Images queued or running in the runner, including those of cancelled requests; up to RUNNER_QUEUE.",
 )
 RUNNER_TRANSPORT = Gauge(
     "face_search_runner_transport",
@@ -17,10 +15,12 @@ RUNNER_TRANSPORT = Gauge(
     ["transport", "adaptive_batching"],
 )
 BATCH_SIZE = Histogram(
-    "face_search_batch_size", "Images in the batch of an answer.", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+    "face_search_batch_size",
+    "Images in the batch that a response belongs to.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
 )
 FACES_PER_IMAGE = Histogram(
     "face_search_faces_per_image",
-    "Faces found in an image, those left out included.",
+    "Faces found in an image, including those left out.",
     buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
 )

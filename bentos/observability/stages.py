@@ -1,4 +1,4 @@
-"""Where the time of a request goes: stage after stage, from the door to the answer, without a gap."""
+"""Measures the consecutive stages of a request, from its arrival to its response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bentos.observability.metrics import stage_seconds
 
 
 class Stages:
-    """A stopwatch for one request: each stage begins where the one before ended."""
+    """A stopwatch for one request: each stage begins when the previous one ends."""
 
     __slots__ = ("_mark", "_service", "_staged")
 
@@ -19,20 +19,20 @@ class Stages:
         self._staged = False
 
     def end(self, stage: str) -> None:
-        """The stage is over, now."""
+        """Record that the stage ends now."""
         now = time.perf_counter()
         stage_seconds(self._service, stage).observe(now - self._mark)
         self._mark = now
         self._staged = True
 
     def add(self, stage: str, seconds: float) -> None:
-        """The stage took so long, as another process says; the current one began that much later."""
+        """Record a stage that another process has measured; the start of the current stage moves by its duration."""
         stage_seconds(self._service, stage).observe(seconds)
         self._mark += seconds
         self._staged = True
 
     def close(self) -> None:
-        """What is left is the answer; of a request that named no stage, nothing is kept."""
+        """Record the remaining time as stage `answer`; a request without stages is not recorded."""
         if self._staged:
             self.end("answer")
 
@@ -41,21 +41,21 @@ _current: ContextVar[Stages | None] = ContextVar("stages", default=None)
 
 
 def begin_stages(service: str) -> Stages:
-    """Start the stopwatch of the request that this task serves."""
+    """Start the stopwatch of the request that this task handles."""
     stages = Stages(service)
     _current.set(stages)
     return stages
 
 
 def end_stage(stage: str) -> None:
-    """The stage of the current request is over, now; outside of a request, nothing happens."""
+    """Record that the stage of the current request ends now; does nothing outside of a request."""
     stages = _current.get()
     if stages is not None:
         stages.end(stage)
 
 
 def add_stage(stage: str, seconds: float) -> None:
-    """The current request was in this stage for so long, as another process says."""
+    """Record a stage of the current request that another process has measured."""
     stages = _current.get()
     if stages is not None:
         stages.add(stage, seconds)

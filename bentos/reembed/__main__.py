@@ -131,8 +131,8 @@ async def _foretell(settings: Settings, stores: _Stores, passes: Passes, patienc
     serves = await patience.read(stores.vectors.serves)
     if await patience.read(stores.vectors.exists):
         await patience.read(stores.vectors.open)
-        async with passes.compared() as ledger:
-            photos, differing = ledger.photos, ledger.count_out_of_line()
+        async with passes.compared() as snapshot:
+            photos, differing = snapshot.photos, snapshot.count_out_of_line()
     else:
         photos, differing = await patience.read(lambda: _count(stores.metadata))
     say(f"the vectors of {differing} of {photos} photos would be stored or removed")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bentos.audit.reading import read_faces
-from bentos.audit.snapshot import Ledger
+from bentos.audit.snapshot import Snapshot
 from bentos.domain.errors import FaceSearchError, Overloaded, PhotoNotFound
 from bentos.reembed.progress import Progress, shown
 from bentos.reembed.waiting import Patience, Stopped
@@ -63,30 +63,30 @@ class Passes:
         self._patience, self._in_flight = patience, in_flight
 
     @asynccontextmanager
-    async def compared(self) -> AsyncIterator[Ledger]:
+    async def compared(self) -> AsyncIterator[Snapshot]:
         """Metadata and vectors side by side in a temporary file. Raises `Stopped`."""
         with tempfile.TemporaryDirectory(prefix="reembed-") as folder:
 
-            async def read() -> Ledger:
-                path = Path(folder) / "ledger.db"
+            async def read() -> Snapshot:
+                path = Path(folder) / "snapshot.db"
                 path.unlink(missing_ok=True)
-                ledger = Ledger(path)
+                snapshot = Snapshot(path)
                 try:
-                    await read_faces(self._vectors, self._metadata, ledger)
+                    await read_faces(self._vectors, self._metadata, snapshot)
                 except BaseException:
-                    ledger.__exit__(None, None, None)
+                    snapshot.__exit__(None, None, None)
                     raise
-                return ledger
+                return snapshot
 
-            with await self._patience.read(read) as ledger:
-                yield ledger
+            with await self._patience.read(read) as snapshot:
+                yield snapshot
 
     async def run(self, title: str) -> PassResult:
         """Compare and work off what differs. Raises `Stopped`, once the photos that were begun are finished."""
-        async with self.compared() as ledger:
-            result = PassResult(ledger.photos, ledger.count_out_of_line())
+        async with self.compared() as snapshot:
+            result = PassResult(snapshot.photos, snapshot.count_out_of_line())
             async with shown(title, result.differing) as progress:
-                await self._work_off(ledger.out_of_line(), result, progress)
+                await self._work_off(snapshot.out_of_line(), result, progress)
         if self._patience.stopped.is_set():
             raise Stopped
         return result

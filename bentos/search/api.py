@@ -24,8 +24,8 @@ router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_field
 
 
 async def photo_search(request: Request) -> PhotoSearch:
-    """The logic behind the routes. Raises while Milvus is not there yet."""
-    request.app.state.opening.require("milvus")
+    """The `PhotoSearch` of this app. Raises `DependencyUnavailable` or `NotReady` until Milvus has been opened."""
+    request.app.state.readiness.require("milvus")
     search: PhotoSearch = request.app.state.photo_search
     return search
 
@@ -45,16 +45,17 @@ async def search(
     photos: Annotated[PhotoSearch, Depends(photo_search)],
     file: Annotated[UploadFile, File(description="A JPEG, PNG or WebP image that shows one face.")],
     collection_id: Annotated[
-        list[CollectionId] | None, Form(description="Any of these; absent: the whole base.")
+        list[CollectionId] | None,
+        Form(description="Search only photos of these collections; if absent, all photos."),
     ] = None,
     top_k: Annotated[
-        int, Form(ge=1, le=_settings.top_k_max, description="Photos a page.")
+        int, Form(ge=1, le=_settings.top_k_max, description="Photos per page.")
     ] = _settings.top_k_default,
     score_threshold: Annotated[float, Form(ge=-1, le=1, allow_inf_nan=False)] = _settings.score_threshold,
     page: Annotated[int, Form(ge=1, le=2**31 - 1)] = 1,
-    include_url: Annotated[bool, Form(description="Add a link to each image that expires.")] = False,
+    include_url: Annotated[bool, Form(description="Add an expiring link to each image.")] = False,
 ) -> SearchAnswer:
-    """Unique photos, the most similar face of each, the best first."""
+    """Returns unique photos, most similar first, each with its most similar face."""
     started = time.perf_counter()
     image = await read_image(file, max_bytes=_settings.search_max_image_bytes)
     end_stage("form")
@@ -82,7 +83,7 @@ async def search(
 
 
 def _results(found: SearchPage) -> list[dict[str, object]]:
-    """The fields of `FoundPhoto`; fifty models made one by one would cost more than the rest of the answer."""
+    """The fields of `FoundPhoto`; to build fifty models one by one would cost more than the rest of the response."""
     return [
         {
             "photo_id": match.photo_id,

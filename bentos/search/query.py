@@ -1,4 +1,4 @@
-"""A search: find the one face of the selfie, then the photos with the most similar faces, then one page of them."""
+"""Searches photos by selfie: embeds its only face, finds the photos with the most similar faces, returns one page."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bentos.runner.client import FaceFinder
 from bentos.stores.base import ImageStore, Match, VectorStore
 
 _DEEPEST = 10_000
-"""So many photos of one search can be paged through; beyond, the vector database would sort half the base."""
+"""The most photos that the pages of one search can reach; more would make Milvus sort a large part of the vectors."""
 
 _LISTED_FACES = 100
-"""Most boxes in `too_many_faces`, the surest."""
+"""The most boxes in an error `too_many_faces`: those with the highest scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """One page of matches, best first; `urls` holds a link for each match, or None where there is none."""
+    """One page of matches, best first; `urls` has one entry per match: a link, or None."""
 
     face: Face
     matches: tuple[Match, ...]
@@ -29,7 +29,7 @@ class SearchPage:
 
 
 class PhotoSearch:
-    """What image-search does."""
+    """Searches photos by selfie, for image-search."""
 
     def __init__(
         self, *, finder: FaceFinder, vectors: VectorStore, images: ImageStore, url_expires_s: int
@@ -49,8 +49,8 @@ class PhotoSearch:
     ) -> SearchPage:
         """Page `page` (from 1) of the photos whose most similar face scores at least `score_threshold`.
 
-        Raises `NoFacesDetected`; `TooManyFaces`; `InvalidImageFormat`; `ImageTooLarge`; `InvalidRequest` when there are
-        results, but too many to be paged through so far; `Overloaded`; `DependencyUnavailable`.
+        Raises `NoFacesDetected`; `TooManyFaces`; `InvalidImageFormat`; `ImageTooLarge`; `InvalidRequest` when the page
+        is beyond the most photos that pages can reach; `Overloaded`; `DependencyUnavailable`.
         """
         face = await self._only_face(selfie)
         if face.embedding is None:
@@ -65,7 +65,7 @@ class PhotoSearch:
         end_stage("milvus")
         if len(found) > _DEEPEST and last > _DEEPEST:
             reason = f"page x top_k may reach {_DEEPEST}; raise score_threshold to narrow the search"
-            raise InvalidRequest("The page lies too far down.", {"page": reason})
+            raise InvalidRequest("The page is too far from the first one.", {"page": reason})
         matches = tuple(found[first:last])
         urls = await self._urls(matches) if include_url else [None] * len(matches)
         return SearchPage(face, matches, tuple(urls), has_more=len(found) > last)

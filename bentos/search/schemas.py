@@ -1,4 +1,4 @@
-"""What `/search/` answers."""
+"""The response of `/search/`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ Box = list[float]
 
 
 class FoundPhoto(BaseModel):
-    """A photo that was found, by its most similar face."""
+    """A photo that was found, with its most similar face."""
 
     photo_id: str
     collection_id: str | None
     face_id: str
     bbox: Box = Field(description="[x1, y1, x2, y2], pixels of the upright photo.")
     score: float = Field(description="Cosine of the two embeddings, -1 to 1.")
-    url: str | None = Field(description="A link to the image that expires, with include_url.")
+    url: str | None = Field(description="An expiring link to the image, with include_url.")
 
 
 class QueryFace(BaseModel):

@@ -1,4 +1,4 @@
-"""image-search as a BentoML service."""
+"""Defines image-search as a BentoML service."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
-"""Gives the routes of image-search their logic."""
+"""Builds the objects that the routes of image-search use."""
 
 from __future__ import annotations
 
 from starlette.datastructures import State
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.search.query import PhotoSearch
 
 
-def attach_search(state: State, parts: Parts) -> None:
+def attach_search(state: State, dependencies: Dependencies) -> None:
     """Set `state.photo_search`."""
     state.photo_search = PhotoSearch(
-        finder=parts.finder,
-        vectors=parts.vectors,
-        images=parts.images,
-        url_expires_s=parts.settings.url_expires_s,
+        finder=dependencies.finder,
+        vectors=dependencies.vectors,
+        images=dependencies.images,
+        url_expires_s=dependencies.settings.url_expires_s,
     )

@@ -1,1 +1,1 @@
-"""Where vectors, metadata and images live, behind one Protocol each."""
+"""Stores of vectors, metadata and images, behind one Protocol each."""

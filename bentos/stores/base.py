@@ -1,6 +1,6 @@
-"""What the domain asks of its stores: three Protocols, and the values that cross them.
+"""The interfaces of the three stores as Protocols, and the values that they take and return.
 
-Truth and copies. `MetadataStore` is the truth. `VectorStore` is derived from it and can be rebuilt.
+Source of truth. `MetadataStore` is the source of truth. `VectorStore` is derived from it and can be rebuilt.
 `ImageStore` holds the uploaded bytes, unchanged, under the photo's id.
 
 Order. A write goes metadata (pending) → vectors → metadata (indexed); a removal goes metadata
@@ -9,7 +9,7 @@ unfinished, and repeating the call finishes it.
 
 Leases. No two writers work on one photo at once: whatever is begun on a photo holds its lease until
 it is finished. The lease expires by itself, so that a crashed writer blocks nobody for long. A writer
-whose lease was taken over is told so by `LeaseLost` and may not report success.
+whose lease was taken over gets `LeaseLost` and may not report success.
 
 Every method may raise `DependencyUnavailable`, within the timeout of its settings; none waits for ever.
 Implementations are safe for concurrent use by the tasks of one event loop.
@@ -26,7 +26,7 @@ from typing import Literal, Protocol
 from bentos.domain.faces import BoundingBox, Embedding, Landmarks
 
 PhotoStatus = Literal["indexed", "partial", "detected", "no_faces", "failed"]
-"""What `/embed_status/` says of a photo.
+"""The status of a photo in `/embed_status/`.
 
 `failed`: work on it was begun and never finished. `no_faces`: none is recorded. `detected`: none of its
 faces is indexed. `partial`: some are. `indexed`: all are. Faces in state `removing` do not count.
@@ -94,7 +94,7 @@ class PhotoSummary:
 
 @dataclass(frozen=True, slots=True)
 class PhotoPage:
-    """A part of a listing, newest first, ties by `photo_id`; `total` counts all that the filter matches."""
+    """One page of a listing, newest first, ties by `photo_id`; `total` counts all photos that the filter matches."""
 
     items: tuple[PhotoSummary, ...]
     total: int
@@ -102,7 +102,7 @@ class PhotoPage:
 
 @dataclass(frozen=True, slots=True)
 class RemovalBatch:
-    """Photos whose removal has begun, and how many more match but are held by another writer just now."""
+    """Photos whose removal has begun, and how many more match but are held by another writer."""
 
     photo_ids: tuple[str, ...]
     busy: int
@@ -115,7 +115,7 @@ class MetadataStore(Protocol):
         """Connect. Raises `DependencyUnavailable` when the store cannot be reached or has no schema."""
 
     async def check(self) -> None:
-        """Ask the store, over the path that requests use, whether it answers now. Cheap enough for every second.
+        """Check that the store responds now, over the connections that requests use. Cheap enough for every second.
 
         Raises `DependencyUnavailable`.
         """
@@ -168,8 +168,8 @@ class MetadataStore(Protocol):
     ) -> PhotoRecord:
         """Take the lease; the named faces go from `detected` to `pending`. Returns the photo as it then is.
 
-        Every face of the answer in state `pending` is the caller's to embed and to finish: those named, those
-        that a crash left behind, and those whose vectors carry no collection yet (see `begin_detection`).
+        The caller has to embed and finish every returned face in state `pending`: those named, those that a crash
+        left unfinished, and those whose vectors carry no collection yet (see `begin_detection`).
         Raises `PhotoBusy`; `CollectionMismatch`; `PhotoNotFound`; `FaceNotFound` when a named face is not
         recorded, or is being removed. What raises has changed nothing.
         """
@@ -187,19 +187,19 @@ class MetadataStore(Protocol):
     async def begin_removals(
         self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
     ) -> RemovalBatch:
-        """The same for up to `limit` photos (of the collection, when one is given) that have a face that was
+        """`begin_removal` for up to `limit` photos (of the collection, when one is given) that have a face that was
         recorded or indexed up to `until`, or that is in state `removing`. Photos held by another writer are
-        passed over and counted in `busy`.
+        skipped and counted in `busy`.
         """
 
     async def finish_removals(self, photo_ids: Sequence[str], *, purge: bool, lease: Lease) -> int:
         """Delete the faces in state `removing` of these photos; with `purge` the photos' records too, leaving
-        only a digest of each id. Gives the leases back. Returns how many faces are gone. Raises `LeaseLost`
-        when any of the leases is lost; the photos still held are finished all the same.
+        only a digest of each id. Gives the leases back. Returns how many faces were deleted. Raises `LeaseLost`
+        when any of the leases is lost; the photos still held are finished nevertheless.
         """
 
     async def purged(self, photo_ids: Sequence[str]) -> list[str]:
-        """Those of these photos that were purged and have not been recorded again since."""
+        """The photos among `photo_ids` that were purged and have not been recorded again since."""
 
     async def begin_image_removal(self, photo_id: str, *, lease: Lease) -> bool:
         """Take the lease of a purged photo, so that an image which arrived after the purge can be removed.
@@ -212,7 +212,7 @@ class MetadataStore(Protocol):
         """Give the lease back without finishing. Does nothing when it is not held."""
 
     async def now(self) -> datetime:
-        """The store's clock, with a time zone: the one that `until` is compared with."""
+        """The time of the store's clock, with a time zone; `until` is compared with this clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ class FaceVector:
 
 @dataclass(frozen=True, slots=True)
 class StoredVector:
-    """What the audit needs to know of a vector."""
+    """The fields of a vector that the audit compares."""
 
     face_id: str
     photo_id: str
@@ -237,7 +237,7 @@ class StoredVector:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A photo that was found: its most similar face. `score`: inner product of unit vectors, -1..1."""
+    """A photo that was found, with its most similar face. `score`: inner product of unit vectors, -1..1."""
 
     photo_id: str
     collection_id: str | None
@@ -252,22 +252,22 @@ class VectorStore(Protocol):
     async def open(self) -> None:
         """Connect; create the collection, its indexes and its alias when missing; load it.
 
-        Safe when several processes do it at once. Raises `NotReady`, with the reason, when the base was built
-        with another face pack or dimension; `DependencyUnavailable`. Once open, the store opens a collection
-        that was released, dropped or replaced again by itself; calls raise `DependencyUnavailable` meanwhile.
+        Safe when several processes do it at once. Raises `NotReady`, with the reason, when the collection was built
+        with another face pack or dimension; `DependencyUnavailable`. Once open, the store automatically reopens a
+        collection that was released, dropped or replaced; calls raise `DependencyUnavailable` meanwhile.
         """
 
     async def check(self) -> None:
-        """Ask the store, over the path that requests use, whether it answers now. Cheap enough for every second.
+        """Check that the store responds now, over the connections that requests use. Cheap enough for every second.
 
-        Raises `DependencyUnavailable`; `NotReady` when the base is another face pack's by now.
+        Raises `DependencyUnavailable`; `NotReady` when the collection now belongs to another face pack.
         """
 
     async def close(self) -> None:
         """Close every connection. Safe to call twice."""
 
     async def save_faces(self, faces: Sequence[FaceVector]) -> None:
-        """Insert or replace, by `face_id`. Done when it returns: a search that starts later sees them."""
+        """Insert or replace, by `face_id`. A search that starts after the return finds the faces."""
 
     async def nearest(
         self,
@@ -279,28 +279,28 @@ class VectorStore(Protocol):
     ) -> list[Match]:
         """The `photos` most similar photos, one match each, score descending, ties by `photo_id`.
 
-        Only matches with `score >= score_threshold`; `collection_ids` empty means the whole base.
-        However many faces one photo has, it takes one place and hides no other.
+        Only matches with `score >= score_threshold`; empty `collection_ids` mean all photos.
+        However many faces a photo has, it is returned once and does not displace other photos.
         """
 
     async def remove_photos(self, photo_ids: Sequence[str]) -> None:
-        """Remove every face of these photos. A search with any pack that starts after it has returned sees none."""
+        """Remove every face of these photos. A search, with any face pack, that starts after the return finds none."""
 
     async def remove_faces(self, face_ids: Sequence[str]) -> None:
-        """The same for these faces; unknown ids are nothing to remove."""
+        """Remove these faces, with the guarantee of `remove_photos`; unknown ids are ignored."""
 
     def scan_faces(self, batch_size: int = 1000) -> AsyncIterator[list[StoredVector]]:
         """Every stored face, in batches; memory stays that of a batch."""
 
 
 class ImageStore(Protocol):
-    """The photos' bytes as they were uploaded."""
+    """Stores the bytes of the photos as they were uploaded."""
 
     async def open(self) -> None:
-        """Connect and see that the place exists. Raises `DependencyUnavailable`."""
+        """Connect and check that the bucket or folder exists. Raises `DependencyUnavailable`."""
 
     async def check(self) -> None:
-        """Ask the store, over the path that requests use, whether it answers now. Cheap enough for every second.
+        """Check that the store responds now, over the connections that requests use. Cheap enough for every second.
 
         Raises `DependencyUnavailable`.
         """
@@ -309,23 +309,23 @@ class ImageStore(Protocol):
         """Close every connection. Safe to call twice."""
 
     async def put(self, photo_id: str, image: bytes, content_type: str) -> None:
-        """Store or replace. Whole or not at all: a reader never sees a part."""
+        """Store or replace, atomically: a reader never sees a part of an image."""
 
     async def get(self, photo_id: str, *, max_bytes: int) -> bytes:
-        """The bytes. Raises `PhotoNotFound`; `ImageTooLarge` when there are more than `max_bytes`, unread."""
+        """The bytes. Raises `PhotoNotFound`; `ImageTooLarge`, without reading them, if they exceed `max_bytes`."""
 
     async def exists(self, photo_id: str) -> bool:
         """Whether there is an image under this id."""
 
     async def delete(self, photo_id: str) -> None:
-        """Remove; an unknown id is nothing to remove."""
+        """Remove the image; an unknown id is ignored."""
 
     def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
-        """Every stored `photo_id`, in batches; memory stays that of a batch. What is no id is ignored."""
+        """Every stored `photo_id`, in batches; memory stays that of a batch. Names that are no ids are ignored."""
 
     async def presigned_urls(self, photo_ids: Sequence[str], *, expires_s: int) -> list[str | None]:
-        """For each photo a link that anyone may open for `expires_s` seconds, or None where the store cannot sign.
+        """For each photo a link that anyone may open for `expires_s` seconds, or None if the store cannot sign links.
 
-        Made without asking the store: a link does not say whether the image exists. Links of a page of search results
-        may not hold up the event loop.
+        Made without a call to the store: a link does not say whether the image exists. Signing the links of one page
+        of search results must not block the event loop.
         """

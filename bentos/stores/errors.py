@@ -1,4 +1,4 @@
-"""What every metadata store refuses in the same words."""
+"""Errors that every metadata store raises with the same message."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bentos.domain.errors import InvalidRequest
 
 
 def other_image(photo_id: str) -> InvalidRequest:
-    """The refusal of an image under the id of another one."""
+    """The error for an image that is sent under the id of another image."""
     reason = (
         f"photo_id {photo_id!r} already names another image; remove it with purge=true first,"
         " or choose another id"

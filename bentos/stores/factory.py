@@ -1,4 +1,4 @@
-"""The only place that chooses a store: by the scheme of its address."""
+"""Chooses the implementation of each store by the scheme of its address."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def vector_store(settings: Settings, pack: PackInfo) -> VectorStore:
 
 
 def replacement_vector_store(settings: Settings, pack: PackInfo) -> ReplacementVectorStore:
-    """The same of a pack that is to take another's place."""
+    """The vector store that is filled for another face pack before it replaces the current one."""
     from bentos.stores.milvus.swap import MilvusReplacementStore
 
     return MilvusReplacementStore(_milvus_options(settings, pack, beside=True))
@@ -98,5 +98,5 @@ def image_store(settings: Settings) -> ImageStore:
 
 
 def _path(url: str, prefix: str) -> Path:
-    """The path behind the scheme: one slash more makes it absolute (sqlite:////tmp/x), as SQLAlchemy has it."""
+    """The path after the scheme; four slashes make it absolute (sqlite:////tmp/x), as in SQLAlchemy."""
     return Path(unquote(url.removeprefix(prefix)))

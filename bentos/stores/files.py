@@ -1,6 +1,6 @@
-"""Images in a folder: `ImageStore` for a laptop and the demo, one file for each photo, named by its id.
+"""`ImageStore` in a local folder, for a laptop and the demo: one file for each photo, named by its id.
 
-The file system has to tell upper case from lower case, as photo ids do.
+The file system has to be case-sensitive, because photo ids are.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from bentos.domain.ids import is_valid_id
 T = TypeVar("T")
 
 _UNFINISHED = ".put-"
-"""Begins the name of a file that is still being written; no photo id begins with a dot."""
+"""Prefix of files that are still being written; no photo id begins with a dot."""
 
 _ABANDONED_AFTER_S = 3600
 
 
 class FilesStore:
-    """`ImageStore` over one folder. A write is a new file renamed into place: a reader never sees a part."""
+    """`ImageStore` in one folder. A write renames a complete new file, so that a reader never sees a part of it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
@@ -38,19 +38,19 @@ class FilesStore:
         await self._in_thread(self._prepare)
 
     async def check(self) -> None:
-        """Write to the folder, without creating it: one that vanished may be a volume that is not mounted.
+        """Check that the folder can be written to. A missing folder is not created: a volume may not be mounted.
 
         Raises `DependencyUnavailable`.
         """
         await self._in_thread(self._try_to_write)
 
     async def close(self) -> None:
-        """Nothing is held between calls."""
+        """Does nothing: no resource is held between calls."""
 
     async def put(self, photo_id: str, image: bytes, content_type: str) -> None:  # noqa: ARG002 no link, no type
         """Store or replace, on disk when it returns. Raises `InvalidRequest`, `DependencyUnavailable`.
 
-        When it is cancelled, it waits for the end of its thread: nothing is stored afterwards.
+        A cancelled call waits for the end of its thread, so that nothing is stored afterwards.
         """
         path = self._path(photo_id)
         writing = asyncio.ensure_future(self._in_thread(lambda: self._write(path, image)))
@@ -78,7 +78,7 @@ class FilesStore:
         return True
 
     async def delete(self, photo_id: str) -> None:
-        """Remove; an unknown id is nothing to remove."""
+        """Remove the image; an unknown id is ignored."""
         path = self._path(photo_id)
         with contextlib.suppress(FileNotFoundError):
             await self._in_thread(lambda: self._remove(path))
@@ -99,17 +99,17 @@ class FilesStore:
         *,
         expires_s: int,  # noqa: ARG002 nothing to sign
     ) -> list[str | None]:
-        """None for each: a folder has no links."""
+        """None for each photo, because a folder has no links."""
         return [None] * len(photo_ids)
 
     def _path(self, photo_id: str) -> Path:
-        """The file of a photo. Ids are validated at the edge; here nothing else may ever become a path."""
+        """The file of a photo. Ids are validated at the API; this check keeps anything else from becoming a path."""
         if not is_valid_id(photo_id):
             raise InvalidRequest("The id cannot name a photo.", {"photo_id": "not a valid id"})
         return self._folder / photo_id
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Run blocking `work`; only a file that is missing from a folder that is there comes out as such."""
+        """Run blocking `work`. `FileNotFoundError` is raised only for a missing file in an existing folder."""
         try:
             return await asyncio.to_thread(self._explained, work)
         except FileNotFoundError:
@@ -157,7 +157,7 @@ class FilesStore:
         self._sync_folder()
 
     def _sync_folder(self) -> None:
-        """Make renames and removals survive a power cut: they live in the folder, not in the file."""
+        """Sync the folder to disk, so that renames and removals survive a power failure."""
         descriptor = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What the change of a base to another face pack asks of the vector store, beside what the services ask of it."""
+"""The interface for changing to another face pack: a vector store that is filled before it replaces the current one."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from bentos.stores.base import VectorStore
 
 
 class ReplacementVectorStore(VectorStore, Protocol):
-    """The embeddings of another face pack: built beside those that are searched, then put in their place.
+    """The embeddings of another face pack: stored beside those in use, and then searched instead of them.
 
-    `open` creates what is missing and leaves what is searched alone. `save_faces` does not wait until a search sees the
-    faces, but `scan_faces` sees them. A removal concerns these embeddings alone.
+    `open` creates what is missing and does not change the collection in use. `save_faces` does not wait until a search
+    finds the faces, but `scan_faces` returns them. A removal affects only these embeddings.
     """
 
     async def exists(self) -> bool:
         """Whether there is a collection of this pack. Needs no `open`."""
 
     async def serves(self) -> bool:
-        """Whether services that start now search this collection. Needs no `open`."""
+        """Whether services that start now use this collection. Needs no `open`."""
 
     async def served(self) -> str | None:
-        """The name of the collection that services that start now search, or None. Needs no `open`."""
+        """The name of the collection that services use when they start now, or None. Needs no `open`."""
 
     async def replaces_vectors(self) -> bool:
         """Whether it is another collection, and holds at least one face."""
 
     async def take_over(self) -> None:
-        """Let services that start from now on search this collection. Those that run stay on theirs."""
+        """Make services that start from now on use this collection. Running services keep theirs."""
 
     async def others(self) -> list[str]:
         """The names of the collections of other packs. Needs no `open`."""
 
     async def remove_others(self) -> list[str]:
-        """Delete the collections of other packs; returns their names. Only once this one serves."""
+        """Delete the collections of other packs; returns their names. Only allowed once this one is in use."""

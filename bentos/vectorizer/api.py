@@ -35,27 +35,27 @@ router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_field
 
 
 async def indexing(request: Request) -> Indexing:
-    """The logic behind the routes. Raises while a store is not there yet."""
-    request.app.state.opening.require()
+    """The `Indexing` of this app. Raises `DependencyUnavailable` or `NotReady` until every store has been opened."""
+    request.app.state.readiness.require()
     return await listing(request)
 
 
 async def listing(request: Request) -> Indexing:
-    """The same, for what needs the metadata alone."""
-    request.app.state.opening.require("postgrest")
+    """The `Indexing` of this app, for routes that use the metadata only."""
+    request.app.state.readiness.require("postgrest")
     logic: Indexing = request.app.state.indexing
     return logic
 
 
 async def removal(request: Request) -> Removal:
-    """The logic of removing. Raises while a store is not there yet."""
-    request.app.state.opening.require()
+    """The `Removal` of this app. Raises `DependencyUnavailable` or `NotReady` until every store has been opened."""
+    request.app.state.readiness.require()
     logic: Removal = request.app.state.removal
     return logic
 
 
 def _form(description: str) -> Any:
-    """A field of a form without a file: multipart all the same."""
+    """A field of a form without a file, which is declared as multipart too."""
     return Form(media_type="multipart/form-data", description=description)
 
 
@@ -81,11 +81,12 @@ async def detect_faces(
     photos: AllStores,
     file: Annotated[UploadFile | None, File(description="A JPEG, PNG or WebP image.")] = None,
     photo_id: Annotated[
-        PhotoId | None, Form(description="A name for the file, or an image in the store.")
+        PhotoId | None,
+        Form(description="An id for the uploaded file, or the id of an image in the object store."),
     ] = None,
     collection_id: Annotated[CollectionId | None, Form()] = None,
 ) -> DetectedPhoto:
-    """Send `file`, or the `photo_id` of an image in the object store. Embeds nothing; can be repeated."""
+    """Send `file`, or the `photo_id` of an image in the object store. Computes no embedding; can be repeated."""
     if file is not None:
         image = await read_image(file, max_bytes=_settings.vectorize_max_image_bytes)
         photo = await photos.detect_uploaded(
@@ -114,9 +115,11 @@ async def detect_faces(
 async def add_face(
     photos: AllStores,
     face_id: Annotated[FaceId | None, _form("A face of /detect_faces/.")] = None,
-    photo_id: Annotated[PhotoId | None, _form("With bbox: a photo.")] = None,
-    bbox: Annotated[BoxText | None, _form("With photo_id: where its face is.")] = None,
-    collection_id: Annotated[CollectionId | None, _form("Becomes the photo's if it has none.")] = None,
+    photo_id: Annotated[PhotoId | None, _form("A photo; requires bbox.")] = None,
+    bbox: Annotated[BoxText | None, _form("Where the face is in the photo; requires photo_id.")] = None,
+    collection_id: Annotated[
+        CollectionId | None, _form("Becomes the collection of the photo if it has none.")
+    ] = None,
 ) -> AddedFace:
     """Send `face_id`, or `photo_id` and `bbox`. Can be repeated."""
     if face_id is not None and photo_id is None and bbox is None:
@@ -126,7 +129,7 @@ async def add_face(
     raise invalid_fields({"face_id": "send face_id alone, or photo_id and bbox"})
 
 
-@router.get("/embed_status/", summary="What is indexed", responses=documented())
+@router.get("/embed_status/", summary="List photos and their status", responses=documented())
 async def embed_status(
     photos: MetadataAlone,
     collection_id: Annotated[CollectionId | None, Query()] = None,
@@ -150,7 +153,7 @@ async def remove(
     photo_id: PhotoId,
     purge: Annotated[bool, Query(description="Remove the image and its record too.")] = False,
 ) -> RemovedPhoto:
-    """From the search and from the metadata. Can be repeated."""
+    """Removes them from the search and from the metadata. Can be repeated."""
     return RemovedPhoto(photo_id=photo_id, faces_removed=await photos.remove_photo(photo_id, purge=purge))
 
 
@@ -159,9 +162,11 @@ async def remove(
 )
 async def remove_all(
     photos: Removing,
-    collection_id: Annotated[CollectionId | None, Query(description="Of this one alone.")] = None,
+    collection_id: Annotated[
+        CollectionId | None, Query(description="Only photos of this collection.")
+    ] = None,
 ) -> RemovedAll:
-    """Of the whole base, or of one collection. Can be repeated."""
+    """Removes the faces of all photos, or of one collection. Can be repeated."""
     removed = await photos.remove_all(collection_id=collection_id)
     return RemovedAll(photos=removed.photos, faces_removed=removed.faces)
 

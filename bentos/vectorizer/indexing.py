@@ -1,6 +1,6 @@
-"""The story of a photo: it is detected, and its faces are indexed. (`removal.py` tells the end.)
+"""Detects the faces of a photo and indexes them. (`removal.py` removes them.)
 
-Every step can be repeated. Work that needs no right to the photo (reading, detecting, embedding) is done before its
+Every step can be repeated. Work that needs no lease of the photo (reading, detecting, embedding) is done before the
 lease is taken, so that a lease is held for a few short calls only.
 """
 
@@ -33,12 +33,12 @@ from bentos.vectorizer.purged_image import remove_purged_image
 from bentos.vectorizer.vector_writer import VectorWriter
 
 SAME_FACE_IOU = 0.5
-"""Two boxes that overlap at least this much are one face."""
+"""Two boxes with at least this intersection over union are the same face."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedFace:
-    """What came of a request to index a face; `created` is False when it was indexed before."""
+    """The result of a request to index a face; `created` is False when it was indexed before."""
 
     photo: PhotoRecord
     face: FaceRecord
@@ -46,9 +46,9 @@ class IndexedFace:
 
 
 class Indexing:
-    """What image-vectorizer does.
+    """Detects, stores and indexes faces, for image-vectorizer.
 
-    Every method may raise `DependencyUnavailable`, and `Overloaded` when another writer keeps a photo for too long.
+    Every method may raise `DependencyUnavailable`, and `Overloaded` when another writer holds a photo for too long.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Indexing:
         return await self._record(name, collection_id, digest, found, store)
 
     async def detect_stored(self, photo_id: str, *, collection_id: str | None) -> PhotoRecord:
-        """The same for an image that is in the object store already. Raises `PhotoNotFound` too."""
+        """Detect the faces of an image in the object store. Raises as `detect_uploaded` does, and `PhotoNotFound`."""
         image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
         found = await self._finder.detect(image)
         return await self._record(photo_id, collection_id, image_digest(image), found)
@@ -114,15 +114,15 @@ class Indexing:
     async def list_photos(
         self, *, collection_id: str | None, status: PhotoStatus | None, limit: int, offset: int
     ) -> PhotoPage:
-        """What is recorded, newest first."""
+        """List the recorded photos, newest first."""
         return await self._metadata.list_photos(
             collection_id=collection_id, status=status, limit=limit, offset=offset
         )
 
     async def finish_photo(self, photo_id: str, *, lost_face_ids: Sequence[str]) -> None:
-        """Finish what was left half done on a photo, and store the vectors of its indexed faces that were lost again.
+        """Finish interrupted work on a photo, and store the lost vectors of its indexed faces again.
 
-        Raises `PhotoNotFound`, also when the image is gone and a face has to be embedded.
+        Raises `PhotoNotFound`, also when a face has to be embedded and the image is missing.
         """
 
         begin = self._nothing_new(photo_id)
@@ -140,7 +140,7 @@ class Indexing:
                 await self._metadata.finish_removals([photo_id], purge=False, lease=lease)
 
     def _nothing_new(self, photo_id: str) -> Callable[[Lease], Awaitable[PhotoRecord]]:
-        """Take the lease of a photo without asking for more of its faces to be indexed."""
+        """Take the lease of a photo without adding faces to those to index."""
 
         async def begin(lease: Lease) -> PhotoRecord:
             return await self._metadata.begin_indexing(photo_id, face_ids=[], collection_id=None, lease=lease)
@@ -176,7 +176,7 @@ class Indexing:
                     lease=lease,
                 )
             except LeaseLost:
-                # The image may have arrived after another writer had purged the photo.
+                # The image may have been stored after another writer had purged the photo.
                 await self._remove_purged_image(photo_id)
                 raise
         if not photo.faces:
@@ -187,7 +187,7 @@ class Indexing:
         await remove_purged_image(photo_id, metadata=self._metadata, images=self._images, leases=self._leases)
 
     async def _first_sight(self, photo_id: str) -> PhotoRecord:
-        """Detect an image that was put into the object store by someone else; it may show no face at first."""
+        """Detect an image that another program put into the object store; it may show no face."""
         try:
             return await self.detect_stored(photo_id, collection_id=None)
         except NoFacesDetected:
@@ -235,7 +235,7 @@ class Indexing:
 
 
 def _unfinished(photo: PhotoRecord, lost_face_ids: Sequence[str] = ()) -> list[FaceRecord]:
-    """The faces whose vectors are due: those begun, and those indexed whose vectors are known to be lost."""
+    """The faces to embed: those in state `pending`, and indexed ones whose vectors are known to be lost."""
     return [
         face
         for face in photo.faces

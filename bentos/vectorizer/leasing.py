@@ -1,4 +1,7 @@
-"""Leases of photos: only one writer works on a photo at a time, and a crashed writer blocks others only for a while."""
+"""Takes and releases the leases of photos, so that only one writer works on a photo at a time.
+
+A lease expires, so that a crashed writer blocks others only for a limited time.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _RETRY_S = 0.05
 
 
 class PhotoLeases:
-    """Takes the leases of photos for the writers of one process."""
+    """Takes the leases of photos for the requests of one process."""
 
     def __init__(self, metadata: MetadataStore, *, lease_s: float) -> None:
         self._metadata, self._lease_s = metadata, lease_s
@@ -30,19 +33,19 @@ class PhotoLeases:
         return Lease(self._lease_s)
 
     def deadline(self) -> float:
-        """On the monotonic clock: late enough to outlive the lease of a writer that crashed just now."""
+        """When to stop waiting, on the monotonic clock: after the lease of a writer that crashes now has expired."""
         return time.monotonic() + self._lease_s + 1
 
     @asynccontextmanager
     async def held(
         self, photo_id: str, begin: Callable[[Lease], Awaitable[T]]
     ) -> AsyncIterator[tuple[Lease, T]]:
-        """Hold the photo's lease from `begin`, which takes it, until whatever finishes it inside the block.
+        """Hold the photo's lease, which `begin` takes, until a store call inside the block finishes it.
 
-        A failure or a cancellation gives the lease back, except where a store did not answer: its write may still land,
-        and until the lease expires no other writer is overtaken by it. The store calls inside the block have to end
-        before a cancellation is raised (`bentos.vectorizer.uninterrupted`). Raises `Overloaded` when another writer
-        keeps the photo for too long, or took it over.
+        A failure or a cancellation releases the lease, except when a store did not respond: its write may still be
+        carried out, so the lease is kept until it expires. The store calls inside the block have to end before a
+        cancellation is raised (`bentos.vectorizer.uninterrupted`). Raises `Overloaded` when another writer holds the
+        photo for too long, or took it over.
         """
         lease = self.lease()
         try:
@@ -61,17 +64,17 @@ class PhotoLeases:
             raise
 
     async def _give_back(self, photo_id: str, lease: Lease) -> None:
-        """Give the lease back after an error, which a failure to do so must not replace: the lease expires anyway."""
+        """Release the lease after an error. A failure to release is only logged, because the lease expires anyway."""
         try:
             await self._metadata.release(photo_id, lease=lease)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the first error is the one to tell
+        except Exception as error:  # noqa: BLE001 - the first error is the one to raise
             reason = error.message if isinstance(error, FaceSearchError) else type(error).__name__
-            logger.warning("the lease of photo %s was not given back: %s", photo_id, reason)
+            logger.warning("the lease of photo %s was not released: %s", photo_id, reason)
 
     async def renewed(self, lease: Lease, begin: Callable[[Lease], Awaitable[T]]) -> T:
-        """Begin once more inside the block of `held`, after work that may have outlived the lease.
+        """Renew the lease inside the block of `held`, after work that may have taken longer than the lease.
 
-        So that the write behind it ends while the lease is held, and nothing is written once someone else has taken
+        The following write then ends while the lease is held, and nothing is written after another writer has taken
         the photo over. Raises what `begin` raises; `LeaseLost` when another writer has the photo.
         """
         try:
@@ -91,10 +94,10 @@ class PhotoLeases:
 
 
 async def pause() -> None:
-    """Wait a moment before asking again; not all waiting writers at the same time."""
+    """Wait for a short random time, so that the waiting writers do not all retry at once."""
     await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
 def busy() -> Overloaded:
-    """The error of a photo that another writer keeps."""
+    """The error for a photo that another writer holds."""
     return Overloaded("Another request is changing this photo; try again shortly.")

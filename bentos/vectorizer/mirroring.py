@@ -1,4 +1,4 @@
-"""Brings the vectors of one store into line with the metadata, photo by photo, while the services go on working."""
+"""Makes the vectors of one store match the metadata, photo by photo, while the services keep running."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Mirrored:
 class Mirroring:
     """Stores the vectors of indexed faces in `vectors`, and removes those of faces that are no longer indexed.
 
-    Faces in state `pending` are left to the writer that has begun them. Faces are embedded before the photo's lease is
-    taken, so that a service waits for a few short calls at most.
+    Faces in state `pending` are left to the writer that is indexing them. Faces are embedded before the photo's lease
+    is taken, so that a service waits for a few short calls at most.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Mirroring:
         return Mirrored(stored, len(unwanted), len(unchanged) - stored)
 
     async def _without_a_record(self, photo_id: str, face_ids: Collection[str]) -> Mirrored:
-        """The photo was purged: nobody can hold its lease. It may be uploaded again meanwhile."""
+        """Remove the vectors of a purged photo, which has no lease. The photo may be uploaded again meanwhile."""
         await self._vectors.remove_faces(sorted(face_ids))
         if await self._metadata.photo(photo_id) is not None:
             return await self.mirror(photo_id, face_ids)

@@ -1,4 +1,4 @@
-"""Removes an image that arrived after its photo was purged: an upload can be stored later than its lease lasts."""
+"""Removes an image that was stored after its photo was purged: an upload may end after its lease has expired."""
 
 from __future__ import annotations
 

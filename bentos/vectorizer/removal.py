@@ -24,9 +24,9 @@ class RemovedPhotos:
 
 
 class Removal:
-    """Removes faces: from the metadata's view at once, then from the vectors, then for good.
+    """Removes faces: marks them as `removing` in the metadata, deletes their vectors, then deletes their records.
 
-    Every method may raise `DependencyUnavailable`, and `Overloaded` when another writer keeps a photo for too long.
+    Every method may raise `DependencyUnavailable`, and `Overloaded` when another writer holds a photo for too long.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class Removal:
         self._metadata, self._vectors, self._images, self._leases = metadata, vectors, images, leases
 
     async def remove_photo(self, photo_id: str, *, purge: bool) -> int:
-        """Remove every face of a photo, with `purge` the image and its record too. Returns how many faces.
+        """Remove every face of a photo, with `purge` also the image and its record. Returns how many faces.
 
-        Repeated after a purge, it removes an image that arrived since. Raises `PhotoNotFound` for an id never seen.
+        Repeated after a purge, it removes an image that was stored since. Raises `PhotoNotFound` for an unknown id.
         """
 
         async def begin(lease: Lease) -> bool:
@@ -51,13 +51,13 @@ class Removal:
         return 0
 
     async def remove_purged_image(self, photo_id: str) -> None:
-        """Remove an image that arrived after its photo was purged; an image of any other photo stays."""
+        """Remove an image that was stored after its photo was purged; the image of any other photo stays."""
         await remove_purged_image(photo_id, metadata=self._metadata, images=self._images, leases=self._leases)
 
     async def forget_without_image(self, photo_id: str) -> int:
-        """Purge a photo whose image is gone; nothing is done when there is one. Returns how many faces.
+        """Purge a photo whose image is missing; does nothing when the image exists. Returns how many faces.
 
-        The look is taken while the photo is held, so that no upload is overtaken. Raises `PhotoNotFound`.
+        The image is looked up under the photo's lease, so that no upload runs meanwhile. Raises `PhotoNotFound`.
         """
 
         async def begin(lease: Lease) -> None:
@@ -71,10 +71,10 @@ class Removal:
             return await self._finish([photo_id], lease, purge=True)
 
     async def remove_all(self, *, collection_id: str | None) -> RemovedPhotos:
-        """Remove every face that was there when the call came, of a collection or of the whole base.
+        """Remove every face that existed when the call began, of one collection or of all photos.
 
-        Works batch by batch. A call that is cancelled finishes its batch first: what was removed stays removed, no
-        lease is left behind, and the next call continues with the photos that are left.
+        Works batch by batch. A call that is cancelled finishes its batch first: removed faces stay removed, every
+        lease is released, and the next call continues with the remaining photos.
         """
         until = await self._metadata.now()
         photos = faces = 0
@@ -93,7 +93,7 @@ class Removal:
                 await pause()
 
     async def _remove_batch(self, collection_id: str | None, until: datetime) -> tuple[RemovalBatch, int]:
-        """The photos whose faces were removed, none when none is left, and how many faces those were."""
+        """Remove one batch. Returns its photos, empty when none is left, and how many faces were removed."""
         lease = self._leases.lease()
         batch = await self._metadata.begin_removals(
             collection_id=collection_id, until=until, lease=lease, limit=_BATCH

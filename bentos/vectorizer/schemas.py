@@ -1,4 +1,4 @@
-"""What the endpoints of image-vectorizer answer."""
+"""The responses of image-vectorizer's endpoints."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class DetectedPhoto(BaseModel):
     height: int
     faces: list[FoundFace]
     faces_left_out: int = Field(
-        description="Faces found beyond MAX_FACES, less sure than those listed; not stored."
+        description="Faces beyond MAX_FACES, with lower scores than those listed; not stored."
     )
 
 
 class AddedFace(BaseModel):
-    """A face that can be searched; `created` is false when it could before."""
+    """A face that is indexed; `created` is false when it was indexed before."""
 
     face_id: str
     photo_id: str
@@ -44,7 +44,7 @@ class AddedFace(BaseModel):
 
 
 class PhotoRow(BaseModel):
-    """How far the work on one photo has come."""
+    """The status of one photo."""
 
     photo_id: str
     collection_id: str | None
@@ -56,7 +56,7 @@ class PhotoRow(BaseModel):
 
 
 class PhotoListing(BaseModel):
-    """Part of the photos, newest first; `total` counts all that match."""
+    """One page of the photos, newest first; `total` counts all that match."""
 
     items: list[PhotoRow]
     total: int
@@ -65,14 +65,14 @@ class PhotoListing(BaseModel):
 
 
 class RemovedPhoto(BaseModel):
-    """How many faces a photo has lost."""
+    """How many faces of a photo were removed."""
 
     photo_id: str
     faces_removed: int
 
 
 class RemovedAll(BaseModel):
-    """How many photos have lost how many faces."""
+    """How many faces of how many photos were removed."""
 
     photos: int
     faces_removed: int

@@ -1,4 +1,4 @@
-"""image-vectorizer as a BentoML service."""
+"""Defines image-vectorizer as a BentoML service."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Calls to stores that end before their caller does, also when the caller is cancelled.
+"""Lets a call to a store finish before a cancellation of its caller is raised.
 
-A request that times out is cancelled and gives its lease back. If it left a write under way, the write could land after
-another writer has taken the photo over. So a cancelled call is waited for; every store bounds its own calls.
+A request that times out is cancelled and releases its lease. If one of its writes were still running then, the write
+could be carried out after another writer has taken the photo over. Every store limits the time of its calls.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`, which is not cancelled with its caller: it ends, and only then is the cancellation raised.
+    """Await `work`. If the caller is cancelled, `work` runs to its end, and only then is the cancellation raised.
 
-    When the caller was cancelled and the work fails, its error is raised instead: it tells whether a write may still
-    land (`DependencyUnavailable`).
+    If the caller was cancelled and the work fails, its error is raised instead: it says whether a write may still
+    be carried out (`DependencyUnavailable`).
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
@@ -34,7 +34,7 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
 
 
 def uninterrupted(store: T) -> T:
-    """`store` whose coroutine methods finish before a cancellation is raised; what else it has is passed through."""
+    """Wrap `store` so that its coroutine methods finish before a cancellation is raised."""
     return cast("T", _Uninterrupted(store))
 
 

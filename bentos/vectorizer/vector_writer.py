@@ -1,4 +1,4 @@
-"""Embeds faces, and stores their vectors under the photo's lease."""
+"""Embeds faces, and stores their vectors while the photo's lease is held."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class VectorWriter:
         self._embedder, self._metadata, self._vectors = embedder, metadata, vectors
 
     async def embed(self, image: bytes, faces: Sequence[FaceRecord]) -> dict[str, Embedding]:
-        """By `face_id`; faces that cannot be aligned are left out. Raises what `FaceFinder.embed` raises."""
+        """Embeddings by `face_id`; faces that cannot be aligned are left out. Raises what `FaceFinder.embed` raises."""
         if not faces:
             return {}
         embeddings = await self._embedder.embed(image, [face.landmarks for face in faces])
@@ -45,7 +45,7 @@ class VectorWriter:
         embeddings: Mapping[str, Embedding],
         lease: Lease,
     ) -> None:
-        """Store the vectors of those faces that have an embedding, record them as indexed, give the lease back.
+        """Store the vectors of the faces that have an embedding, record the faces as indexed, release the lease.
 
         Raises `LeaseLost`.
         """
@@ -64,7 +64,7 @@ class VectorWriter:
             raise
 
     async def _take_back(self, photo_id: str, written: Sequence[str]) -> None:
-        """Another writer took the photo over while its vectors were written: remove those of faces it has removed."""
+        """Remove the written vectors of faces that another writer, which took the photo over, has removed."""
         photo = await self._metadata.photo(photo_id)
         alive = {face.face_id for face in photo.faces if face.state != "removing"} if photo else set()
         await self._vectors.remove_faces([face_id for face_id in written if face_id not in alive])

@@ -1,32 +1,32 @@
-"""Gives the routes of image-vectorizer their logic."""
+"""Builds the objects that the routes of image-vectorizer use."""
 
 from __future__ import annotations
 
 from starlette.datastructures import State
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.vectorizer.indexing import Indexing
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.removal import Removal
 from bentos.vectorizer.uninterrupted import uninterrupted
 
 
-def indexing_of(parts: Parts) -> tuple[Indexing, Removal]:
-    """The logic over these parts."""
-    metadata = uninterrupted(parts.metadata)
-    vectors, images = uninterrupted(parts.vectors), uninterrupted(parts.images)
-    leases = PhotoLeases(metadata, lease_s=parts.settings.lease_s)
+def indexing_of(dependencies: Dependencies) -> tuple[Indexing, Removal]:
+    """The `Indexing` and the `Removal` that use these dependencies."""
+    metadata = uninterrupted(dependencies.metadata)
+    vectors, images = uninterrupted(dependencies.vectors), uninterrupted(dependencies.images)
+    leases = PhotoLeases(metadata, lease_s=dependencies.settings.lease_s)
     indexing = Indexing(
-        finder=parts.finder,
+        finder=dependencies.finder,
         metadata=metadata,
         vectors=vectors,
         images=images,
-        max_image_bytes=parts.settings.vectorize_max_image_bytes,
+        max_image_bytes=dependencies.settings.vectorize_max_image_bytes,
         leases=leases,
     )
     return indexing, Removal(metadata=metadata, vectors=vectors, images=images, leases=leases)
 
 
-def attach_indexing(state: State, parts: Parts) -> None:
+def attach_indexing(state: State, dependencies: Dependencies) -> None:
     """Set `state.indexing` and `state.removal`."""
-    state.indexing, state.removal = indexing_of(parts)
+    state.indexing, state.removal = indexing_of(dependencies)

@@ -1,4 +1,4 @@
-"""Whether an answer of `/search/` is one: looked at under load too, because a wrong answer is fast."""
+"""Checks responses of `/search/`, also under load, because a wrong response may be a fast one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OK = 200
 
 
 def reason_of_failure(task: SearchTask, status: int, body: bytes, *, thorough: bool) -> str | None:
-    """Why the answer counts as an error, or None. `thorough`: read the results too."""
+    """Why the response counts as an error, or None. `thorough`: check the results too."""
     if status != _OK:
         return f"{status} {_error_code(body)}".strip()
     return _flaw(task, json.loads(body)) if thorough else None

@@ -1,4 +1,4 @@
-"""When requests are due: an open arrival process, which does not wait for answers."""
+"""Computes when requests are due, as an open arrival process that does not wait for responses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Arrivals = Literal["steady", "poisson"]
 
 
 def due_times(rps: float, kind: Arrivals, seed: int = 0) -> Iterator[float]:
-    """Seconds from the start at which the requests are due, without end; `rps` a second on average.
+    """The times at which requests are due, in seconds from the start, endless; on average `rps` per second.
 
-    `steady`: equally far apart. `poisson`: exponential gaps, as from many independent callers.
+    `steady`: at equal intervals. `poisson`: exponential gaps, as from many independent callers.
     """
     if rps <= 0:
         raise ValueError("the arrival rate has to be above 0")
@@ -29,7 +29,7 @@ def due_times(rps: float, kind: Arrivals, seed: int = 0) -> Iterator[float]:
 
 
 class Metronome:
-    """Says how long it is until the next arrival, and how late the caller came to each."""
+    """Returns the time until the next arrival, and records how late each request was sent."""
 
     def __init__(self, due: Iterator[float], clock: Callable[[], float]) -> None:
         self._due, self._clock = due, clock
@@ -42,6 +42,6 @@ class Metronome:
         return max(0.0, self._next - self._clock())
 
     def arrived(self) -> None:
-        """Note that the request goes out now, and turn to the one after."""
+        """Record that the request is sent now, and advance to the next one."""
         self.lateness_s.append(max(0.0, self._clock() - self._next))
         self._next = self._started + next(self._due)

@@ -1,7 +1,7 @@
-"""`make bench`: how many searches a second this machine answers, and how far that is from its ceiling.
+"""`make bench`: measures how many searches per second this machine answers, as a share of its ceiling.
 
-Starts a real Milvus server with two collections and image-search, loads it with 4, 8 and 16 clients, and calls the same
-pipeline directly, before and after, for the ceiling. What is compared is measured in the same run.
+Starts a real Milvus server with two collections and image-search, and loads it with 4, 8 and 16 clients. Before and
+after, it calls the same pipeline directly, which gives the ceiling. Compared figures are measured in the same run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from seed.face_images import DEFAULT_SIZE
 
 def main() -> int:
     """Run the command line. Returns the exit status: 1 when a search failed."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started processes are stopped
     options = _parser().parse_args()
     environment = {"DETECTION_SIZE": str(options.detection_size)} if options.detection_size else {}
     try:
@@ -73,13 +73,13 @@ def _measure(options: argparse.Namespace, environment: Mapping[str, str]) -> Cap
 
 
 def _level(running: Rig, clients: int, options: argparse.Namespace, selfies: Path) -> Level:
-    """Load the service with so many clients and look at everything before and after."""
+    """Load the service with this number of clients, and read the metrics and the processes before and after."""
     command = [sys.executable, str(Path(__file__).with_name("closed_loop.py")), "--url", running.url]
     command += ["--clients", str(clients), "--seconds", str(options.seconds), "--selfies", str(selfies)]
     command += ["--collections", *COLLECTIONS, "--top-k", *map(str, options.top_k)]
     generator = subprocess.Popen(command, env={**os.environ, **running.environment}, stdout=subprocess.PIPE)
-    assert generator.stdout is not None  # noqa: S101 - it is a pipe
-    generator.stdout.readline()  # the warm-up is over
+    assert generator.stdout is not None  # noqa: S101 - stdout is a pipe
+    generator.stdout.readline()  # wait until the warm-up is over
     before, stages_before = costs(), read_stages(running.url)
     told: dict[str, Any] = json.loads(generator.stdout.readline())
     after, stages_after = costs(), read_stages(running.url)
@@ -115,19 +115,25 @@ def _conditions(options: argparse.Namespace) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--seconds", type=float, default=10.0, help="of each measurement (10)")
-    add("--clients", type=int, nargs="+", default=[4, 8, 16], help="clients at each level (4 8 16)")
+    add("--seconds", type=float, default=10.0, help="seconds of each measurement (10)")
+    add(
+        "--clients",
+        type=int,
+        nargs="+",
+        default=[4, 8, 16],
+        help="numbers of clients to measure with (4 8 16)",
+    )
     add("--detection-size", type=int, help="side of the detector's input (default: that of the settings)")
     add("--image-size", type=size_of, default=DEFAULT_SIZE, help="width and height of the selfies (480x640)")
-    add("--top-k", type=int, nargs="+", default=[10, 50], help="in turn (10 50)")
-    add("--photos", type=int, default=5000, help="in each of the two collections (5000)")
-    add("--selfies", type=int, default=300, help="different ones, in turn (300)")
+    add("--top-k", type=int, nargs="+", default=[10, 50], help="values of top_k, used in turn (10 50)")
+    add("--photos", type=int, default=5000, help="photos in each of the two collections (5000)")
+    add("--selfies", type=int, default=300, help="number of different selfies, used in turn (300)")
     add(
         "--full",
         action="store_true",
-        help="index the photos really; else vectors are filled in, which is faster",
+        help="index real photos; by default vectors are filled in, which is faster",
     )
-    add("--reports", type=Path, default=Path("reports"), help="where the JSON and the plot go (reports)")
+    add("--reports", type=Path, default=Path("reports"), help="folder of the JSON and the plot (reports)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""How the capacity is told: a table for people, JSON for programs, a plot of latency against load."""
+"""Formats the measured capacity: a table, JSON, and a plot of latency against load."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bench.latency_table import Row, as_json
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One measurement with so many clients. `stage_ms`: of the service's I/O process, waiting included.
+    """One measurement with `clients` clients. `stage_ms`: of the service's I/O process, including waiting.
 
-    `cpu_ms`: CPU milliseconds a request by role. `peak_mb`: peak memory of each process by role.
+    `cpu_ms`: CPU milliseconds per request by role. `peak_mb`: peak memory of each process by role.
     """
 
     clients: int
@@ -29,7 +29,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """One run of the bench. `conditions`: what it was run with. `ceilings`: before and after the levels."""
+    """One run of the bench. `conditions`: how it was run. `ceilings`: measured before and after the levels."""
 
     conditions: Mapping[str, Any]
     ceiling: Ceiling
@@ -38,7 +38,7 @@ class Capacity:
 
     @property
     def best(self) -> Level:
-        """The level that answered most."""
+        """The level with the most responses per second."""
         return max(self.levels, key=lambda level: level.row.rps)
 
     @property
@@ -48,18 +48,18 @@ class Capacity:
 
     @property
     def failures(self) -> int:
-        """Searches that were not answered rightly, at any level."""
+        """Searches with a wrong or missing response, over all levels."""
         return sum(level.row.errors for level in self.levels)
 
 
 def text_of(capacity: Capacity) -> str:
-    """The tables."""
+    """The report as text."""
     ceiling, best = capacity.ceiling, capacity.best
     each = ", ".join(f"{rps:.1f}" for rps in capacity.ceilings)
     lines = [
         "",
         f"ceiling   {ceiling.rps:7.1f} images/s in {ceiling.processes} processes (before and after: {each})",
-        f"          {ceiling.cpu_ms:.1f} ms CPU an image: {_milliseconds(ceiling.stage_ms)}",
+        f"          {ceiling.cpu_ms:.1f} ms CPU per image: {_milliseconds(ceiling.stage_ms)}",
         f"capacity  {best.row.rps:7.1f} searches/s at {best.clients} clients",
         f"ratio     {capacity.ratio:7.2f}",
         "",
@@ -71,11 +71,11 @@ def text_of(capacity: Capacity) -> str:
             f"{level.clients:>8}{row.rps:>11.1f}{row.errors:>8}{row.mean:>8.1f}{row.p50:>8.1f}"
             f"{row.p95:>8.1f}{row.p99:>8.1f}   {_milliseconds(level.stage_ms)}"
         )
-    lines += ["", f"CPU a search and peak memory at {best.clients} clients:"]
+    lines += ["", f"CPU per search and peak memory at {best.clients} clients:"]
     for role in sorted(best.cpu_ms, key=lambda role: -best.cpu_ms[role]):
         peaks = ", ".join(f"{peak:.0f}" for peak in best.peak_mb.get(role, []))
         lines.append(f"  {role:<20}{best.cpu_ms[role]:>7.2f} ms   {peaks} MB")
-    lines.append(f"  {'together':<20}{sum(best.cpu_ms.values()):>7.2f} ms")
+    lines.append(f"  {'total':<20}{sum(best.cpu_ms.values()):>7.2f} ms")
     lines += [
         f"FAILED {count} times at {level.clients} clients: {reason}"
         for level in capacity.levels
@@ -85,7 +85,7 @@ def text_of(capacity: Capacity) -> str:
 
 
 def write_json(capacity: Capacity, path: Path) -> None:
-    """Everything that was measured."""
+    """All measured values, for JSON."""
     levels = [
         {**{k: v for k, v in asdict(level).items() if k != "row"}, "row": as_json([level.row])[0]}
         for level in capacity.levels
@@ -102,7 +102,7 @@ def write_json(capacity: Capacity, path: Path) -> None:
 
 
 def write_plot(capacity: Capacity, path: Path) -> None:
-    """Latency against load, with the ceiling as a line."""
+    """Plot latency against load, with the ceiling as a line."""
     import matplotlib as mpl  # noqa: PLC0415 - a second to import, for one picture at the end
 
     mpl.use("Agg")
@@ -122,7 +122,7 @@ def write_plot(capacity: Capacity, path: Path) -> None:
             fontsize=8,
         )
     axes.axvline(capacity.ceiling.rps, linestyle="--", color="grey", label="ceiling")
-    axes.set(xlabel="searches answered a second", ylabel="milliseconds", title="Latency against load")
+    axes.set(xlabel="searches answered per second", ylabel="milliseconds", title="Latency against load")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend()

@@ -1,4 +1,4 @@
-"""The ceiling: decode, detect, align and embed called directly, one process per core, no HTTP and no Milvus."""
+"""Measures the ceiling: decode, detect, align and embed called directly, one process per core, no HTTP, no Milvus."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _START_WITHIN_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """`rps`: images a second over all processes. `stage_ms`: milliseconds of an image, by stage."""
+    """`rps`: images per second of all processes together. `stage_ms`: milliseconds per image, by stage."""
 
     rps: float
     processes: int
@@ -29,7 +29,7 @@ class Ceiling:
 
 
 def measure_ceiling(jpegs: Sequence[bytes], settings: Settings, *, processes: int, seconds: float) -> Ceiling:
-    """Run the pipeline over the images round and round in so many processes at once."""
+    """Run the pipeline over the images repeatedly, in this number of processes at once."""
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(processes), context.Queue()
     workers = [
@@ -59,7 +59,7 @@ def measure_ceiling(jpegs: Sequence[bytes], settings: Settings, *, processes: in
 
 
 def mean_of(measured: Sequence[Ceiling]) -> Ceiling:
-    """The middle of several measurements."""
+    """The median of several measurements."""
     count = len(measured)
     return Ceiling(
         rps=sum(each.rps for each in measured) / count,

@@ -1,7 +1,7 @@
-"""A cheap closed-loop load generator: each client sends its next search when the one before is answered.
+"""A cheap closed-loop load generator: each client sends its next search when the previous one is answered.
 
-Run as a process of its own, so that its CPU can be told apart. It prints `begin` after the warm-up and one line of
-JSON at the end.
+It runs as a separate process, so that its CPU time can be measured separately. It prints `begin` after the warm-up and
+one line of JSON at the end.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ _RECONNECT_S = 0.05
 
 @dataclass(slots=True)
 class Tally:
-    """What the clients saw since the measuring began; `ms` of the answers that were right."""
+    """The responses since the end of the warm-up; `ms` of the right ones."""
 
     measuring: bool = False
     ms: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
 
     def right(self, seconds: float) -> None:
-        """An answer came after so many seconds."""
+        """Record a right response after this number of seconds."""
         if self.measuring:
             self.ms.append(seconds * 1000)
 
     def wrong(self, reason: str) -> None:
-        """An answer was an error, or none came."""
+        """Record an error response, a wrong one or a missing one."""
         if self.measuring:
             self.failures[reason] += 1
 
 
 class Requests:
-    """Requests ready to be written to a socket, one after the other."""
+    """Complete requests as bytes, ready to be written to a socket."""
 
     def __init__(self, host: str, key: str, tasks: list[SearchTask], jpegs: list[bytes]) -> None:
         self._head = (
@@ -64,14 +64,14 @@ class Requests:
         )
 
     def following(self) -> tuple[SearchTask, bytes]:
-        """What to ask next, and the bytes that ask it."""
+        """The next search and the bytes of its request."""
         kind, jpeg = next(self._work)
         body = kind.body(jpeg)
         return kind, b"".join([self._head, str(len(body)).encode(), b"\r\n\r\n", body])
 
 
 class Client(asyncio.Protocol):
-    """One connection that is kept alive, with one request on its way at any time."""
+    """One keep-alive connection with one request in progress at any time."""
 
     def __init__(self, requests: Requests, tally: Tally, lost: asyncio.Event) -> None:
         self._requests, self._tally, self._lost = requests, tally, lost
@@ -79,16 +79,16 @@ class Client(asyncio.Protocol):
         self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the first time."""
+        """Send the first request."""
         self._transport: Any = transport
         self._ask()
 
     def data_received(self, data: bytes) -> None:
-        """Part of an answer, or all of it."""
+        """Parse a part of a response, or all of it."""
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """An error when an answer was due."""
+        """Record an error if a response was expected."""
         if self._waiting:
             self._tally.wrong(f"connection lost ({type(exc).__name__})")
         self._lost.set()
@@ -149,7 +149,7 @@ async def _client(url: str, requests: Requests, tally: Tally) -> None:
 async def measure(
     url: str, requests: Requests, *, clients: int, seconds: float, warm_up_s: float
 ) -> dict[str, Any]:
-    """Run so many clients, first to warm up; returns what was answered while it was measured."""
+    """Run this number of clients, first to warm up. Returns the responses since the end of the warm-up."""
     tally = Tally()
     tasks = [asyncio.create_task(_client(url, requests, tally)) for _ in range(clients)]
     await asyncio.sleep(warm_up_s)
@@ -162,7 +162,7 @@ async def measure(
     for each in tasks:
         each.cancel()
     await asyncio.wait(tasks)
-    await asyncio.sleep(0)  # connections that were aborted are let go of in the next turn of the loop
+    await asyncio.sleep(0)  # aborted connections are closed in the next iteration of the event loop
     return {
         "clients": clients,
         "seconds": elapsed,

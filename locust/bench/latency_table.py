@@ -1,4 +1,4 @@
-"""What a run comes to: mean, percentiles, errors and achieved rate by task, and whether that is good enough."""
+"""Summarises a run by task: mean, percentiles, errors and achieved rate, and compares them with thresholds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALL = "all tasks"
 
 @dataclass(slots=True)
 class Latencies:
-    """The answers to one task: milliseconds of each that succeeded, and how many did not."""
+    """The responses of one task: milliseconds of each success, and how many failures."""
 
     task: str
     ms: list[float] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What a run has to keep to. `errors`: the share of requests that may fail. `rps`: what has to be answered."""
+    """The thresholds of a run. `errors`: the highest share of failed requests. `rps`: the lowest rate of responses."""
 
     p95_ms: float | None = None
     p99_ms: float | None = None
@@ -44,24 +44,26 @@ class Thresholds:
     rps: float | None = None
 
     def missed(self, row: Row) -> list[str]:
-        """A sentence for each threshold that the row does not keep; a row without an answer keeps none."""
+        """A sentence for each threshold that the row misses; a row without a response misses all of them."""
         if not row.requests:
             return [f"{row.task}: no request was made"]
         share = row.errors / row.requests
         reasons = []
-        if self.p95_ms is not None and not row.p95 <= self.p95_ms:  # not: nothing answered is nan
+        if (
+            self.p95_ms is not None and not row.p95 <= self.p95_ms
+        ):  # `not`, because the values are nan without a response
             reasons.append(f"p95 {row.p95:.1f} > {self.p95_ms:g} ms")
         if self.p99_ms is not None and not row.p99 <= self.p99_ms:
             reasons.append(f"p99 {row.p99:.1f} > {self.p99_ms:g} ms")
         if self.errors is not None and share > self.errors:
             reasons.append(f"{share:.2%} errors > {self.errors:.2%}")
         if self.rps is not None and row.rps < self.rps:
-            reasons.append(f"{row.rps:.1f} answers a second < {self.rps:.1f}")
+            reasons.append(f"{row.rps:.1f} answers per second < {self.rps:.1f}")
         return [f"{row.task}: {reason}" for reason in reasons]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of the values that at least `share` of them do not exceed (nearest rank); nan of none."""
+    """The smallest value that at least `share` of the values do not exceed (nearest rank); nan without values."""
     if not values:
         return math.nan
     ordered = sorted(values)
@@ -69,7 +71,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def row_of(latencies: Latencies, seconds: float) -> Row:
-    """The line for one task over a run of `seconds`; its rate counts answers that succeeded."""
+    """The row for one task over a run of `seconds`; its rate counts successful responses."""
     ms = latencies.ms
     return Row(
         task=latencies.task,
@@ -85,14 +87,14 @@ def row_of(latencies: Latencies, seconds: float) -> Row:
 
 
 def rows_of(tasks: Iterable[Latencies], seconds: float) -> list[Row]:
-    """A line for each task, and one for all of them."""
+    """A row for each task, and one for all tasks."""
     tasks = list(tasks)
     everything = Latencies(ALL, [each for task in tasks for each in task.ms], sum(t.errors for t in tasks))
     return [row_of(task, seconds) for task in [*tasks, everything]]
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The lines as text, times in milliseconds."""
+    """The rows as text, times in milliseconds."""
     width = max(len("task"), *(len(row.task) for row in rows))
     head = (
         f"{'task':<{width}}{'requests':>10}{'errors':>8}{'answers/s':>11}"
@@ -107,7 +109,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The lines as plain values; nan becomes None."""
+    """The rows as plain values; nan becomes None."""
     return [
         {
             name: None if isinstance(value, float) and math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Whether the memory of every process stays flat while a load runs."""
+"""Checks whether the memory of every process stays constant under load."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.processes import Cost
 
 _EVERY_S = 5.0
 _SETTLED = 0.2
-"""The first part of a run, in which caches fill and connections open, does not count."""
+"""The first part of a run, in which caches fill and connections open, is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Resident memory of one process, megabytes: when it had settled, at the end."""
+    """Resident memory of one process, megabytes: after the first part of the run, and at the end."""
 
     role: str
     pid: int
@@ -25,12 +25,12 @@ class Growth:
 
     @property
     def share(self) -> float:
-        """0.05: five percent more than when it had settled."""
+        """0.05 means five percent more than after the first part of the run."""
         return self.last_mb / self.settled_mb - 1 if self.settled_mb else 0.0
 
 
 class MemoryWatch:
-    """Looks at the processes every few seconds, in a thread, while the block runs."""
+    """Reads the memory of the processes every few seconds, in a thread, while the block runs."""
 
     def __init__(self, look: Callable[[], Mapping[int, Cost]], every_s: float = _EVERY_S) -> None:
         self._look, self._every_s = look, every_s
@@ -53,7 +53,7 @@ class MemoryWatch:
 
 
 def growths(samples: Sequence[Mapping[int, Cost]]) -> list[Growth]:
-    """For each process that was there from when the run had settled to the end."""
+    """The growth of each process that ran from the end of the first part to the end of the run."""
     settled = samples[int(len(samples) * _SETTLED) :]
     series: dict[int, list[Cost]] = defaultdict(list)
     for sample in settled:

@@ -1,4 +1,4 @@
-"""What processes cost: CPU seconds and memory by role, over the whole tree below this process."""
+"""Reads CPU seconds and memory by role, of all descendants of this process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cost:
 
 
 def costs(root: psutil.Process | None = None) -> dict[int, Cost]:
-    """Every process below `root` (default: this one) by its id; one that ends meanwhile is left out."""
+    """Every descendant of `root` (default: this process) by its id; one that ends meanwhile is left out."""
     found: dict[int, Cost] = {}
     for process in (root or psutil.Process()).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
@@ -39,7 +39,7 @@ def costs(root: psutil.Process | None = None) -> dict[int, Cost]:
 
 
 def role_of(command: list[str]) -> str:
-    """What a process is there for, by its command line."""
+    """The role of a process, by its command line."""
     if service := service_of(command):
         return service
     if command[1:4:2] == ["-m", "serve"]:
@@ -56,7 +56,7 @@ def role_of(command: list[str]) -> str:
 
 
 def cpu_spent(before: Mapping[int, Cost], after: Mapping[int, Cost]) -> dict[str, float]:
-    """CPU seconds by role between two looks."""
+    """CPU seconds by role between two measurements."""
     spent: dict[str, float] = defaultdict(float)
     for pid, cost in after.items():
         earlier = before.get(pid)
@@ -73,7 +73,7 @@ def memory_peaks(after: Mapping[int, Cost]) -> dict[str, list[float]]:
 
 
 def _peak_mb(pid: int, rss_mb: float) -> float:
-    """The kernel's own high-water mark, where it keeps one."""
+    """The kernel's peak value, where it has one."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Everything that a measurement on this machine needs: a real Milvus server, a base of faces, image-search."""
+"""Starts everything for a measurement on this machine: a real Milvus server with faces, and image-search."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NEIGHBOURS_AT_MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A running image-search: where it answers, with which key, over which collections."""
+    """A running image-search: its URL, its key and its collections."""
 
     url: str
     api_key: str
@@ -39,12 +39,12 @@ class Rig:
 
 @contextmanager
 def rig(folder: Path, *, photos: int, indexed: bool, settings: Mapping[str, str]) -> Iterator[Rig]:
-    """Start it all below `folder`, with `photos` in each collection; stop it all at the end.
+    """Start everything with its data in `folder` and `photos` photos in each collection; stop everything at the end.
 
-    `indexed`: photos are really indexed, which takes long; else their vectors are filled in (see `vector_base`).
+    `indexed`: real photos are indexed, which takes long; else vectors are filled in (see `vector_base`).
     `settings` are environment variables of the service.
     """
-    give_way()  # and so do those that are started from here: Milvus and the load generator
+    give_way()  # inherited by the processes started here: Milvus and the load generator
     with milvus_server(folder / "milvus") as uri:
         environment = {
             "API_KEY": secrets.token_hex(24),
@@ -62,7 +62,7 @@ def rig(folder: Path, *, photos: int, indexed: bool, settings: Mapping[str, str]
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
-    """The settings that a service started with this environment reads."""
+    """The settings of a service that is started with this environment."""
     before = dict(os.environ)
     os.environ.update(environment)
     try:
@@ -73,7 +73,7 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
 
 
 async def _fill(count: int, environment: Mapping[str, str]) -> None:
-    """Up to ten thousand faces of the people in the selfies, the rest strangers, as bases grow in life."""
+    """Up to ten thousand faces of the people in the selfies; the rest are random vectors, as of other people."""
     settings = settings_of(environment)
     folder = face_pack_folder(settings.face_pack)
     store = vector_store(settings, PackInfo.read(folder))
@@ -93,7 +93,7 @@ async def _fill(count: int, environment: Mapping[str, str]) -> None:
 
 
 def _index(photos: int, environment: Mapping[str, str]) -> None:
-    """Run the seeding as a person would."""
+    """Run the seeding from its command line."""
     locust = Path(__file__).parents[1]
     subprocess.run(
         [sys.executable, str(locust / "seed" / "seed.py"), "--photos", str(photos)],

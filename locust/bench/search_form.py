@@ -1,4 +1,4 @@
-"""The body of a `/search/` request, put together by hand, because a generator that builds forms measures itself."""
+"""Builds the body of a `/search/` request by hand, because a form library would take much of the generator's time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COMMENT = b"\xff\xfe"
 
 @dataclass(frozen=True, slots=True)
 class SearchTask:
-    """One kind of search; `collections` empty means the whole base."""
+    """One kind of search; empty `collections` mean all photos."""
 
     name: str
     top_k: int
@@ -37,7 +37,7 @@ class SearchTask:
 
 
 def search_tasks(collections: Sequence[str], top_ks: Sequence[int] = (10, 50)) -> list[SearchTask]:
-    """Each `top_k` over each of the collections alone, over all of them by name, and over the whole base."""
+    """Each `top_k` in each single collection, in all of them by name, and in all photos."""
     scopes: list[tuple[str, tuple[str, ...]]] = [(name, (name,)) for name in collections]
     if len(collections) > 1:
         scopes.append(("+".join(collections), tuple(collections)))
@@ -49,7 +49,7 @@ def search_tasks(collections: Sequence[str], top_ks: Sequence[int] = (10, 50)) -
 
 
 def never_the_same(jpegs: Sequence[bytes]) -> Iterator[bytes]:
-    """The JPEGs round and round, each with a number in a comment, so that no two requests carry the same bytes."""
+    """The JPEGs repeatedly, each with a number in a comment, so that no two requests have the same bytes."""
     for number, jpeg in enumerate(itertools.cycle(jpegs)):
         text = f"{number:012d}".encode()
         comment = _COMMENT + (len(text) + 2).to_bytes(2, "big") + text

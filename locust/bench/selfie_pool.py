@@ -1,6 +1,6 @@
-"""A folder of selfies to search with, each with exactly one face that the pipeline finds (`selfie_pool.py --help`).
+"""Makes a folder of selfies to search with, in each of which the pipeline finds one face (`selfie_pool.py --help`).
 
-They are made once and kept, so that a load generator only reads files.
+They are made once and stored, so that a load generator only reads files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEFAULT_FOLDER = Path(".data/selfies")
 def selfies_with_one_face(
     extraction: Extraction, count: int, *, size: tuple[int, int] = DEFAULT_SIZE
 ) -> Iterator[bytes]:
-    """`count` JPEGs, always the same ones; a selfie in which not exactly one face is found gets another attempt."""
+    """`count` JPEGs, always the same; a selfie in which not exactly one face is found is made again."""
     target_bytes = SELFIE_BYTES * size[0] * size[1] // (DEFAULT_SIZE[0] * DEFAULT_SIZE[1])
     for index in range(count):
         for attempt in itertools.count():
@@ -41,7 +41,7 @@ def selfies_with_one_face(
 def selfie_pool(
     folder: Path = DEFAULT_FOLDER, *, count: int = DEFAULT_COUNT, size: tuple[int, int] = DEFAULT_SIZE
 ) -> list[bytes]:
-    """The selfies kept below `folder`, made now if they are not all there."""
+    """The selfies in `folder`, which are made now if any is missing."""
     kept = folder / f"{size[0]}x{size[1]}"
     kept.mkdir(parents=True, exist_ok=True)
     paths = [kept / f"{number:04d}.jpg" for number in range(count)]

@@ -1,4 +1,4 @@
-"""What a service says of where its time goes: its histogram of stages, read before and after."""
+"""Reads a service's histogram of stages before and after a measurement."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from prometheus_client.parser import text_string_to_metric_families
 _METRIC = "face_search_stage_seconds"
 
 Stages = Mapping[str, tuple[float, float]]
-"""By stage: how many were timed, and their seconds together."""
+"""By stage: the number of measured stages and the sum of their seconds."""
 
 
 def read_stages(url: str) -> Stages:
-    """Ask the service at `url`."""
+    """Read the metrics of the service at `url`."""
     return parse_stages(httpx.get(f"{url}/metrics", timeout=10).raise_for_status().text)
 
 
 def parse_stages(text: str) -> Stages:
-    """Read the text that Prometheus reads; the services of one process count together."""
+    """Parse the text format of Prometheus; services in one process are added up."""
     counts: defaultdict[str, float] = defaultdict(float)
     seconds: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
@@ -33,7 +33,7 @@ def parse_stages(text: str) -> Stages:
 
 
 def mean_ms(before: Stages, after: Stages) -> dict[str, float]:
-    """Milliseconds of each stage between two looks; stages that did not occur are left out."""
+    """Mean milliseconds of each stage between two readings; stages that did not occur are left out."""
     means = {}
     for stage, (count, seconds) in after.items():
         earlier_count, earlier_seconds = before.get(stage, (0.0, 0.0))

@@ -1,6 +1,6 @@
-"""A base of many faces without indexing as many photos: vectors straight into the vector store.
+"""Fills the vector store with many faces without indexing photos.
 
-For measuring the search alone. The metadata and the object store know nothing of these photos.
+For measurements of the search only. The metadata and the object store have no record of these photos.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Vectors = NDArray[np.float32]
 _BATCH = 1000
 _BATCHES_AT_ONCE = 4
 _SETTLED_WITHIN_S = 1800
-_LOOKS_AT_REST = 4  # what is merged is new, and its index is asked for a moment later
+_LOOKS_AT_REST = 4  # merged segments are new, and their index is built a moment later
 _BOX = BoundingBox(100.0, 100.0, 220.0, 260.0)
 _NOISE = 0.6
-"""Length of what is added to a unit vector: cosine 0.86 to where it came from, as between photos of one person."""
+"""Length of the noise added to a unit vector: cosine 0.86 to the original, as between photos of one person."""
 
 
 def face_embeddings(extraction: Extraction, images: int) -> Vectors:
-    """The embeddings of every face found in so many made images."""
+    """The embeddings of every face found in this number of made images."""
     embeddings = []
     for index in tqdm(range(images), desc="embedding made images", leave=False, disable=None):
         found = extraction.detect_and_embed([photo(index, seed=1).jpeg])[0]
@@ -44,7 +44,7 @@ def face_embeddings(extraction: Extraction, images: int) -> Vectors:
 
 
 def neighbours(embeddings: Vectors, count: int, *, seed: int = 0) -> Iterator[Vectors]:
-    """`count` unit vectors near the given ones, in batches: each plus noise of a fixed length, normalised again."""
+    """`count` unit vectors near the given ones, in batches: each is a given one plus noise of a fixed length."""
     rng = np.random.default_rng(seed)
     for size in _batch_sizes(count):
         chosen = embeddings[rng.integers(0, len(embeddings), size)]
@@ -52,7 +52,7 @@ def neighbours(embeddings: Vectors, count: int, *, seed: int = 0) -> Iterator[Ve
 
 
 def strangers(dim: int, count: int, *, seed: int = 0) -> Iterator[Vectors]:
-    """`count` random unit vectors of the dimension `dim`, in batches: like nobody in particular."""
+    """`count` random unit vectors of the dimension `dim`, in batches."""
     rng = np.random.default_rng(seed)
     for size in _batch_sizes(count):
         yield _random_unit(rng, size, dim)
@@ -63,7 +63,7 @@ async def fill(
 ) -> None:
     """Save the vectors as the only faces of `count` photos named by `prefix`, the collections taking turns.
 
-    The same vectors again replace themselves.
+    A repetition replaces the vectors of the first call.
     """
     progress = tqdm(total=count, desc="vectors", unit="face", disable=None)
     gate = asyncio.Semaphore(_BATCHES_AT_ONCE)
@@ -86,9 +86,9 @@ async def fill(
 
 
 async def settle(uri: str, alias: str, count: int) -> None:
-    """Bring a server to where a base at rest is: all rows in merged and sealed segments, indexed, and those in memory.
+    """Wait until Milvus has no background work: all rows are in merged, sealed, indexed and loaded segments.
 
-    Milvus does so by itself after ten quiet minutes, or in the middle of a measurement.
+    Milvus does this work on its own after ten minutes without writes, or in the middle of a measurement.
     """
     client = AsyncMilvusClient(uri, dedicated=True)
     try:

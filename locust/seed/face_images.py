@@ -1,7 +1,7 @@
-"""Images made from real faces: other poses, light, backgrounds, sizes and JPEG qualities; the same for the same index.
+"""Makes images from real faces with other poses, light, backgrounds, sizes and JPEG qualities, the same per index.
 
-A face is cut out with a soft oval edge, turned, tilted (mild perspective), relit, and laid over a background. What is
-made here may turn out without a detectable face; who needs one asks the detector and takes the next `attempt`.
+A face is cut out with a soft oval edge, rotated, tilted (mild perspective), relit, and placed on a background. An image
+may contain no detectable face; callers that need one run the detector and use the next `attempt`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class MadeImage:
-    """A JPEG and who is in it, by the names of `shipped_faces`."""
+    """A JPEG and the names of the people in it (those of `shipped_faces`)."""
 
     jpeg: bytes
     people: tuple[str, ...]
@@ -43,7 +43,7 @@ class MadeImage:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a face goes: centre and height of its box in pixels of the new image."""
+    """The place of a face: centre and height of its box in pixels of the new image."""
 
     x: float
     y: float
@@ -51,7 +51,7 @@ class _Place:
 
 
 def photo(index: int, *, seed: int = 0, attempt: int = 0) -> MadeImage:
-    """Photo number `index` of the set `seed`: one to three people, any of the sizes, any quality."""
+    """Photo number `index` of the set `seed`: one to three people, a random size and quality."""
     rng = np.random.default_rng((seed, index, attempt, 1))
     width, height = _PHOTO_SIZES[rng.choice(len(_PHOTO_SIZES), p=_PHOTO_SIZE_SHARES)]
     people = 1 + int(rng.choice(len(_FACE_COUNT_SHARES), p=_FACE_COUNT_SHARES))
@@ -98,7 +98,7 @@ def selfie(
 
 
 def _background(rng: Seed, width: int, height: int) -> Floats:
-    """A random window of a random background, as floats, so that what is laid over it rounds once."""
+    """A random window of a random background, as floats, so that values are rounded only once, at the end."""
     source = backgrounds()[rng.integers(len(backgrounds()))]
     rows, columns = source.shape[:2]
     share = rng.uniform(0.5, 1.0)
@@ -107,14 +107,14 @@ def _background(rng: Seed, width: int, height: int) -> Floats:
     top = int(rng.integers(0, rows - window_height + 1))
     left = int(rng.integers(0, columns - window_width + 1))
     window = source[top : top + window_height, left : left + window_width]
-    if rng.random() < 0.5:  # noqa: PLR2004 - a coin
+    if rng.random() < 0.5:  # noqa: PLR2004 - a probability of one half
         window = window[:, ::-1]
     scaled = cv2.resize(np.ascontiguousarray(window), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(scaled, dtype=np.float32) * np.float32(rng.uniform(0.6, 1.1))
 
 
 def _lay(canvas: Floats, face: ShippedFace, place: _Place, rng: Seed) -> None:
-    """Warp the face and its soft mask to the place and blend them in; the rest of the canvas is not touched."""
+    """Warp the face and its soft mask to the place and blend them in; the rest of the canvas is not changed."""
     source = pixels_of(face.photo)
     left, top = (max(0, int(centre - place.height)) for centre in (place.x, place.y))
     window = canvas[top : int(place.y + place.height), left : int(place.x + place.height)]
@@ -135,7 +135,7 @@ def _pose(face: ShippedFace, place: _Place, rng: Seed) -> NDArray[np.float64]:
     half_width = half_height * (box.x2 - box.x1) / (box.y2 - box.y1)
     angle = np.deg2rad(rng.normal(0.0, 9.0))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    mirrored = -1.0 if rng.random() < 0.5 else 1.0  # noqa: PLR2004 - a coin
+    mirrored = -1.0 if rng.random() < 0.5 else 1.0  # noqa: PLR2004 - a probability of one half
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * [half_width * mirrored, half_height]
     tilt = rng.normal(0.0, 0.03, corners.shape).clip(-0.07, 0.07) * place.height
     target = (corners + tilt) @ turn.T + [place.x, place.y]
@@ -145,7 +145,7 @@ def _pose(face: ShippedFace, place: _Place, rng: Seed) -> NDArray[np.float64]:
 
 @cache
 def _oval(face: ShippedFace) -> Floats:
-    """1 on the head, 0 away from it, soft in between: (h, w) float32, as large as the photo."""
+    """1 on the head, 0 elsewhere, with a soft edge: (h, w) float32, as large as the photo."""
     box, (rows, columns) = face.bbox, pixels_of(face.photo).shape[:2]
     width, height = box.x2 - box.x1, box.y2 - box.y1
     x = (np.arange(columns, dtype=np.float32) - (box.x1 + box.x2) / 2) / (width * _HEAD)
@@ -156,7 +156,7 @@ def _oval(face: ShippedFace) -> Floats:
 
 
 def _light(rng: Seed, width: int, height: int) -> Floats:
-    """A factor for each pixel: brighter on one side, as from a window, and a little warmer or colder."""
+    """A factor for each pixel: brighter on one side, as by a window, and a little warmer or colder."""
     slope_x, slope_y = rng.normal(0.0, 0.12, 2)
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)
@@ -167,7 +167,7 @@ def _light(rng: Seed, width: int, height: int) -> Floats:
 
 
 def _finished(canvas: Floats, rng: Seed) -> Pixels:
-    """Sensor noise over it all, and 8 bits a channel."""
+    """Add sensor noise and convert to 8 bits per channel."""
     height, width = canvas.shape[:2]
     noise = rng.integers(-128, 128, (height, width, 1), dtype=np.int8).astype(np.float32)
     return np.asarray((canvas + noise * np.float32(rng.uniform(0.01, 0.06))).clip(0, 255), dtype=np.uint8)
@@ -182,7 +182,7 @@ def _jpeg(pixels: Pixels, quality: int) -> bytes:
 
 
 def _jpeg_of_size(pixels: Pixels, target_bytes: int) -> bytes:
-    """Halve the range of qualities until the file is about as large as asked."""
+    """Find the quality by bisection, until the file has about the requested size."""
     lowest, highest = 30, 99
     best = _jpeg(pixels, 90)
     for _ in range(_LARGEST_FILE_TRIES):

@@ -1,6 +1,6 @@
-"""Fills the object store, the metadata and Milvus with photos, through the same code as the API.
+"""Fills the object store, the metadata and Milvus with photos, with the same code as the API.
 
-Reads the same environment as image-vectorizer. Can be stopped (Ctrl-C) and run again: what is indexed is passed over.
+Reads the same environment as image-vectorizer. Can be stopped (Ctrl-C) and run again: indexed photos are skipped.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _photos(options: argparse.Namespace) -> int:
     lite = not settings.milvus_uri.startswith("http")
     processes = 1 if lite else options.processes or available_cpus()
     if lite and options.processes != 1:
-        print("Milvus Lite is a file that one process may open: seeding with one.", file=sys.stderr)
+        print("Milvus Lite is a file for one process: seeding with one process.", file=sys.stderr)
     started = time.monotonic()
     crew = _Crew(items, settings, processes)
     interrupted = crew.run()
@@ -63,13 +63,13 @@ def _photos(options: argparse.Namespace) -> int:
     for reason, count in crew.reasons.most_common(5):
         print(f"{count} times: {reason}", file=sys.stderr)
     if interrupted:
-        print("stopped; nothing is lost: run it again to go on", file=sys.stderr)
+        print("stopped; run it again to continue", file=sys.stderr)
         return _INTERRUPTED
     return 1 if crew.broken or any(each.outcome == "failed" for each in crew.seeded) else 0
 
 
 class _Crew:
-    """The processes, and what comes from them."""
+    """The worker processes and their results."""
 
     def __init__(self, items: Sequence[Item], settings: Settings, processes: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -87,7 +87,7 @@ class _Crew:
         self.broken = False
 
     def run(self) -> bool:
-        """Let them work to the end. Returns whether they were stopped before."""
+        """Wait until the workers have finished. Returns whether they were stopped before the end."""
         self._start()
         interrupted = False
         with tqdm(total=self._total, unit="photo") as progress:
@@ -97,19 +97,19 @@ class _Crew:
                         return interrupted
                 except KeyboardInterrupt:
                     if not interrupted:
-                        progress.write("finishing the photos that were begun ...", file=sys.stderr)
+                        progress.write("finishing the photos in progress ...", file=sys.stderr)
                     interrupted = True
                     self._stop.set()
 
     def _start(self) -> None:
-        """With Ctrl-C ignored, which they inherit: it reaches every process of the terminal, and is for this one."""
+        """Start the workers with Ctrl-C ignored: the terminal sends it to every process; only this one handles it."""
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for worker in self._workers:
             worker.start()
         signal.signal(signal.SIGINT, before)
 
     def _took_one(self, progress: tqdm[Any]) -> bool:
-        """Take in one result; False when there is none left and nobody to send one."""
+        """Receive one result; False when all workers have ended and no result is left."""
         alive = any(worker.is_alive() for worker in self._workers)
         try:
             found = self._results.get(timeout=0.3)
@@ -148,7 +148,7 @@ def _summary(seeded: Sequence[Seeded], total: int, seconds: float) -> None:
         cells = [*(counts[outcome] for outcome in _OUTCOMES), faces[name]]
         print(f"{name:<{width}}" + "".join(f"{cell:>15}" for cell in cells))
     rate = len(seeded) / seconds if seconds else 0.0
-    print(f"{len(seeded)} of {total} photos in {seconds:.0f} s, {rate:.1f} a second")
+    print(f"{len(seeded)} of {total} photos in {seconds:.0f} s, {rate:.1f} per second")
 
 
 def _vectors_only(options: argparse.Namespace) -> int:
@@ -188,14 +188,19 @@ def _parser() -> argparse.ArgumentParser:
         help="may be repeated; SOURCE is a folder, bucket:PREFIX (in S3_BUCKET) or made "
         "(default: made-a=made and made-b=made)",
     )
-    add("--photos", type=int, default=_DEFAULT_PHOTOS, help="at most so many in each collection (5000)")
-    add("--processes", type=int, default=0, help="default: one for each CPU; with Milvus Lite always one")
+    add("--photos", type=int, default=_DEFAULT_PHOTOS, help="most photos in each collection (5000)")
+    add(
+        "--processes",
+        type=int,
+        default=0,
+        help="number of processes; default: one per CPU; with Milvus Lite always one",
+    )
     add(
         "--vectors-only",
         type=int,
         metavar="N",
-        help="no photos: N random unit vectors straight into Milvus, for measuring searches in a large base; "
-        "metadata and object store know nothing of them",
+        help="no photos: N random unit vectors directly into Milvus, to measure searches among many faces; "
+        "metadata and object store get no record of them",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""Where photos to seed come from: made ones, a folder, a prefix of the bucket. Each is a list of items to index."""
+"""Lists the photos to seed, from a folder, from a prefix of the bucket, or made from shipped faces."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _KINDS = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 class Item(Protocol):
-    """One photo to index; can be sent to another process."""
+    """One photo to index; can be pickled."""
 
     @property
     def collection_id(self) -> str:
-        """The collection it goes to."""
+        """The collection of the photo."""
 
     @property
     def photo_id(self) -> str | None:
-        """Its id, or None where it follows from the bytes."""
+        """The photo's id, or None if it is derived from the bytes."""
 
     def read(self, attempt: int) -> bytes | None:
-        """The image; for a later attempt another one, or None where there is no other."""
+        """The image; for a later attempt a different one, or None if there is no other."""
 
 
 @dataclass(frozen=True, slots=True)
 class MadeItem:
-    """Photo number `index` of the made ones of this collection."""
+    """The made photo number `index` of this collection."""
 
     collection_id: str
     index: int
 
     @property
     def photo_id(self) -> str:
-        """The same in every run, so that the photo need not be made to see that it is there."""
+        """The same id in every run, so that an existing photo is found without making it."""
         return f"{self.collection_id}-{self.index:06d}"
 
     def read(self, attempt: int) -> bytes | None:
@@ -55,7 +55,7 @@ class MadeItem:
 
 @dataclass(frozen=True, slots=True)
 class FileItem:
-    """A file."""
+    """A file of a folder."""
 
     collection_id: str
     path: Path
@@ -84,7 +84,7 @@ class ObjectItem:
 
 
 def items_of(collection_id: str, source: str, count: int, settings: Settings) -> Sequence[Item]:
-    """Up to `count` photos of `source`: `made`, `bucket:PREFIX` or a folder, searched in all its depth, in order.
+    """Up to `count` photos of `source`: `made`, `bucket:PREFIX` or a folder, searched recursively, in order.
 
     Raises `FileNotFoundError` when there is none.
     """
@@ -119,7 +119,7 @@ _clients: dict[str, S3Client] = {}
 
 
 def _s3(settings: Settings) -> S3Client:
-    """One client for the process."""
+    """The S3 client of this process."""
     address = settings.s3_endpoint_url
     if address not in _clients:
         _clients[address] = boto3.client(

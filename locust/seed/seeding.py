@@ -1,4 +1,4 @@
-"""One process of the seeding: indexes its share of the photos with the code of the API, several at once."""
+"""A worker process of the seeding: indexes its share of the photos with the code of the API, several at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from starlette.datastructures import State
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings
 from bentos.domain.errors import (
     CollectionMismatch,
@@ -33,7 +33,7 @@ from bentos.vectorizer.wiring import attach_indexing
 from seed.seed_sources import Item
 
 _AT_ONCE = 16
-"""Photos in flight in one process: a write waits for Milvus to show it, which is time and no work."""
+"""Photos in progress in one process: a write waits until Milvus can find it, which takes time but no CPU."""
 
 _TRIES = 4
 _RETRY_S = 1.0
@@ -43,7 +43,7 @@ Outcome = Literal["indexed", "already there", "no face", "unreadable", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """What became of one photo; `faces`: indexed now or before. `reason` is empty unless it failed."""
+    """The result of one photo; `faces`: indexed now or before. `reason` is empty unless it failed."""
 
     collection_id: str
     outcome: Outcome
@@ -53,7 +53,7 @@ class Seeded:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
-    """A process could not do its share at all."""
+    """A worker process failed as a whole."""
 
     reason: str
 
@@ -61,24 +61,24 @@ class WorkerFailed:
 def seed_share(items: Sequence[Item], settings: Settings, stop: Any, results: Any) -> None:
     """Index the items until `stop` (an event) is set; every outcome goes to `results` (a queue).
 
-    Ctrl-C is the parent's to answer: what was begun is finished.
+    The parent process handles Ctrl-C; photos in progress are finished.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         asyncio.run(_seed_all(items, settings, stop, results))
-    except Exception as error:  # noqa: BLE001 - whatever it was, the parent has to know
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
         results.put(WorkerFailed(f"{type(error).__name__}: {error}"))
 
 
 async def _seed_all(items: Sequence[Item], settings: Settings, stop: Any, results: Any) -> None:
     folder = face_pack_folder(settings.face_pack)
     finder = LocalFaceFinder(extraction_of(folder, settings))
-    parts = Parts(settings, finder, PackInfo.read(folder))
+    dependencies = Dependencies(settings, finder, PackInfo.read(folder))
     state = State()
-    attach_indexing(state, parts)
-    seeder = Seeder(parts, state.indexing)
-    stores = (parts.metadata, parts.images, parts.vectors)
+    attach_indexing(state, dependencies)
+    seeder = Seeder(dependencies, state.indexing)
+    stores = (dependencies.metadata, dependencies.images, dependencies.vectors)
     try:
         for store in stores:
             await store.open()
@@ -101,11 +101,11 @@ async def _lane(seeder: Seeder, left: Iterator[Item], stop: Any, results: Any) -
 class Seeder:
     """Indexes photos one by one, as `/detect_faces/` and `/add_face/` do."""
 
-    def __init__(self, parts: Parts, indexing: Indexing) -> None:
-        self._finder, self._metadata, self._indexing = parts.finder, parts.metadata, indexing
+    def __init__(self, dependencies: Dependencies, indexing: Indexing) -> None:
+        self._finder, self._metadata, self._indexing = dependencies.finder, dependencies.metadata, indexing
 
     async def seed(self, item: Item) -> Seeded:
-        """Index the photo unless it is there. A store that is away is waited for, a few seconds."""
+        """Index the photo unless it is indexed. Waits a few seconds for a store that is unavailable."""
         for attempt in itertools.count(1):
             try:
                 return await self._seed(item)
@@ -140,7 +140,7 @@ class Seeder:
         return Seeded(item.collection_id, "indexed", len(photo.faces))
 
     async def _with_a_face(self, item: Item) -> bytes:
-        """The first attempt in which a face is found; the last one there is when none is."""
+        """The first attempt in which a face is found, else the last attempt."""
         last = b""
         for attempt in itertools.count():
             image = await asyncio.to_thread(item.read, attempt)

@@ -1,4 +1,4 @@
-"""The raw material of made images: eight real faces and a few backgrounds out of the installed packages."""
+"""Provides eight real faces and a few backgrounds from installed packages, for made images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BACKGROUNDS = (
     "retina.jpg",
     "rocket.jpg",
 )
-"""Files of scikit-image's `data` folder that show nobody."""
+"""Files of scikit-image's `data` folder without people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ FACES: tuple[ShippedFace, ...] = (
 
 @cache
 def pixels_of(path: Path) -> Pixels:
-    """The decoded photo; each is decoded once in a process."""
+    """The decoded photo; each photo is decoded once per process."""
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if pixels is None:
         raise FileNotFoundError(f"{path} cannot be read; it comes with the installed packages")
@@ -69,6 +69,6 @@ def pixels_of(path: Path) -> Pixels:
 
 @cache
 def backgrounds() -> tuple[Pixels, ...]:
-    """Photos that show nobody."""
+    """Photos without people."""
     folder = Path(str(files("skimage"))) / "data"
     return tuple(pixels_of(folder / name) for name in _BACKGROUNDS)

@@ -1,1 +1,1 @@
-"""The images of both services as the strictest cluster would run them. `make container-test` builds and tests them."""
+"""Tests of both services' images under restricted settings; `make container-test` builds the images and runs them."""

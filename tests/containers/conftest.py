@@ -1,4 +1,4 @@
-"""Both images, running against the real stores."""
+"""Fixtures: both images, running with the real stores."""
 
 from __future__ import annotations
 

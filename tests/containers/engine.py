@@ -1,4 +1,4 @@
-"""A container of one service on a Docker engine, with everything taken away that it does not need."""
+"""Runs a container of one service on a Docker engine without any right that it does not need."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def image(service: str) -> str:
 
 
 class Container:
-    """Started on the host's network, where the stores of the tests are; removed by `remove`."""
+    """A container on the host's network, where the stores of the tests are; removed by `remove`."""
 
     def __init__(
         self, service: str, folder: Path, settings: dict[str, str], *, cpus: float, memory: str
@@ -57,7 +57,7 @@ class Container:
         self.id = docker(*command, "--host", "127.0.0.1", "--port", str(self.port)).stdout.strip()
 
     def wait_until_ready(self) -> float:
-        """Returns the seconds since its first process was started; what the engine did before is not the image's."""
+        """Returns the seconds since the first process started, without the engine's own preparation."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             if not self.state()["Running"]:
@@ -80,11 +80,11 @@ class Container:
         return done.stdout + done.stderr
 
     def run(self, program: str) -> subprocess.CompletedProcess[str]:
-        """Run a shell command inside."""
+        """Run a shell command in the container."""
         return docker("exec", self.id, "sh", "-c", program, check=False)
 
     def workers(self, service: str) -> list[int]:
-        """The processes that work for a BentoML service, by their ids inside the container."""
+        """The ids, inside the container, of the processes of a BentoML service."""
         code = (
             "from bentos.serving.processes import process; import os\n"
             "found = [process(int(n)) for n in os.listdir('/proc') if n.isdigit()]\n"
@@ -93,11 +93,11 @@ class Container:
         return [int(pid) for pid in docker("exec", self.id, "python3", "-c", code).stdout.split()]
 
     def threads(self, pid: int) -> int:
-        """How many threads a process inside has."""
+        """How many threads a process in the container has."""
         return len(self.run(f"ls /proc/{pid}/task").stdout.split())
 
     def resident_bytes(self) -> int:
-        """The memory of all processes inside, what they share counted once for each."""
+        """The memory of all processes in the container; shared memory is counted once per process."""
         pages = self.run("cat /proc/[0-9]*/statm").stdout.splitlines()
         return sum(int(line.split()[1]) for line in pages) * resource.getpagesize()
 

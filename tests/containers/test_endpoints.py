@@ -1,4 +1,4 @@
-"""Every endpoint of both containers, on a real photo and the real stores."""
+"""Tests of every endpoint of both containers, with real photos and real stores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def client(search: Container, vectorizer: Container) -> Iterator[FaceSearchClien
     client.close()
 
 
-def test_the_story_of_a_photo(client: FaceSearchClient) -> None:
+def test_a_photo_from_detection_to_removal(client: FaceSearchClient) -> None:
     assert client.ping()["service"] == "image-search"
     photo = client.detect_faces(photos.group_photo().read_bytes(), collection_id="containers")
     assert len(photo["faces"]) == 6

@@ -1,4 +1,4 @@
-"""What the images hold, and what a container of them can and cannot do."""
+"""Tests of the contents of the images, and of the rights, memory and processes of their containers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_no_compiler_no_git_no_test_tools(container: Container) -> None:
         assert container.run(f"python3 -c 'import {module}'").returncode != 0, module
 
 
-def test_bentoml_sends_nothing_home(container: Container) -> None:
+def test_bentoml_sends_no_usage_data(container: Container) -> None:
     assert container.run("echo $BENTOML_DO_NOT_TRACK").stdout.strip() == "True"
 
 
@@ -50,12 +50,12 @@ def test_every_line_of_the_log_is_json(container: Container) -> None:
         assert {"time", "level", "logger", "message"} <= json.loads(line).keys(), line
 
 
-def test_a_runner_for_each_cpu_of_the_limit(container: Container) -> None:
+def test_there_is_one_runner_per_cpu_of_the_limit(container: Container) -> None:
     assert len(container.workers("face-runner")) == 2
     assert len(container.workers(container.service)) == 1
 
 
-def test_no_runner_has_a_thread_for_each_cpu_of_the_host(container: Container) -> None:
+def test_the_threads_of_a_runner_do_not_follow_the_cpus_of_the_host(container: Container) -> None:
     for pid in container.workers("face-runner"):
         environment = container.run(f"tr '\\0' '\\n' < /proc/{pid}/environ").stdout.splitlines()
         assert {"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1"} <= set(environment)
@@ -64,7 +64,7 @@ def test_no_runner_has_a_thread_for_each_cpu_of_the_host(container: Container) -
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_it_is_ready_within_fifteen_seconds(start: Start, service: str) -> None:
-    """The best of three: how fast it is on a quiet machine is asked, and this one may be busy."""
+    """Takes the best of three, because the machine may have other work."""
     taken = []
     while len(taken) < 3 and (not taken or taken[-1] > READY_WITHIN_S):
         container = start(service)
@@ -74,7 +74,7 @@ def test_it_is_ready_within_fifteen_seconds(start: Start, service: str) -> None:
     assert min(taken) <= READY_WITHIN_S, taken
 
 
-def test_one_runner_for_one_cpu(start: Start) -> None:
+def test_there_is_one_runner_with_one_cpu(start: Start) -> None:
     small = start("image-search", cpus=1, memory="1g")
     try:
         print(f"\nimage-search on one CPU and 1 GiB: ready after {small.wait_until_ready():.1f} s")
@@ -83,8 +83,8 @@ def test_one_runner_for_one_cpu(start: Start) -> None:
         small.remove()
 
 
-def test_the_largest_images_at_once_fit_into_the_memory_and_it_is_given_back(start: Start) -> None:
-    # Memory is asked about here: decoding eight of them takes a machine that is busy longer than a caller would wait.
+def test_the_largest_images_at_once_fit_into_the_memory_and_it_is_freed(start: Start) -> None:
+    # A long timeout: this test is about memory, and a busy machine may need long to decode eight such images.
     container = start("image-search", RUNNER_TIMEOUT_S="120")
     container.wait_until_ready()
     before = container.workers("face-runner"), container.resident_bytes()
@@ -99,7 +99,7 @@ def test_the_largest_images_at_once_fit_into_the_memory_and_it_is_given_back(sta
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_it_refuses_to_start_with_a_placeholder(start: Start, service: str) -> None:
+def test_a_container_does_not_start_with_a_placeholder(start: Start, service: str) -> None:
     refused = start(service, API_KEY="change-me")
     assert int(docker("wait", refused.id).stdout) != 0
     assert "API_KEY" in refused.logs()
@@ -107,7 +107,7 @@ def test_it_refuses_to_start_with_a_placeholder(start: Start, service: str) -> N
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_size_of_the_image_is_known(service: str) -> None:
+def test_the_size_of_the_image_is_printed(service: str) -> None:
     size = int(docker("image", "inspect", "-f", "{{.Size}}", image(service)).stdout)
     print(f"\n{service}: {size / 1e6:.0f} MB")
     assert size > 0

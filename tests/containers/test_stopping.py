@@ -1,4 +1,4 @@
-"""`docker stop` under load, and workers that die."""
+"""Tests of `docker stop` under load, and of workers that are killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_docker_stop_under_load_fails_no_accepted_request(start: Start) -> None:
     container.remove()
 
 
-def test_told_to_stop_it_says_that_it_is_not_ready_before_it_refuses(start: Start) -> None:
+def test_after_sigterm_it_is_not_ready_before_it_refuses_connections(start: Start) -> None:
     container = start("image-search")
     container.wait_until_ready()
     docker("kill", "--signal=TERM", container.id)
@@ -49,7 +49,7 @@ def test_told_to_stop_it_says_that_it_is_not_ready_before_it_refuses(start: Star
 
 
 @pytest.mark.parametrize("killed", [1, 2])
-def test_while_dead_runners_are_replaced_what_is_ready_serves(search: Container, killed: int) -> None:
+def test_while_killed_runners_are_replaced_the_others_serve(search: Container, killed: int) -> None:
     dead = search.workers("face-runner")[:killed]
     search.run(f"kill -9 {' '.join(map(str, dead))}")
     answers = set()

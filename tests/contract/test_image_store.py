@@ -1,4 +1,4 @@
-"""What every `ImageStore` promises, over each of them: a folder, and a real S3 server."""
+"""Contract of `ImageStore`, tested with every implementation: a folder, and a real S3 server."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def every_photo_id(store: ImageStore, batch_size: int = 1000) -> list[str]
     return [photo_id for batch in batches for photo_id in batch]
 
 
-async def test_what_is_put_is_what_is_got(store: ImageStore) -> None:
+async def test_get_returns_the_bytes_that_were_put(store: ImageStore) -> None:
     image = bytes(range(256)) * 300
     await store.put("photo", image, JPEG)
     assert await store.get("photo", max_bytes=LIMIT) == image
@@ -74,7 +74,7 @@ async def test_exists_follows_put_and_delete(store: ImageStore) -> None:
     assert not await store.exists("photo")
 
 
-async def test_deleting_twice_is_the_same_as_once(store: ImageStore) -> None:
+async def test_deleting_twice_has_the_same_effect_as_once(store: ImageStore) -> None:
     await store.put("photo", b"image", JPEG)
     await store.delete("photo")
     await store.delete("photo")
@@ -82,7 +82,7 @@ async def test_deleting_twice_is_the_same_as_once(store: ImageStore) -> None:
         await store.get("photo", max_bytes=LIMIT)
 
 
-async def test_an_image_of_the_limit_is_read_and_one_byte_more_is_too_large(
+async def test_an_image_at_the_limit_is_read_and_one_byte_more_is_too_large(
     store: ImageStore,
 ) -> None:
     await store.put("photo", b"x" * 1001, JPEG)
@@ -92,13 +92,13 @@ async def test_an_image_of_the_limit_is_read_and_one_byte_more_is_too_large(
     assert caught.value.details == {"max_bytes": 1000}
 
 
-async def test_an_empty_image_comes_back_empty(store: ImageStore) -> None:
+async def test_an_empty_image_is_returned_empty(store: ImageStore) -> None:
     await store.put("photo", b"", JPEG)
     assert await store.get("photo", max_bytes=LIMIT) == b""
 
 
 @pytest.mark.parametrize("photo_id", ODD_IDS)
-async def test_every_valid_id_names_an_image_of_its_own(store: ImageStore, photo_id: str) -> None:
+async def test_different_valid_ids_name_different_images(store: ImageStore, photo_id: str) -> None:
     await store.put(photo_id, photo_id.encode(), JPEG)
     assert await store.get(photo_id, max_bytes=LIMIT) == photo_id.encode()
     assert await every_photo_id(store) == [photo_id]
@@ -109,7 +109,7 @@ async def test_every_valid_id_names_an_image_of_its_own(store: ImageStore, photo
     "photo_id",
     ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\\b", ".put-x", "a\x00", "a\n", "é", "x" * 129],
 )
-async def test_what_is_no_valid_id_never_becomes_a_place(store: ImageStore, photo_id: str) -> None:
+async def test_an_invalid_id_never_becomes_a_path_or_key(store: ImageStore, photo_id: str) -> None:
     for call in (
         store.put(photo_id, b"image", JPEG),
         store.get(photo_id, max_bytes=LIMIT),
@@ -134,7 +134,7 @@ async def test_a_scan_of_an_empty_store_is_empty(store: ImageStore) -> None:
     assert await every_photo_id(store) == []
 
 
-async def test_concurrent_puts_of_one_photo_leave_one_of_them_whole(store: ImageStore) -> None:
+async def test_concurrent_puts_of_one_photo_leave_one_complete_image(store: ImageStore) -> None:
     images = [bytes([number]) * 50_000 for number in range(16)]
     await store.put("photo", images[0], JPEG)
 
@@ -152,7 +152,7 @@ async def test_a_store_may_be_closed_twice(store: ImageStore) -> None:
     await store.close()
 
 
-async def test_there_is_a_link_or_none_for_each_photo_in_the_order_asked(store: ImageStore) -> None:
+async def test_links_come_in_the_order_of_the_photos_with_a_link_or_none_for_each(store: ImageStore) -> None:
     for photo_id in ("one", "two"):
         await store.put(photo_id, photo_id.encode(), JPEG)
     links = await store.presigned_urls(["two", "never-stored", "one"], expires_s=60)
@@ -165,7 +165,7 @@ async def test_there_is_a_link_or_none_for_each_photo_in_the_order_asked(store: 
     assert await store.presigned_urls([], expires_s=60) == []
 
 
-async def test_a_check_passes_while_the_store_is_open_and_leaves_nothing_behind(store: ImageStore) -> None:
+async def test_a_check_passes_while_the_store_is_open_and_leaves_no_files(store: ImageStore) -> None:
     await store.put("photo", b"image", JPEG)
     await store.check()
     await store.check()
@@ -173,7 +173,7 @@ async def test_a_check_passes_while_the_store_is_open_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("kind", ["files", "s3"])
-async def test_a_check_says_that_the_folder_or_the_bucket_is_gone(
+async def test_a_check_fails_when_the_folder_or_the_bucket_is_missing(
     kind: str, request: pytest.FixtureRequest, folder: Path
 ) -> None:
     store: ImageStore

@@ -1,4 +1,4 @@
-"""What every `MetadataStore` promises, over each of them."""
+"""Contract of `MetadataStore`, tested with every implementation."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def status(store: MetadataStore, photo_id: str) -> str:
 
 
 async def is_free(store: MetadataStore, photo_id: str) -> bool:
-    """Whether another writer may begin; puts things back as they were."""
+    """Whether another writer could begin; leaves the state unchanged."""
     probe = lease()
     try:
         await store.begin_indexing(photo_id, face_ids=[], collection_id=None, lease=probe)
@@ -119,7 +119,7 @@ async def test_an_unknown_face_belongs_to_no_photo(store: MetadataStore) -> None
     assert await store.photo_of_face('not"a,uuid\\)') is None
 
 
-async def test_a_photo_comes_back_exactly_as_it_was_recorded(store: MetadataStore) -> None:
+async def test_a_photo_is_read_exactly_as_it_was_recorded(store: MetadataStore) -> None:
     faces = (face_of("p", 0.93), face_of("p", 0.5000000000000001, at=0.1))
     recorded = await detect(store, "p", *faces, collection_id="wedding")
     expected = PhotoRecord("p", "wedding", SHA, 1280, 886, faces)
@@ -135,7 +135,7 @@ async def test_faces_are_ordered_by_score_and_ties_by_id(store: MetadataStore) -
 
 
 @pytest.mark.parametrize("photo_id", ["a", "a.b-c_D", "0", "v1.2.3-final", "Z" * 128, "null", "in.a"])
-async def test_every_valid_id_names_a_photo_of_its_own(store: MetadataStore, photo_id: str) -> None:
+async def test_different_valid_ids_name_different_photos(store: MetadataStore, photo_id: str) -> None:
     await detect(store, "another", face_of("another"))
     await detect(store, photo_id, face_of(photo_id), collection_id=photo_id)
     photo = await store.photo(photo_id)
@@ -150,7 +150,7 @@ async def test_ids_that_differ_in_case_are_different(store: MetadataStore) -> No
     assert await store.photo("photo") is None
 
 
-async def test_what_the_domain_rules_out_is_refused_and_changes_nothing(store: MetadataStore) -> None:
+async def test_invalid_values_are_refused_and_change_nothing(store: MetadataStore) -> None:
     inverted = FaceRecord(UNKNOWN_FACE, BoundingBox(50, 0, 10, 10), 0.9, LANDMARKS)
     too_few_landmarks = FaceRecord(UNKNOWN_FACE, BoundingBox(0, 0, 10, 10), 0.9, LANDMARKS[:4])
     too_good = FaceRecord(UNKNOWN_FACE, BoundingBox(0, 0, 10, 10), 1.5, LANDMARKS)
@@ -212,7 +212,7 @@ async def test_every_finish_gives_the_lease_back(store: MetadataStore) -> None:
     assert await is_free(store, "p")
 
 
-async def test_sixteen_writers_at_once_and_exactly_one_begins(store: MetadataStore) -> None:
+async def test_of_sixteen_writers_at_once_exactly_one_begins(store: MetadataStore) -> None:
     leases = [lease() for _ in range(16)]
     outcomes = await asyncio.gather(
         *(store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=held) for held in leases),
@@ -227,14 +227,16 @@ async def test_sixteen_writers_at_once_and_exactly_one_begins(store: MetadataSto
     assert (await store.list_photos(limit=10, offset=0)).total == 1
 
 
-async def test_a_crashed_writers_lease_expires_by_itself(store: MetadataStore) -> None:
+async def test_the_lease_of_a_crashed_writer_expires(store: MetadataStore) -> None:
     await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=lease(0.2))
     assert not await is_free(store, "p")
     await asyncio.sleep(0.3)
     assert await is_free(store, "p")
 
 
-async def test_a_writer_that_was_overtaken_is_told_so_and_changes_nothing(store: MetadataStore) -> None:
+async def test_a_writer_whose_lease_was_taken_over_gets_lease_lost_and_changes_nothing(
+    store: MetadataStore,
+) -> None:
     face, late, successor = face_of("p"), lease(0.05), lease()
     await detect(store, "p", face)
     await store.begin_indexing("p", face_ids=[face.face_id], collection_id=None, lease=late)
@@ -250,7 +252,7 @@ async def test_a_writer_that_was_overtaken_is_told_so_and_changes_nothing(store:
     assert await store.finish_removals(["p"], purge=False, lease=successor) == 1
 
 
-async def test_an_overtaken_writer_stays_overtaken_when_the_other_has_finished(store: MetadataStore) -> None:
+async def test_a_lost_lease_stays_lost_when_the_other_writer_has_finished(store: MetadataStore) -> None:
     late = lease(0.05)
     await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=late)
     await asyncio.sleep(0.1)
@@ -259,7 +261,9 @@ async def test_an_overtaken_writer_stays_overtaken_when_the_other_has_finished(s
         await store.finish_detection("p", width=1, height=1, faces=[], lease=late)
 
 
-async def test_an_expired_lease_that_nobody_took_over_may_still_be_finished(store: MetadataStore) -> None:
+async def test_an_expired_lease_that_no_other_writer_took_over_may_still_be_finished(
+    store: MetadataStore,
+) -> None:
     late = lease(0.05)
     await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=late)
     await asyncio.sleep(0.1)
@@ -278,7 +282,7 @@ async def test_a_lease_is_lost_with_its_photo(store: MetadataStore) -> None:
         await store.finish_indexing("never-seen", face_ids=[], lease=lease())
 
 
-async def test_a_finish_whose_answer_was_lost_may_be_repeated(store: MetadataStore) -> None:
+async def test_a_finish_whose_response_was_lost_may_be_repeated(store: MetadataStore) -> None:
     face, held = face_of("p"), lease()
     await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=held)
     first = await store.finish_detection("p", width=9, height=9, faces=[face], lease=held)
@@ -302,7 +306,7 @@ async def test_release_makes_the_photo_free_and_the_lease_lost(store: MetadataSt
         await store.finish_detection("p", width=1, height=1, faces=[], lease=held)
 
 
-async def test_release_of_what_is_not_held_does_nothing(store: MetadataStore) -> None:
+async def test_release_of_a_lease_that_is_not_held_does_nothing(store: MetadataStore) -> None:
     held = lease()
     await store.release("never-seen", lease=held)
     await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=held)
@@ -313,7 +317,7 @@ async def test_release_of_what_is_not_held_does_nothing(store: MetadataStore) ->
 # Detection
 
 
-async def test_the_same_detection_twice_records_everything_once(store: MetadataStore) -> None:
+async def test_the_same_detection_twice_records_each_face_once(store: MetadataStore) -> None:
     first = await detect(store, "p", face_of("p"), collection_id="c")
     assert await detect(store, "p", face_of("p"), collection_id="c") == first
     assert (await store.list_photos(limit=10, offset=0)).total == 1
@@ -328,7 +332,7 @@ async def test_a_new_detection_keeps_the_states_and_the_faces_it_does_not_name(s
     assert [face.state for face in photo.faces] == ["indexed", "detected"]
 
 
-async def test_a_face_that_was_being_removed_is_detected_anew(store: MetadataStore) -> None:
+async def test_a_face_in_state_removing_is_detected_again(store: MetadataStore) -> None:
     await indexed_photo(store, "p")
     crashed = lease(0.05)
     await store.begin_removal("p", lease=crashed)
@@ -350,7 +354,7 @@ async def test_a_photo_gains_a_collection_and_its_indexed_faces_are_pending_agai
     assert [face.state for face in photo.faces] == ["pending", "detected"]
 
 
-async def test_indexing_may_give_the_collection_too(store: MetadataStore) -> None:
+async def test_indexing_may_set_the_collection_of_the_photo(store: MetadataStore) -> None:
     await indexed_photo(store, "p")
     held = lease()
     photo = await store.begin_indexing("p", face_ids=[], collection_id="c", lease=held)
@@ -358,7 +362,7 @@ async def test_indexing_may_give_the_collection_too(store: MetadataStore) -> Non
     assert [face.state for face in photo.faces] == ["pending"]
 
 
-async def test_no_collection_asked_is_no_mismatch(store: MetadataStore) -> None:
+async def test_a_request_without_a_collection_is_no_mismatch(store: MetadataStore) -> None:
     await detect(store, "p", face_of("p"), collection_id="c")
     photo = await detect(store, "p", face_of("p"))
     assert photo.collection_id == "c"
@@ -402,7 +406,7 @@ async def test_only_the_named_faces_are_indexed(store: MetadataStore) -> None:
     assert await states(store, "p") == ["indexed", "detected"]
 
 
-async def test_a_face_that_a_crash_left_pending_is_the_next_writers_to_finish(store: MetadataStore) -> None:
+async def test_the_next_writer_gets_a_face_that_a_crash_left_pending(store: MetadataStore) -> None:
     left, other = face_of("p", 0.9), face_of("p", 0.8, at=300)
     await detect(store, "p", left, other)
     await store.begin_indexing("p", face_ids=[left.face_id], collection_id=None, lease=lease(0.05))
@@ -424,7 +428,9 @@ async def test_indexing_an_unknown_photo_is_refused(store: MetadataStore) -> Non
         await store.begin_indexing("nobody", face_ids=[], collection_id=None, lease=lease())
 
 
-async def test_indexing_unknown_or_foreign_faces_is_refused_and_changes_nothing(store: MetadataStore) -> None:
+async def test_indexing_unknown_faces_or_those_of_another_photo_is_refused_and_changes_nothing(
+    store: MetadataStore,
+) -> None:
     mine, foreign = face_of("p"), face_of("q")
     await detect(store, "p", mine)
     await detect(store, "q", foreign)
@@ -451,12 +457,12 @@ async def test_a_face_that_is_being_removed_cannot_be_indexed(store: MetadataSto
 # Removal
 
 
-async def test_removing_an_id_never_seen_is_refused(store: MetadataStore) -> None:
+async def test_removing_an_unknown_id_is_refused(store: MetadataStore) -> None:
     with pytest.raises(PhotoNotFound):
         await store.begin_removal("nobody", lease=lease())
 
 
-async def test_a_removal_takes_the_faces_and_leaves_the_photo(store: MetadataStore) -> None:
+async def test_a_removal_deletes_the_faces_and_keeps_the_photo(store: MetadataStore) -> None:
     face = await indexed_photo(store, "p", collection_id="c")
     assert await remove(store, "p") == 1
     assert await store.photo("p") == PhotoRecord("p", "c", SHA, 1280, 886)
@@ -464,7 +470,7 @@ async def test_a_removal_takes_the_faces_and_leaves_the_photo(store: MetadataSto
     assert await remove(store, "p") == 0
 
 
-async def test_a_purge_leaves_nothing_to_read_but_is_remembered(store: MetadataStore) -> None:
+async def test_a_purge_deletes_the_record_and_is_remembered(store: MetadataStore) -> None:
     await indexed_photo(store, "p", collection_id="c")
     assert await remove(store, "p", purge=True) == 1
     assert await store.photo("p") is None
@@ -474,7 +480,7 @@ async def test_a_purge_leaves_nothing_to_read_but_is_remembered(store: MetadataS
         await store.begin_indexing("p", face_ids=[], collection_id=None, lease=lease())
 
 
-async def test_purged_photos_are_told_from_recorded_and_unknown_ones(store: MetadataStore) -> None:
+async def test_purged_photos_are_distinguished_from_recorded_and_unknown_ones(store: MetadataStore) -> None:
     for photo_id in ("p", "q", "r"):
         await detect(store, photo_id)
     await remove(store, "p", purge=True)
@@ -496,7 +502,7 @@ async def test_the_image_of_a_photo_is_removed_again_only_when_the_photo_was_pur
     assert await store.begin_image_removal("recorded", lease=lease())
 
 
-async def test_nobody_detects_a_purged_photo_while_its_image_is_removed(store: MetadataStore) -> None:
+async def test_a_purged_photo_cannot_be_detected_while_its_image_is_removed(store: MetadataStore) -> None:
     await detect(store, "p")
     await remove(store, "p", purge=True)
     removing = lease()
@@ -513,7 +519,7 @@ async def test_nobody_detects_a_purged_photo_while_its_image_is_removed(store: M
 
 
 @pytest.mark.parametrize("end", ["release", "expiry"])
-async def test_the_removal_of_an_image_that_was_not_finished_keeps_nobody_off_for_long(
+async def test_an_unfinished_removal_of_an_image_blocks_others_only_until_its_lease_expires(
     store: MetadataStore, end: str
 ) -> None:
     await detect(store, "p")
@@ -531,7 +537,7 @@ async def test_the_removal_of_an_image_that_was_not_finished_keeps_nobody_off_fo
     assert await store.photo("p") is not None
 
 
-async def test_of_a_detection_and_an_image_removal_at_once_the_second_sees_the_first(
+async def test_a_detection_and_an_image_removal_at_once_run_one_after_the_other(
     store: MetadataStore,
 ) -> None:
     for number in range(20):
@@ -547,7 +553,9 @@ async def test_of_a_detection_and_an_image_removal_at_once_the_second_sees_the_f
         assert (await store.photo(photo_id) is None) == (removing is True)
 
 
-async def test_a_purged_photo_may_come_back_with_another_image_and_collection(store: MetadataStore) -> None:
+async def test_a_purged_photo_may_be_recorded_again_with_another_image_and_collection(
+    store: MetadataStore,
+) -> None:
     await indexed_photo(store, "p", collection_id="c")
     await remove(store, "p", purge=True)
     held = lease()
@@ -565,7 +573,7 @@ async def test_only_faces_whose_removal_began_are_deleted(store: MetadataStore) 
     assert await states(store, "p") == ["detected"]
 
 
-async def test_a_bulk_removal_takes_every_photo_with_faces_batch_by_batch(store: MetadataStore) -> None:
+async def test_a_bulk_removal_begins_every_photo_with_faces_batch_by_batch(store: MetadataStore) -> None:
     for number in range(7):
         await indexed_photo(store, f"p{number}")
     await detect(store, "without-faces")
@@ -584,7 +592,7 @@ async def test_a_bulk_removal_takes_every_photo_with_faces_batch_by_batch(store:
     assert seen == {f"p{number}" for number in range(7)}
 
 
-async def test_a_bulk_removal_keeps_to_its_collection(store: MetadataStore) -> None:
+async def test_a_bulk_removal_affects_only_its_collection(store: MetadataStore) -> None:
     await indexed_photo(store, "mine", collection_id="c")
     await indexed_photo(store, "other", collection_id="d")
     await indexed_photo(store, "none")
@@ -593,7 +601,7 @@ async def test_a_bulk_removal_keeps_to_its_collection(store: MetadataStore) -> N
     assert await states(store, "other") == await states(store, "none") == ["indexed"]
 
 
-async def test_a_bulk_removal_passes_over_faces_that_came_after_it_was_asked_for(
+async def test_a_bulk_removal_skips_photos_whose_faces_are_newer_than_until(
     store: MetadataStore,
 ) -> None:
     await indexed_photo(store, "before")
@@ -605,7 +613,7 @@ async def test_a_bulk_removal_passes_over_faces_that_came_after_it_was_asked_for
     assert batch.busy == 0
 
 
-async def test_a_bulk_removal_finishes_what_a_crash_left_however_new(store: MetadataStore) -> None:
+async def test_a_bulk_removal_includes_unfinished_removals_however_new(store: MetadataStore) -> None:
     long_ago = await store.now() - timedelta(days=1)
     await indexed_photo(store, "p")
     await store.begin_removal("p", lease=lease(0.05))
@@ -616,14 +624,14 @@ async def test_a_bulk_removal_finishes_what_a_crash_left_however_new(store: Meta
     assert await store.finish_removals(["p"], purge=False, lease=held) == 1
 
 
-async def test_until_may_be_given_in_any_time_zone(store: MetadataStore) -> None:
+async def test_until_may_have_any_time_zone(store: MetadataStore) -> None:
     await indexed_photo(store, "p")
     until = (await store.now()).astimezone(timezone(timedelta(hours=5, minutes=30)))
     batch = await store.begin_removals(collection_id=None, until=until, lease=lease(), limit=10)
     assert batch.photo_ids == ("p",)
 
 
-async def test_photos_that_others_hold_are_passed_over_and_counted(store: MetadataStore) -> None:
+async def test_photos_that_other_writers_hold_are_skipped_and_counted(store: MetadataStore) -> None:
     for photo_id in ("free", "held-1", "held-2", "elsewhere"):
         await indexed_photo(store, photo_id, collection_id="d" if photo_id == "elsewhere" else "c")
     holders = {photo_id: lease() for photo_id in ("held-1", "held-2", "elsewhere")}
@@ -638,7 +646,7 @@ async def test_photos_that_others_hold_are_passed_over_and_counted(store: Metada
     assert batch.photo_ids == ("held-1",)
 
 
-async def test_a_bulk_removal_whose_answer_was_lost_begins_the_same_photos_again(
+async def test_a_bulk_removal_whose_response_was_lost_begins_the_same_photos_again(
     store: MetadataStore,
 ) -> None:
     for number in range(5):
@@ -649,7 +657,7 @@ async def test_a_bulk_removal_whose_answer_was_lost_begins_the_same_photos_again
     assert len(first.photo_ids) == 2
 
 
-async def test_one_lost_lease_is_told_and_the_other_photos_are_finished(store: MetadataStore) -> None:
+async def test_one_lost_lease_is_reported_and_the_other_photos_are_finished(store: MetadataStore) -> None:
     for photo_id in ("kept", "taken"):
         await indexed_photo(store, photo_id)
     held = lease(0.3)
@@ -663,7 +671,7 @@ async def test_one_lost_lease_is_told_and_the_other_photos_are_finished(store: M
     assert await states(store, "taken") == ["removing"]
 
 
-async def test_a_purge_by_another_writer_is_a_lost_lease(store: MetadataStore) -> None:
+async def test_a_purge_by_another_writer_causes_lease_lost(store: MetadataStore) -> None:
     await indexed_photo(store, "p")
     late = lease(0.05)
     await store.begin_removal("p", lease=late)
@@ -690,7 +698,7 @@ async def test_two_bulk_removals_at_once_share_the_photos(store: MetadataStore) 
     assert sum(await asyncio.gather(remove_all(), remove_all(), remove_all())) == 20
 
 
-async def test_an_empty_bulk_removal_is_nothing_to_do(store: MetadataStore) -> None:
+async def test_an_empty_bulk_removal_does_nothing(store: MetadataStore) -> None:
     batch = await store.begin_removals(collection_id="c", until=await store.now(), lease=lease(), limit=10)
     assert (batch.photo_ids, batch.busy) == ((), 0)
     assert await store.finish_removals([], purge=True, lease=lease()) == 0
@@ -699,7 +707,7 @@ async def test_an_empty_bulk_removal_is_nothing_to_do(store: MetadataStore) -> N
 # Listing
 
 
-async def test_the_status_tells_how_far_the_work_has_come(store: MetadataStore) -> None:
+async def test_the_status_follows_the_states_of_the_faces(store: MetadataStore) -> None:
     first, second = face_of("p", 0.9), face_of("p", 0.8, at=300)
     held = lease()
     await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=held)
@@ -716,7 +724,7 @@ async def test_the_status_tells_how_far_the_work_has_come(store: MetadataStore) 
     assert await status(store, "p") == "no_faces"
 
 
-async def test_a_summary_counts_the_faces_that_are_there(store: MetadataStore) -> None:
+async def test_a_summary_counts_the_faces_that_are_not_being_removed(store: MetadataStore) -> None:
     first, second = face_of("p", 0.9), face_of("p", 0.8, at=300)
     await detect(store, "p", first, second, collection_id="c")
     await index(store, "p", first.face_id)
@@ -747,7 +755,7 @@ async def mixed(store: MetadataStore) -> dict[str, tuple[str | None, str]]:
     kinds = itertools.cycle(itertools.product([None, "c", "d"], ["detected", "indexed"]))
     photos: dict[str, tuple[str | None, str]] = {}
     for number, (collection_id, wanted) in zip(range(12), kinds, strict=False):
-        # The ids sort unlike the times.
+        # The order of the ids differs from that of the times.
         photo_id = f"p{(number * 7) % 12:02}"
         if wanted == "indexed":
             await indexed_photo(store, photo_id, collection_id=collection_id)
@@ -789,7 +797,7 @@ async def test_filters_narrow_the_listing_and_its_total(
 
 
 @pytest.mark.parametrize("limit", [1, 3, 5, 12, 500])
-async def test_pages_are_disjoint_and_together_are_everything(
+async def test_pages_are_disjoint_and_complete(
     store: MetadataStore, mixed: dict[str, tuple[str | None, str]], limit: int
 ) -> None:
     listed = []
@@ -800,7 +808,7 @@ async def test_pages_are_disjoint_and_together_are_everything(
     assert listed == list(reversed(mixed))
 
 
-async def test_a_page_past_the_end_is_empty_and_knows_the_total(
+async def test_a_page_past_the_end_is_empty_and_has_the_total(
     store: MetadataStore, mixed: dict[str, tuple[str | None, str]]
 ) -> None:
     for offset in (12, 1000, 10**9):
@@ -808,7 +816,7 @@ async def test_a_page_past_the_end_is_empty_and_knows_the_total(
         assert (page.items, page.total) == ((), 12)
 
 
-async def test_the_totals_stay_exact_whatever_happens_at_once(store: MetadataStore) -> None:
+async def test_the_totals_stay_exact_under_concurrent_changes(store: MetadataStore) -> None:
     async def live(number: int) -> None:
         photo_id = f"p{number}"
         await indexed_photo(store, photo_id, collection_id="c" if number % 2 else None)
@@ -830,7 +838,7 @@ async def test_the_totals_stay_exact_whatever_happens_at_once(store: MetadataSto
     assert (await store.list_photos(collection_id="c", status="no_faces", limit=1, offset=0)).total == 4
 
 
-async def test_photos_created_in_the_same_moment_are_ordered_by_id(store: MetadataStore) -> None:
+async def test_photos_created_at_the_same_time_are_ordered_by_id(store: MetadataStore) -> None:
     await asyncio.gather(*(detect(store, f"p{number:02}") for number in range(30)))
     items = (await store.list_photos(limit=500, offset=0)).items
     assert list(items) == sorted(items, key=lambda item: (-item.created_at.timestamp(), item.photo_id))
@@ -850,7 +858,7 @@ async def test_a_scan_gives_every_photo_with_its_faces_once_in_order_of_ids(
     assert photos == [await store.photo(photo_id) for photo_id in sorted(mixed)]
 
 
-async def test_a_scan_of_nothing_ends_at_once(store: MetadataStore) -> None:
+async def test_a_scan_of_an_empty_store_is_empty(store: MetadataStore) -> None:
     assert [batch async for batch in store.scan_photos()] == []
 
 
@@ -881,7 +889,7 @@ async def test_a_check_passes_while_the_store_is_open(store: MetadataStore) -> N
     await store.check()
 
 
-async def test_a_check_of_a_store_that_is_closed_says_so(store: MetadataStore) -> None:
+async def test_a_check_of_a_closed_store_fails_with_the_reason(store: MetadataStore) -> None:
     await store.close()
     with pytest.raises(DependencyUnavailable):
         await store.check()

@@ -1,4 +1,4 @@
-"""What a `ReplacementVectorStore` promises beside the store that is searched, over Milvus Lite and a real server."""
+"""Contract of `ReplacementVectorStore`, tested with Milvus Lite and a real server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEW_FINGERPRINT = "fedcba9876543210"
 
 @dataclasses.dataclass
 class Base:
-    """A base of an old pack that is searched, and the new pack's collection beside it; all open."""
+    """The collection of an old pack, which is in use, and the new pack's collection beside it; all open."""
 
     old_options: MilvusOptions
     new_options: MilvusOptions
@@ -35,7 +35,7 @@ class Base:
             yield client
 
     async def new_service(self) -> MilvusVectorStore:
-        """The store of a service of the new version. Raises `NotReady` like its `open`."""
+        """The store of a service of the new version. Raises `NotReady` as its `open` does."""
         store = MilvusVectorStore(self.new_options)
         await store.open()
         return store
@@ -43,7 +43,7 @@ class Base:
 
 @pytest.fixture(params=["milvus-lite", "milvus-server"])
 async def base(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Base]:
-    """A file for each test; on the server one base, put back by each test, because a new one takes five seconds."""
+    """A file per test; on the server one alias, which each test resets, because a new one takes five seconds."""
     lite = request.param == "milvus-lite"
     old_options = MilvusOptions(
         uri=str(folder / "vectors.db") if lite else request.getfixturevalue("milvus_uri"),
@@ -84,7 +84,7 @@ async def test_it_is_filled_without_being_searched(base: Base) -> None:
         await base.new_service()
 
 
-async def test_once_it_takes_over_services_of_its_pack_open_and_those_that_run_stay_on_theirs(
+async def test_after_the_takeover_services_of_its_pack_open_and_running_services_keep_their_collection(
     base: Base,
 ) -> None:
     waiting = MilvusVectorStore(base.new_options)
@@ -104,7 +104,7 @@ async def test_once_it_takes_over_services_of_its_pack_open_and_those_that_run_s
         await waiting.close()
 
 
-async def test_the_way_back_is_the_same(base: Base) -> None:
+async def test_the_change_back_works_the_same_way(base: Base) -> None:
     await base.beside.take_over()
     back = MilvusReplacementStore(dataclasses.replace(base.old_options, beside=True))
     await back.open()
@@ -117,7 +117,7 @@ async def test_the_way_back_is_the_same(base: Base) -> None:
         await base.new_service()
 
 
-async def test_what_a_service_removes_is_gone_for_the_services_of_the_other_pack_too(base: Base) -> None:
+async def test_a_removal_by_a_service_also_affects_the_services_of_the_other_pack(base: Base) -> None:
     both = [face(name, 0.9) for name in ("photo", "single", "stays")]
     await base.old.save_faces(both)
     await base.beside.save_faces(both)
@@ -134,7 +134,7 @@ async def test_what_a_service_removes_is_gone_for_the_services_of_the_other_pack
         await new.close()
 
 
-async def test_what_it_removes_itself_stays_where_it_is_searched(base: Base) -> None:
+async def test_its_own_removals_do_not_affect_the_collection_in_use(base: Base) -> None:
     shared = face("shared", 0.9)
     await base.beside.save_faces([shared])
     await base.beside.remove_faces([shared.face_id])
@@ -158,7 +158,7 @@ async def test_a_collection_that_is_not_loaded_or_dropped_meanwhile_does_not_sto
         assert await found(base.old) == []
 
 
-async def test_a_base_whose_name_begins_alike_is_another_base(base: Base) -> None:
+async def test_an_alias_with_the_same_prefix_is_another_alias(base: Base) -> None:
     other_options = dataclasses.replace(base.old_options, alias=f"{base.old_options.alias}_2")
     other = MilvusVectorStore(other_options)
     await other.open()
@@ -175,13 +175,13 @@ async def test_a_base_whose_name_begins_alike_is_another_base(base: Base) -> Non
                 client.drop_collection(other_options.collection)
 
 
-async def test_an_empty_base_has_nothing_to_replace(base: Base) -> None:
+async def test_an_empty_database_has_nothing_to_replace(base: Base) -> None:
     assert await base.beside.replaces_vectors()
     await base.old.remove_photos(["shared", "old-only"])
     assert not await base.beside.replaces_vectors()
 
 
-async def test_the_collections_of_other_packs_are_removed_once_it_serves(base: Base) -> None:
+async def test_the_collections_of_other_packs_are_removed_once_it_is_in_use(base: Base) -> None:
     with pytest.raises(RuntimeError, match="in use"):
         await base.beside.remove_others()
     await base.beside.take_over()
@@ -191,7 +191,7 @@ async def test_the_collections_of_other_packs_are_removed_once_it_serves(base: B
     await new.close()
 
 
-async def test_the_first_collection_of_a_base_gets_the_alias(base: Base) -> None:
+async def test_the_first_collection_gets_the_alias(base: Base) -> None:
     options = dataclasses.replace(base.new_options, alias=f"{base.new_options.alias}_first", beside=True)
     store = MilvusReplacementStore(options)
     try:

@@ -1,4 +1,4 @@
-"""What every `VectorStore` promises, over each of them: a Milvus Lite file, and a real Milvus server."""
+"""Contract of `VectorStore`, tested with a Milvus Lite file and a real Milvus server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BBOX = BoundingBox(463.0, 266.1, 576.2, 416.9)
 
 @pytest.fixture(params=["milvus-lite", "milvus-server"])
 def options(request: pytest.FixtureRequest, folder: Path) -> MilvusOptions:
-    """A file for each test; on the server one base, left empty by each test, because a new one takes five seconds."""
+    """A file per test; on the server one collection, which each test leaves empty: a new one takes five seconds."""
     lite = request.param == "milvus-lite"
     return MilvusOptions(
         uri=str(folder / "new" / "vectors.db") if lite else request.getfixturevalue("milvus_uri"),
@@ -48,7 +48,7 @@ async def store(options: MilvusOptions) -> AsyncIterator[VectorStore]:
 
 @pytest.fixture
 async def fresh(options: MilvusOptions) -> AsyncIterator[MilvusOptions]:
-    """Options of a base that does not exist yet."""
+    """Options of a collection that does not exist yet."""
     fresh = dataclasses.replace(options, alias=f"faces_{uuid.uuid4().hex[:8]}")
     yield fresh
     if not options.lite:
@@ -62,7 +62,7 @@ def drop(options: MilvusOptions) -> None:
 
 
 def unit(*leading: float) -> Embedding:
-    """A unit vector that begins with these numbers; the rest of its length is in the last place."""
+    """A unit vector that begins with these numbers; its last component makes its length 1."""
     vector = np.zeros(DIM, np.float32)
     vector[: len(leading)] = leading
     vector[-1] = np.sqrt(max(0.0, 1.0 - float(np.sum(np.square(leading)))))
@@ -107,12 +107,12 @@ async def scanned(store: VectorStore, batch_size: int = 1000) -> list[str]:
     return [stored.face_id for batch in batches for stored in batch]
 
 
-async def test_an_empty_base_finds_nothing(store: VectorStore) -> None:
+async def test_an_empty_store_finds_nothing(store: VectorStore) -> None:
     assert await search(store) == []
     assert await scanned(store) == []
 
 
-async def test_a_match_is_the_face_as_it_was_saved(store: VectorStore) -> None:
+async def test_a_match_has_the_fields_of_the_saved_face(store: VectorStore) -> None:
     saved = face("photo.1-a_B", 0.75, collection_id="wedding")
     await store.save_faces([saved])
     (match,) = await search(store)
@@ -135,7 +135,7 @@ async def test_scores_descend_and_stay_within_one(store: VectorStore) -> None:
     assert all(-1.0 <= match.score <= 1.0 for match in matches)
 
 
-async def test_a_photo_with_sixty_faces_takes_one_place_and_hides_no_other(store: VectorStore) -> None:
+async def test_a_photo_with_sixty_faces_is_returned_once_and_displaces_no_other(store: VectorStore) -> None:
     crowd = [face("crowd", 0.99 - i / 1000, number=i) for i in range(60)]
     await store.save_faces([*crowd, *(face(f"other{i}", 0.9 - i / 100) for i in range(5))])
     matches = await search(store, photos=4)
@@ -144,13 +144,13 @@ async def test_a_photo_with_sixty_faces_takes_one_place_and_hides_no_other(store
     assert await found(store, photos=50) == ["crowd", *(f"other{i}" for i in range(5))]
 
 
-async def test_several_crowded_photos_hide_no_other(store: VectorStore) -> None:
+async def test_several_crowded_photos_displace_no_other(store: VectorStore) -> None:
     crowds = [face(f"crowd{i % 5}", 0.99 - i / 10000, number=i) for i in range(500)]
     await store.save_faces([*crowds, face("alone", 0.6)])
     assert await found(store, photos=6) == [*(f"crowd{i}" for i in range(5)), "alone"]
 
 
-async def test_ties_are_ordered_by_photo_even_where_the_cut_goes_through_them(store: VectorStore) -> None:
+async def test_ties_are_ordered_by_photo_even_at_the_end_of_a_page(store: VectorStore) -> None:
     ids = [f"photo{i:03}" for i in range(100)]
     shuffled = np.random.default_rng(3).permutation(ids)
     await store.save_faces([face(str(photo_id), 0.8) for photo_id in shuffled])
@@ -159,7 +159,7 @@ async def test_ties_are_ordered_by_photo_even_where_the_cut_goes_through_them(st
         assert await found(store, photos) == ["best", *ids, "worst"][:photos]
 
 
-async def test_pages_are_disjoint_and_together_the_whole(store: VectorStore) -> None:
+async def test_pages_are_disjoint_and_complete(store: VectorStore) -> None:
     await store.save_faces(random_faces(400, photos=150))
     whole = await search(store, photos=1000)
     assert len(whole) == 150
@@ -167,7 +167,7 @@ async def test_pages_are_disjoint_and_together_the_whole(store: VectorStore) -> 
     assert [match for page in pages for match in page] == whole
 
 
-async def test_the_best_face_of_each_photo_is_what_an_exact_search_finds(store: VectorStore) -> None:
+async def test_the_best_face_of_each_photo_equals_that_of_an_exact_search(store: VectorStore) -> None:
     faces = random_faces(400, photos=150)
     await store.save_faces(faces)
     best: dict[str, float] = {}
@@ -184,7 +184,7 @@ async def test_the_threshold_is_inclusive(store: VectorStore) -> None:
     assert await found(store, threshold=0.52) == []
 
 
-async def test_collections_narrow_the_search(store: VectorStore) -> None:
+async def test_a_search_is_limited_to_its_collections(store: VectorStore) -> None:
     await store.save_faces(
         [
             face("a", 0.9, collection_id="one"),
@@ -200,7 +200,7 @@ async def test_collections_narrow_the_search(store: VectorStore) -> None:
     assert await found(store) == ["a", "b", "c", "d"]
 
 
-async def test_a_crowd_in_another_collection_hides_nothing(store: VectorStore) -> None:
+async def test_a_crowded_photo_in_another_collection_displaces_no_photo(store: VectorStore) -> None:
     await store.save_faces([face(f"far{i}", 0.99, collection_id="far") for i in range(200)])
     await store.save_faces([face(f"near{i}", 0.6 - i / 100, collection_id="near") for i in range(3)])
     assert photo_ids(await search(store, collections=["near"])) == ["near0", "near1", "near2"]
@@ -231,7 +231,7 @@ async def test_a_removal_is_seen_by_the_next_search(store: VectorStore) -> None:
     assert len(await scanned(store)) == 1
 
 
-async def test_removing_what_is_not_there_does_nothing(store: VectorStore) -> None:
+async def test_removing_unknown_photos_does_nothing(store: VectorStore) -> None:
     await store.remove_photos([])
     await store.remove_faces([])
     await store.remove_photos(["never-seen"])
@@ -248,7 +248,7 @@ async def test_single_faces_can_be_removed(store: VectorStore) -> None:
 
 
 @pytest.mark.parametrize("consistency", ["Strong", "Session", "Bounded", "Eventually"])
-async def test_what_one_client_writes_another_finds_at_once(options: MilvusOptions, consistency: str) -> None:
+async def test_another_client_finds_a_written_face_at_once(options: MilvusOptions, consistency: str) -> None:
     options = dataclasses.replace(options, consistency=consistency)  # type: ignore[arg-type]
     one, other = MilvusVectorStore(options), MilvusVectorStore(options)
     await asyncio.gather(one.open(), other.open())
@@ -265,7 +265,7 @@ async def test_what_one_client_writes_another_finds_at_once(options: MilvusOptio
         await asyncio.gather(one.close(), other.close())
 
 
-async def test_several_stores_may_open_at_once_and_share_one_base(fresh: MilvusOptions) -> None:
+async def test_several_stores_may_open_at_once_and_share_one_collection(fresh: MilvusOptions) -> None:
     stores = [MilvusVectorStore(fresh) for _ in range(4)]
     try:
         await asyncio.gather(*(each.open() for each in stores))
@@ -287,7 +287,7 @@ async def test_a_store_that_is_closed_and_opened_again_still_has_its_faces(
 
 
 @pytest.mark.parametrize("changed", [{"fingerprint": "fedcba9876543210", "pack_name": "other"}, {"dim": 8}])
-async def test_a_base_of_another_face_pack_is_refused_and_left_alone(
+async def test_a_collection_of_another_face_pack_is_refused_and_not_changed(
     store: VectorStore, options: MilvusOptions, changed: dict[str, object]
 ) -> None:
     await store.save_faces([face("photo", 0.9)])
@@ -299,7 +299,7 @@ async def test_a_base_of_another_face_pack_is_refused_and_left_alone(
     assert await found(store) == ["photo"]
 
 
-async def test_the_same_pack_with_other_index_settings_is_no_other_pack(
+async def test_the_same_pack_with_other_index_settings_is_accepted(
     store: VectorStore, options: MilvusOptions
 ) -> None:
     await store.save_faces([face("photo", 0.9)])
@@ -309,7 +309,7 @@ async def test_the_same_pack_with_other_index_settings_is_no_other_pack(
     await other.close()
 
 
-async def test_an_alias_that_is_taken_by_a_collection_is_refused(
+async def test_an_alias_that_is_the_name_of_a_collection_is_refused(
     store: VectorStore, options: MilvusOptions
 ) -> None:
     other = dataclasses.replace(options, alias=options.collection)
@@ -335,7 +335,7 @@ async def test_a_scan_sees_every_face_once_in_batches(store: VectorStore) -> Non
         assert await scanned(store, batch_size) == sorted(each.face_id for each in faces)
 
 
-async def test_a_scan_says_whose_each_face_is(store: VectorStore) -> None:
+async def test_a_scan_returns_the_photo_and_the_collection_of_each_face(store: VectorStore) -> None:
     faces = [face("a", 0.9, collection_id="one"), face("b", 0.8)]
     await store.save_faces(faces)
     stored = {each.face_id: each async for batch in store.scan_faces() for each in batch}
@@ -343,7 +343,7 @@ async def test_a_scan_says_whose_each_face_is(store: VectorStore) -> None:
     assert [stored[each.face_id].collection_id for each in faces] == ["one", None]
 
 
-async def test_three_thousand_faces_come_and_go_in_one_call(store: VectorStore) -> None:
+async def test_three_thousand_faces_are_saved_and_removed_in_one_call_each(store: VectorStore) -> None:
     faces = random_faces(3000, photos=1500)
     await store.save_faces(faces)
     assert len(set(await scanned(store))) == 3000
@@ -371,7 +371,7 @@ async def test_an_embedding_that_is_not_finite_is_neither_saved_nor_searched(sto
 
 
 @pytest.mark.parametrize("malformed", ['x"] or photo_id != "', "", "a b", "x\\"])
-async def test_what_is_no_id_never_reaches_a_filter(store: VectorStore, malformed: str) -> None:
+async def test_a_malformed_id_never_gets_into_a_filter(store: VectorStore, malformed: str) -> None:
     await store.save_faces([face("photo", 0.9)])
     with pytest.raises(ValueError, match="id"):
         await search(store, collections=[malformed])
@@ -384,7 +384,7 @@ async def test_what_is_no_id_never_reaches_a_filter(store: VectorStore, malforme
     assert await found(store) == ["photo"]
 
 
-async def test_reads_and_writes_run_side_by_side(store: VectorStore) -> None:
+async def test_reads_and_writes_may_run_concurrently(store: VectorStore) -> None:
     await asyncio.gather(*(store.save_faces([face(f"photo{i:02}", 0.9)]) for i in range(16)))
     answers = await asyncio.gather(*(found(store, photos=20) for _ in range(16)))
     assert answers == [[f"photo{i:02}" for i in range(16)]] * 16
@@ -397,6 +397,6 @@ async def test_a_check_passes_while_the_store_is_open_and_changes_nothing(store:
     assert await found(store) == ["photo"]
 
 
-async def test_a_check_of_a_store_that_is_not_open_says_so(options: MilvusOptions) -> None:
+async def test_a_check_of_a_store_that_is_not_open_fails_with_the_reason(options: MilvusOptions) -> None:
     with pytest.raises(DependencyUnavailable):
         await MilvusVectorStore(options).check()

@@ -1,4 +1,4 @@
-"""The all-in-one in this process: real models, embedded stores, and the middleware around it."""
+"""Fixtures: the all-in-one service in this process, with real models, embedded stores and the middleware."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OTHER_KEY = "fedcba9876543210-second-key"
 
 
 class Api:
-    """The endpoints, without repeating addresses and headers; answers are bare responses."""
+    """One method per endpoint; returns the plain responses."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
@@ -93,7 +93,7 @@ async def serving_in_process(settings: Settings, extraction: Extraction) -> Asyn
     app.state.finder = lambda: LocalFaceFinder(extraction)
     guarded = with_middleware(app, middleware_options("face-search", settings, app))
     async with app.router.lifespan_context(app):
-        while app.state.opening.not_ready():
+        while app.state.readiness.not_ready():
             await asyncio.sleep(0.01)
         transport = httpx.ASGITransport(app=guarded, raise_app_exceptions=False)
         async with httpx.AsyncClient(
@@ -110,7 +110,7 @@ async def api(environment: Callable[..., Settings], extraction: Extraction) -> A
 
 @pytest.fixture
 def request_log() -> Iterator[io.StringIO]:
-    """What the access log writes, as it writes it."""
+    """The lines of the access log."""
     configure_logging("info")
     logger, written = logging.getLogger("bentos.http.middleware.access_log"), io.StringIO()
     handler = logging.StreamHandler(written)
@@ -139,5 +139,5 @@ def coffee_cup() -> bytes:
 
 @pytest.fixture(scope="session")
 def selfie() -> bytes:
-    """Of the astronaut."""
+    """A selfie of the astronaut."""
     return photos.selfie_of(photos.astronaut(), BoundingBox(178.6, 63.4, 269.1, 173.9))

@@ -1,4 +1,4 @@
-"""REQUEST_TIMEOUT_S: one deadline for a request, answered by us, after which nothing of the request goes on."""
+"""Tests of REQUEST_TIMEOUT_S: at the deadline a request gets a 504 response and its work is cancelled."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADERS = {"X-Api-Key": KEY}
 
 
 class Handlers:
-    """An app whose handlers are slow; `ended` and `cancelled` count what became of them."""
+    """An app with slow handlers; `ended` and `cancelled` count their outcomes."""
 
     def __init__(self) -> None:
         self.ended = self.cancelled = 0
@@ -104,7 +104,7 @@ async def test_a_request_past_its_deadline_is_cancelled_and_answered_in_the_shap
     assert (handlers.ended, handlers.cancelled) == (0, 1)
 
 
-async def test_a_handler_knows_the_deadline_of_its_request(client: httpx.AsyncClient) -> None:
+async def test_a_handler_can_read_the_deadline_of_its_request(client: httpx.AsyncClient) -> None:
     assert 0 < (await client.get("/quick")).json()["seconds_left"] <= TIMEOUT_S
 
 
@@ -113,7 +113,7 @@ async def test_a_timeout_inside_a_handler_is_a_bug_and_not_the_deadline(client: 
     assert (response.status_code, response.json()["error"]) == (500, "internal_error")
 
 
-async def test_each_request_has_a_deadline_of_its_own(client: httpx.AsyncClient) -> None:
+async def test_each_request_has_its_own_deadline(client: httpx.AsyncClient) -> None:
     slow = asyncio.create_task(client.get("/slow"))
     await asyncio.sleep(TIMEOUT_S / 2)
     later = asyncio.create_task(client.get("/slow"))
@@ -123,7 +123,7 @@ async def test_each_request_has_a_deadline_of_its_own(client: httpx.AsyncClient)
     assert (await later).status_code == 504
 
 
-async def test_an_answer_that_has_begun_is_cut_off_and_its_connection_closed(
+async def test_a_response_that_has_begun_is_aborted_and_its_connection_closed(
     handlers: Handlers, request_log: io.StringIO
 ) -> None:
     server = uvicorn.Server(uvicorn.Config(handlers.app, port=0, lifespan="off", log_level="critical"))
@@ -142,7 +142,7 @@ async def test_an_answer_that_has_begun_is_cut_off_and_its_connection_closed(
 
 
 @pytest.mark.parametrize("slow_s", [0.5])
-async def test_a_write_under_way_at_the_deadline_is_finished_and_the_repeat_is_not_kept_waiting(
+async def test_a_write_in_progress_at_the_deadline_is_finished_and_a_repeat_does_not_wait(
     environment: Callable[..., Settings],
     extraction: Extraction,
     astronaut: bytes,
@@ -150,7 +150,7 @@ async def test_a_write_under_way_at_the_deadline_is_finished_and_the_repeat_is_n
     monkeypatch: pytest.MonkeyPatch,
     slow_s: float,
 ) -> None:
-    """With a lease of a minute: were it left behind, the repeat would time out as well."""
+    """The lease is one minute: if it were not released, the repeat would time out as well."""
     settings = environment(request_timeout_s=2.5, receive_timeout_s=1, lease_s=60)
     save, saved = MilvusVectorStore.save_faces, 0
 

@@ -1,4 +1,4 @@
-"""The log line and the metrics of a request that failed name the error, the dependency and the reason."""
+"""Tests that the log line and the metrics of a failed request name the error, the dependency and the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _lines(log: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
-async def test_an_outage_is_one_warning_for_each_request_with_dependency_reason_and_request_id(
+async def test_an_outage_logs_one_warning_per_request_with_dependency_reason_and_request_id(
     api: Api, selfie: bytes, request_log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unavailable(*_: Any, **__: Any) -> Any:
@@ -54,7 +54,7 @@ async def test_an_outage_is_one_warning_for_each_request_with_dependency_reason_
         assert after[series] - before.get(series, 0) == 1, series
 
 
-async def test_a_bug_is_one_error_with_its_traceback(
+async def test_a_bug_logs_one_error_with_its_traceback(
     api: Api, request_log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any, **__: Any) -> Any:
@@ -73,7 +73,7 @@ async def test_a_bug_is_one_error_with_its_traceback(
     assert after[series] - before.get(series, 0) == 1
 
 
-async def test_what_the_caller_can_mend_is_logged_as_information_with_its_code(
+async def test_an_error_of_the_caller_is_logged_at_level_info_with_its_code(
     api: Api, coffee_cup: bytes, request_log: io.StringIO
 ) -> None:
     await api.search(coffee_cup)
@@ -90,17 +90,17 @@ async def test_what_the_caller_can_mend_is_logged_as_information_with_its_code(
     ]
     metrics = await _metrics(api)
     refused = 'face_search_dependency_calls_total{dependency="postgrest",operation="begin_removal",outcome="refused"}'
-    assert metrics[refused] >= 1, "a refusal is no outage"
+    assert metrics[refused] >= 1, "an expected error is no outage"
 
 
-async def test_a_request_that_succeeds_has_no_error(api: Api, request_log: io.StringIO) -> None:
+async def test_a_successful_request_logs_no_error(api: Api, request_log: io.StringIO) -> None:
     await api.client.get("/ping")
     (line,) = _lines(request_log)
     assert line["level"] == "info"
     assert not {"error", "reason", "dependency"} & set(line)
 
 
-async def test_no_label_of_a_metric_grows_with_what_callers_send(api: Api) -> None:
+async def test_no_label_of_a_metric_depends_on_values_that_callers_send(api: Api) -> None:
     async def series() -> set[str]:
         return {name for name in await _metrics(api) if name.startswith("face_search_")}
 

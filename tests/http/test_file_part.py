@@ -1,4 +1,4 @@
-"""A `file` part without a filename is a text to the form: the error names `file`, however long the part is."""
+"""Tests of a `file` part without a filename, which a form parser reads as text: the error names `file`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def send(api: Api, path: str, content: bytes, disposition: bytes) -> httpx
 
 @pytest.mark.parametrize("path", ["/search/", "/detect_faces/"])
 @pytest.mark.parametrize("size", [1, 60_000, 3_000_000])
-async def test_a_file_part_without_a_filename_is_refused_by_its_name(
+async def test_a_file_part_without_a_filename_is_refused_with_its_field_name(
     api: Api, selfie: bytes, path: str, size: int
 ) -> None:
     content = (selfie + bytes(size))[:size]

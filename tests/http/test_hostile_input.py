@@ -1,4 +1,4 @@
-"""Ids and headers that try to be something else: refused or not found; no store and no log line has them."""
+"""Tests of hostile ids, fields and headers: they are refused, and reach neither a store nor a log line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HOSTILE = [
     "../../etc/passwd", "..", ".", "a/../../b", "/etc/passwd", "..\\..\\x", "....//x", "file:///etc/passwd",
     "C:\\x", "a/b",
     "%2e%2e%2fetc", "..%2f..%2fx", "..%252f..%252fx", "%c0%ae%c0%ae/", "%00", "a%00b", "~root", "-rf", ".hidden", "_x",
-    # what looks like the letters and digits of an id
+    # characters that look like the letters and digits of an id
     "\u0430dmin", "\uff50hoto", "\uff11\uff12", "\u0661\u0662", "a\u200b", "\u202ea", "a\u0301", "\u0131d", "\ufeffa",
     "\u212aelvin", "\U0001d41a", "a\u2024b", "a\u2010b", "\U0001f600",
     # too long
@@ -57,7 +57,7 @@ SPEAKING = [
     "x.1",
     "1e9",
 ]
-"""Well-formed ids that mean something elsewhere."""
+"""Valid ids that have a special meaning in other languages or protocols."""
 FACE_IDS = [
     *HOSTILE,
     *SPEAKING,
@@ -99,7 +99,7 @@ FIELDS: dict[str, tuple[str, list[str], Send]] = {
 
 
 async def _ask(api: Api, method: str, path: str, **query: str) -> httpx.Response:
-    # httpx refuses addresses that are longer than 64 KiB; the application is asked all the same.
+    # httpx refuses addresses above 64 KiB; this transport sends them to the application nevertheless.
     url = httpx.URL("http://test/")
     wanted = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items()).encode()
     request = api.client.build_request(method, url)
@@ -108,7 +108,7 @@ async def _ask(api: Api, method: str, path: str, **query: str) -> httpx.Response
 
 
 class _LongUrl:
-    """What httpx's ASGI transport reads of an address."""
+    """The attributes of an address that httpx's ASGI transport reads."""
 
     scheme, host, port = "http", "test", 80
 
@@ -176,7 +176,7 @@ async def test_a_hostile_value_of_a_field_is_refused_and_reaches_no_store(
         response = await send(api, value)
         body = await _body(response)
         assert (response.status_code, body["error"]) == (422, "invalid_request"), value[:200]
-        # A form that takes no image is not read further than 64 KiB.
+        # A form without an image is read up to 64 KiB only.
         assert set(body["details"]["fields"]) in ({field}, {"body"} if len(value) > 65536 else {field})
         assert len(response.content) < 1000, "the value is not sent back"
     assert list(_ids(calls)) == []
@@ -202,7 +202,7 @@ async def test_a_hostile_path_is_refused_or_not_found_and_reaches_no_store(api: 
     assert list(_ids(calls)) == []
 
 
-async def test_an_id_that_means_something_elsewhere_is_only_an_id(
+async def test_an_id_with_a_special_meaning_elsewhere_is_treated_as_an_id(
     api: Api, calls: Calls, astronaut: bytes, selfie: bytes
 ) -> None:
     await api.index(astronaut, photo_id="p", collection_id="c")
@@ -217,7 +217,7 @@ async def test_an_id_that_means_something_elsewhere_is_only_an_id(
     assert _only_valid_ids(calls)
 
 
-async def test_such_an_id_names_a_photo_like_any_other(api: Api, calls: Calls, astronaut: bytes) -> None:
+async def test_such_an_id_can_name_a_photo(api: Api, calls: Calls, astronaut: bytes) -> None:
     for value in SPEAKING:
         await api.index(astronaut, photo_id=value, collection_id=value)
         assert [row["photo_id"] for row in (await api.status(collection_id=value))["items"]] == [value]
@@ -226,7 +226,7 @@ async def test_such_an_id_names_a_photo_like_any_other(api: Api, calls: Calls, a
     assert _only_valid_ids(calls)
 
 
-async def test_an_empty_collection_in_the_query_does_not_empty_the_base(api: Api, astronaut: bytes) -> None:
+async def test_remove_all_with_an_empty_collection_removes_nothing(api: Api, astronaut: bytes) -> None:
     await api.index(astronaut)
     assert (await api.client.delete("/remove_all/?collection_id=")).status_code == 422
     assert (await api.status())["items"][0]["status"] == "indexed"
@@ -241,7 +241,7 @@ async def test_an_empty_collection_in_the_query_does_not_empty_the_base(api: Api
         {"score_threshold": "-1.01"}, {"score_threshold": "1e400"}, {"include_url": "perhaps"},
     ],
 )  # fmt: skip
-async def test_a_number_beyond_its_edge_is_refused(api: Api, selfie: bytes, fields: dict[str, str]) -> None:
+async def test_a_number_out_of_range_is_refused(api: Api, selfie: bytes, fields: dict[str, str]) -> None:
     response = await api.search(selfie, **fields)
     assert (response.status_code, response.json()["error"]) == (422, "invalid_request")
     assert set(response.json()["details"]["fields"]) == set(fields)
@@ -254,7 +254,7 @@ async def test_a_number_beyond_its_edge_is_refused(api: Api, selfie: bytes, fiel
         {"score_threshold": "-1"}, {"score_threshold": "1"}, {"score_threshold": "1e-300"},
     ],
 )  # fmt: skip
-async def test_a_number_at_its_edge_is_answered(
+async def test_a_number_at_the_end_of_its_range_is_accepted(
     api: Api, astronaut: bytes, selfie: bytes, fields: dict[str, str]
 ) -> None:
     await api.index(astronaut)
@@ -265,7 +265,7 @@ async def test_a_number_at_its_edge_is_answered(
 
 @pytest.fixture
 def log(api: Api) -> Iterator[io.StringIO]:
-    """What the service writes, as it writes it."""
+    """The log lines of the service."""
     configure_logging("debug")
     logger = logging.getLogger("bentos")
     written = io.StringIO()
@@ -276,7 +276,7 @@ def log(api: Api) -> Iterator[io.StringIO]:
     logger.removeHandler(handler)
 
 
-async def test_a_line_of_the_log_cannot_be_forged(api: Api, log: io.StringIO) -> None:
+async def test_a_log_line_cannot_be_forged(api: Api, log: io.StringIO) -> None:
     forged = '\n{"message": "forged"}'
     sent = 0
     for headers in (
@@ -298,7 +298,7 @@ async def test_a_line_of_the_log_cannot_be_forged(api: Api, log: io.StringIO) ->
     assert "forged" not in log.getvalue()
 
 
-async def test_the_log_holds_no_key_no_image_and_no_embedding(
+async def test_the_log_contains_no_key_no_image_and_no_embedding(
     api: Api, log: io.StringIO, astronaut: bytes, selfie: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any, **__: Any) -> Any:
@@ -331,7 +331,7 @@ async def test_thousands_of_fields_are_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize("megabytes", [0.9, 5])
-async def test_megabytes_where_an_id_belongs_are_refused(api: Api, calls: Calls, megabytes: float) -> None:
+async def test_an_id_field_of_megabytes_is_refused(api: Api, calls: Calls, megabytes: float) -> None:
     calls.clear()
     long = "a" * int(megabytes * 1024 * 1024)
     for response in (

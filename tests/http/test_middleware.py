@@ -1,4 +1,4 @@
-"""What holds for every path: the key, the envelope, the request id, the limits."""
+"""Tests of rules for every path: the key, the shape of errors, the request id, the limits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _is_an_envelope(response: httpx.Response) -> bool:
     ("method", "path"), [*ENDPOINTS, ("GET", "/nowhere"), ("GET", "/docs"), ("GET", "/openapi.json")]
 )
 @pytest.mark.parametrize("key", [None, "", "wrong", KEY[:-1], KEY + "x", f"{KEY},{OTHER_KEY}"])
-async def test_nothing_answers_without_a_valid_key(api: Api, method: str, path: str, key: str | None) -> None:
+async def test_every_path_requires_a_valid_key(api: Api, method: str, path: str, key: str | None) -> None:
     del api.client.headers["x-api-key"]
     headers = {} if key is None else {"X-Api-Key": key}
     response = await api.client.request(method, path, headers=headers)
@@ -45,7 +45,7 @@ async def test_nothing_answers_without_a_valid_key(api: Api, method: str, path: 
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY])
-async def test_each_of_several_keys_opens(api: Api, key: str) -> None:
+async def test_each_of_several_keys_is_accepted(api: Api, key: str) -> None:
     assert (await api.client.get("/ping", headers={"X-Api-Key": key})).status_code == 200
 
 
@@ -83,7 +83,7 @@ async def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
         ("POST", "/livez", "GET, HEAD"),
     ],
 )
-async def test_a_wrong_method_is_refused_and_says_which_is_right(
+async def test_a_wrong_method_is_refused_and_the_response_names_the_right_one(
     api: Api, method: str, path: str, allowed: str
 ) -> None:
     response = await api.client.request(method, path)
@@ -93,12 +93,12 @@ async def test_a_wrong_method_is_refused_and_says_which_is_right(
 
 
 @pytest.mark.parametrize("given", ["abc-123.XYZ_9", "a" * 128])
-async def test_a_well_formed_request_id_comes_back(api: Api, given: str) -> None:
+async def test_a_well_formed_request_id_is_returned(api: Api, given: str) -> None:
     assert (await api.client.get("/ping", headers={"X-Request-Id": given})).headers["x-request-id"] == given
 
 
 @pytest.mark.parametrize("given", [None, "", "with space", "a" * 129, 'quote"', "-leading"])
-async def test_another_request_id_is_made_anew(api: Api, given: str | None) -> None:
+async def test_a_malformed_request_id_is_replaced(api: Api, given: str | None) -> None:
     headers = {} if given is None else {"X-Request-Id": given}
     answered = (await api.client.get("/ping", headers=headers)).headers["x-request-id"]
     assert re.fullmatch(r"[0-9a-f]{32}", answered)
@@ -112,7 +112,7 @@ async def test_an_image_of_too_many_bytes_is_refused(api: Api) -> None:
         assert response.json()["details"] == {"max_bytes": limit * 1024 * 1024}
 
 
-async def test_a_body_without_a_declared_length_is_stopped_at_the_limit(api: Api) -> None:
+async def test_a_body_without_a_content_length_is_read_only_up_to_the_limit(api: Api) -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -143,7 +143,7 @@ async def test_a_body_that_is_no_form_is_refused(api: Api, content: bytes, kind:
     assert _is_an_envelope(response)
 
 
-async def test_answers_carry_security_headers_and_no_banner(api: Api) -> None:
+async def test_responses_have_security_headers_and_no_server_banner(api: Api) -> None:
     headers = (await api.client.get("/ping")).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"

@@ -1,4 +1,4 @@
-"""`/search/`, over HTTP."""
+"""Tests of `/search/` over HTTP."""
 
 from __future__ import annotations
 
@@ -27,18 +27,16 @@ def _sixty_copies(face: BoundingBox) -> bytes:
 
 
 def _variant(number: int) -> bytes:
-    """The astronaut again, never the same bytes."""
+    """Photos of the astronaut with different bytes."""
     box = BoundingBox(178.6, 63.4, 269.1, 173.9)
     return photos.selfie_of(photos.astronaut(), box, degrees=number, light=1 + number / 50, margin=0.6)
 
 
-async def test_each_of_six_people_is_found_by_an_own_selfie_and_by_no_other(
-    api: Api, group_photo: bytes
-) -> None:
+async def test_each_of_six_people_is_found_by_their_own_selfie_only(api: Api, group_photo: bytes) -> None:
     names = []
     photo = (await api.detect(group_photo)).json()
     for number, face in enumerate(photo["faces"]):
-        # One photo a person, so that each can take a place of its own.
+        # One photo per person, so that each person can be a separate result.
         one = (await api.detect(group_photo, photo_id=f"person-{number}")).json()["faces"][number]
         assert one["bbox"] == face["bbox"]
         await api.add(face_id=one["face_id"])
@@ -50,7 +48,7 @@ async def test_each_of_six_people_is_found_by_an_own_selfie_and_by_no_other(
         assert results[0]["score"] > 0.5
 
 
-async def test_the_answer_says_what_was_searched_for_and_what_was_found(
+async def test_the_response_contains_the_query_face_and_the_found_photos(
     api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     photo = await api.index(astronaut, photo_id="eileen", collection_id="crew")
@@ -72,7 +70,7 @@ async def test_the_answer_says_what_was_searched_for_and_what_was_found(
     assert answer["took_ms"] > 0
 
 
-async def test_a_photo_with_sixty_faces_takes_one_place_and_pushes_no_other_out(
+async def test_a_photo_with_sixty_faces_is_returned_once_and_displaces_no_other(
     api: Api, selfie: bytes
 ) -> None:
     wall = await api.index(_sixty_copies(BoundingBox(0, 0, 1, 1)), photo_id="wall")
@@ -85,7 +83,7 @@ async def test_a_photo_with_sixty_faces_takes_one_place_and_pushes_no_other_out(
     assert answer["has_more"] is False
 
 
-async def test_pages_are_disjoint_and_together_the_whole_result(api: Api, selfie: bytes) -> None:
+async def test_pages_are_disjoint_and_complete(api: Api, selfie: bytes) -> None:
     for number in range(7):
         await api.index(_variant(number), photo_id=f"variant-{number}")
     whole = (await api.search(selfie, top_k=50)).json()["results"]
@@ -119,7 +117,7 @@ async def test_a_page_far_past_the_end_is_empty(api: Api, astronaut: bytes, self
         assert (answer["results"], answer["count"], answer["has_more"]) == ([], 0, False)
 
 
-async def test_nothing_is_found_in_an_empty_base_an_empty_collection_and_an_unknown_one(
+async def test_nothing_is_found_without_photos_in_an_empty_collection_and_in_an_unknown_one(
     api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     assert (await api.search(selfie)).json()["results"] == []
@@ -129,7 +127,7 @@ async def test_nothing_is_found_in_an_empty_base_an_empty_collection_and_an_unkn
     assert (await api.search(selfie, collection_id="crew")).json()["results"] == []
 
 
-async def test_a_search_looks_into_any_of_the_collections_that_are_named(
+async def test_a_search_finds_photos_of_any_of_the_named_collections(
     api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     for name in ("a", "b", "c"):
@@ -220,5 +218,5 @@ async def test_a_search_without_a_file_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize("top_k", [1, 50])
-async def test_the_ends_of_top_k_are_valid(api: Api, selfie: bytes, top_k: int) -> None:
+async def test_the_smallest_and_the_largest_top_k_are_valid(api: Api, selfie: bytes, top_k: int) -> None:
     assert (await api.search(selfie, top_k=top_k)).json()["top_k"] == top_k

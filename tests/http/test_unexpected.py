@@ -1,4 +1,4 @@
-"""A bug: the caller gets the envelope and nothing of the traceback."""
+"""Tests that a bug gives an error response in the usual shape, without the traceback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def nothing(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-async def test_a_bug_answers_500_in_the_shape_of_every_error() -> None:
+async def test_a_bug_gives_500_in_the_shape_of_every_error() -> None:
     router = EitherSlashRouter()
 
     @router.get("/search")

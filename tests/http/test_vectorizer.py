@@ -1,4 +1,4 @@
-"""The endpoints of image-vectorizer, over HTTP."""
+"""Tests of the endpoints of image-vectorizer over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _png_of(color: str, size: tuple[int, int] = (64, 64)) -> bytes:
     return out.getvalue()
 
 
-async def test_a_group_photo_gives_its_six_faces(api: Api, group_photo: bytes) -> None:
+async def test_six_faces_are_detected_in_a_group_photo(api: Api, group_photo: bytes) -> None:
     photo = (await api.detect(group_photo)).json()
     assert (photo["width"], photo["height"], photo["collection_id"]) == (1280, 886, None)
     assert len(photo["faces"]) == 6
@@ -46,16 +46,14 @@ async def test_the_same_photo_in_two_collections_is_two_photos(api: Api, astrona
     assert one["faces"][0]["face_id"] != two["faces"][0]["face_id"]
 
 
-async def test_a_photo_keeps_the_name_that_it_is_given(api: Api, astronaut: bytes) -> None:
+async def test_a_photo_gets_the_id_that_the_caller_sends(api: Api, astronaut: bytes) -> None:
     assert (await api.detect(astronaut, photo_id="eileen.png")).json()["photo_id"] == "eileen.png"
     by_name = await api.detect(photo_id="eileen.png")
     assert by_name.json()["photo_id"] == "eileen.png"
     assert len(by_name.json()["faces"]) == 1
 
 
-async def test_a_name_cannot_be_given_to_another_image(
-    api: Api, astronaut: bytes, group_photo: bytes
-) -> None:
+async def test_an_id_cannot_be_used_for_another_image(api: Api, astronaut: bytes, group_photo: bytes) -> None:
     await api.detect(astronaut, photo_id="taken")
     refused = await api.detect(group_photo, photo_id="taken")
     assert refused.status_code == 422
@@ -120,7 +118,7 @@ async def test_a_box_without_a_face_is_refused(api: Api, astronaut: bytes) -> No
     assert (refused.status_code, refused.json()["error"]) == (422, "no_faces_detected")
 
 
-async def test_an_image_that_was_put_into_the_store_by_others_can_be_indexed(
+async def test_an_image_that_another_program_stored_can_be_indexed(
     api: Api, astronaut: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "images" / "from-elsewhere").write_bytes(astronaut)
@@ -131,7 +129,7 @@ async def test_an_image_that_was_put_into_the_store_by_others_can_be_indexed(
     assert (item["photo_id"], item["status"]) == ("from-elsewhere", "indexed")
 
 
-async def test_a_collection_given_later_becomes_the_photos(
+async def test_a_collection_sent_later_becomes_the_collection_of_the_photo(
     api: Api, group_photo: bytes, selfie: bytes
 ) -> None:
     photo = (await api.detect(group_photo)).json()
@@ -182,7 +180,7 @@ async def test_purging_removes_the_image_and_can_be_repeated(
     assert (unknown.status_code, unknown.json()["error"]) == (404, "photo_not_found")
 
 
-async def test_a_removed_photo_can_come_back(api: Api, astronaut: bytes, selfie: bytes) -> None:
+async def test_a_removed_photo_can_be_indexed_again(api: Api, astronaut: bytes, selfie: bytes) -> None:
     photo = await api.index(astronaut)
     await api.client.delete(f"/remove/{photo['photo_id']}")
     assert (await api.search(selfie)).json()["results"] == []
@@ -190,7 +188,7 @@ async def test_a_removed_photo_can_come_back(api: Api, astronaut: bytes, selfie:
     assert len((await api.search(selfie)).json()["results"]) == 1
 
 
-async def test_remove_all_of_one_collection_leaves_the_others(
+async def test_remove_all_of_one_collection_keeps_the_others(
     api: Api, astronaut: bytes, group_photo: bytes, selfie: bytes
 ) -> None:
     await api.index(astronaut, collection_id="a")
@@ -249,7 +247,7 @@ async def test_add_names_the_field_that_is_wrong(api: Api, fields: dict[str, str
     assert named in refused.json()["details"]["fields"]
 
 
-async def test_what_is_not_there_is_not_found(api: Api) -> None:
+async def test_unknown_photos_and_faces_are_not_found(api: Api) -> None:
     face = await api.add(face_id="0a4f9f6e-6f0e-5c1c-8a38-5b7d9f0f6f11")
     assert (face.status_code, face.json()["error"]) == (404, "face_not_found")
     photo = await api.add(photo_id="nowhere", bbox="[0,0,10,10]")
@@ -258,7 +256,7 @@ async def test_what_is_not_there_is_not_found(api: Api) -> None:
     assert (stored.status_code, stored.json()["error"]) == (404, "photo_not_found")
 
 
-async def test_what_is_no_image_is_refused_and_leaves_no_trace(api: Api, astronaut: bytes) -> None:
+async def test_a_file_that_is_no_image_is_refused_and_not_recorded(api: Api, astronaut: bytes) -> None:
     for content in (b"not an image", astronaut[: len(astronaut) // 2], b"GIF89a" + bytes(100)):
         refused = await api.detect(content)
         assert (refused.status_code, refused.json()["error"]) == (400, "invalid_image_format")

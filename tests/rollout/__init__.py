@@ -1,1 +1,1 @@
-"""The rollout test: replicas replaced and killed under load, behind a real load balancer. `make roll-check` runs it."""
+"""The rollout test: replaces and kills replicas under load behind a real load balancer; run by `make roll-check`."""

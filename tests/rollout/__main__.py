@@ -1,4 +1,4 @@
-"""`python -m tests.rollout`: every replica of both services replaced one after another, twice, then one killed."""
+"""`python -m tests.rollout`: replaces every replica of both services in turn, twice, then kills one of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.rollout.stores import process_environment, real_stores
 
 
 class Cluster:
-    """Two replicas of each service behind the balancer, and what a Deployment does with them."""
+    """Two replicas of each service behind the balancer, replaced as a Deployment does."""
 
     def __init__(self, front: Balancer, folder: Path, environment: dict[str, str], delay_s: float) -> None:
         self._front, self._folder, self._environment, self._delay_s = front, folder, environment, delay_s
@@ -29,7 +29,7 @@ class Cluster:
         self.bad_exits = 0
 
     async def surge(self, service: str) -> float:
-        """One replica more; returns how long it took to be ready, s."""
+        """Start one more replica; returns the seconds until it was ready."""
         replica = Replica.start(service, self._folder, self._environment)
         self.replicas[service].append(replica)
         seconds = await replica.ready()
@@ -37,7 +37,7 @@ class Cluster:
         return seconds
 
     async def roll(self, service: str) -> None:
-        """maxSurge 1, maxUnavailable 0: a new one, ready, then the endpoint of the oldest, then its process."""
+        """maxSurge 1, maxUnavailable 0: start a new replica; once it is ready, remove the oldest from the balancer."""
         for replica in list(self.replicas[service]):
             ready = await self.surge(service)
             self._front.remove(replica)
@@ -51,7 +51,7 @@ class Cluster:
             )
 
     async def kill(self, service: str) -> tuple[float, float]:
-        """Lose a replica without a word; returns between when and when, on the clock of time.monotonic."""
+        """Kill a replica without notice; returns the interval of the kill, on the clock of time.monotonic."""
         replica = self.replicas[service][0]
         sessions = self._front.sessions_on(replica)
         begun = time.monotonic()
@@ -71,12 +71,12 @@ class Cluster:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rollout", description=__doc__)
-    parser.add_argument("--rate", type=float, default=100, help="searches a second")
-    parser.add_argument("--requests", type=int, default=20_000, help="at least, during the rollouts")
+    parser.add_argument("--rate", type=float, default=100, help="searches per second")
+    parser.add_argument("--requests", type=int, default=20_000, help="fewest requests during the rollouts")
     parser.add_argument("--rollouts", type=int, default=2)
     parser.add_argument("--delay", type=float, default=5, help="s between the endpoint's removal and SIGTERM")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started processes are stopped
     if found() is None:
         print(
             "roll-check: there is no `haproxy` here; `apt-get install haproxy` brings it (Debian's package)"
@@ -86,9 +86,9 @@ def main() -> int:
     folder.chmod(0o755)
     print("starting Milvus, PostgreSQL, the object store and HAProxy ...")
     with real_stores(folder) as settings, balancer(folder) as front:
-        # Here everything shares one machine, and a replica that starts takes its CPU from those that serve; a cluster
-        # has some for it. What is replaced, and how, is as there, but a search looks less closely at the selfie, so
-        # that two CPUs carry the rate, and may wait for seconds.
+        # All replicas share one machine here, and a starting replica takes CPU from the serving ones, unlike in a
+        # cluster. Replicas are replaced as in a cluster, but searches use cheaper settings, so that two CPUs are
+        # enough for the rate, and they may wait for seconds.
         light = {"SELFIE_DETECTION_SIZE": "128", "LANDMARK_LOOKS": "0"}
         patience = {"RUNNER_QUEUE": "1000", "RUNNER_TIMEOUT_S": "60"}
         settings |= {"RUNNER_WORKERS": "1", "LOG_LEVEL": "warning", **light, **patience}
@@ -118,7 +118,7 @@ async def _check(
             while load.total < options.requests:
                 await asyncio.sleep(0.5)
         lost = load.failures
-        _report("through the rollouts", load, time.monotonic() - begun)
+        _report("during the rollouts", load, time.monotonic() - begun)
         after = Load(front.url, options.rate)
         async with after.running():
             await asyncio.sleep(5)
@@ -129,7 +129,7 @@ async def _check(
             f for f in after.failures if any(f.begun <= end and f.ended >= start for start, end in killed)
         ]
         unexplained = len(after.failures) - len(explained)
-        print(f"  {len(explained)} of the failures were under way at a kill, {unexplained} were not")
+        print(f"  {len(explained)} of the failed requests were in progress at a kill, {unexplained} were not")
     finally:
         cluster.stop()
     passed = not lost and not unexplained and cluster.bad_exits == 0 and load.total >= options.requests
@@ -142,7 +142,9 @@ def _report(when: str, load: Load, seconds: float) -> None:
     print(f"{when}: {load.total} requests ({kinds}), {len(load.failures)} failed")
     if seconds:
         p50, p95 = (statistics.quantiles(load.latencies, n=20)[i] * 1000 for i in (9, 18))
-        print(f"  {load.sent['search'] / seconds:.1f} searches a second, p50 {p50:.0f} ms, p95 {p95:.0f} ms")
+        print(
+            f"  {load.sent['search'] / seconds:.1f} searches per second, p50 {p50:.0f} ms, p95 {p95:.0f} ms"
+        )
     for failure in load.failures[:10]:
         print(f"  {failure.kind}: {failure.reason}")
 

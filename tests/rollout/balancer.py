@@ -1,4 +1,4 @@
-"""HAProxy in front of the replicas: it follows readiness, and is told of endpoints as a cluster tells its ingress."""
+"""Runs HAProxy in front of the replicas: it checks readiness, and its endpoints are updated as by a cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ defaults
     timeout client 70s
     timeout server 70s
     timeout queue 5s
-    # As an ingress does: a request that could not be handed over goes to another replica, one that was begun does not.
+    # As in an ingress: a request whose connection fails goes to another replica; a request that was sent does not.
     option redispatch 1
     retries 3
     retry-on conn-failure
@@ -48,7 +48,7 @@ class Balancer:
         }
 
     def add(self, replica: Replica) -> None:
-        """The replica is ready: it gets requests from now on."""
+        """Add a ready replica: it gets requests from now on."""
         slot = next(name for name, held in self._slots[replica.service].items() if held is None)
         self._slots[replica.service][slot] = replica
         server = f"{replica.service}/{slot}"
@@ -57,17 +57,17 @@ class Balancer:
         self._tell(f"set server {server} state ready")
 
     def remove(self, replica: Replica) -> None:
-        """The endpoint is removed: nothing new is sent, what was sent is finished."""
+        """Remove the endpoint: no new requests are sent to it, and requests in progress are finished."""
         self._tell(f"set server {self._server(replica)} state drain")
 
     def forget(self, replica: Replica) -> None:
-        """The replica is gone."""
+        """Remove a replica that has ended."""
         server = self._server(replica)
         self._tell(f"set server {server} state maint")
         self._slots[replica.service][server.partition("/")[2]] = None
 
     def sessions_on(self, replica: Replica) -> int:
-        """How many requests are on it right now."""
+        """How many requests the replica is handling."""
         backend, slot = self._server(replica).split("/")
         header, *rows = self._tell("show stat").lstrip("# ").splitlines()
         names = header.split(",")
@@ -95,13 +95,13 @@ class Balancer:
 
 
 def found() -> str | None:
-    """Where HAProxy is, or None."""
+    """The path of HAProxy, or None."""
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/sbin")
 
 
 @contextlib.contextmanager
 def balancer(folder: Path) -> Iterator[Balancer]:
-    """Run HAProxy without any replica."""
+    """Run HAProxy, at first without replicas."""
     program, port = found(), free_port()
     assert program is not None
     config = _CONFIG.format(folder=folder, port=port)

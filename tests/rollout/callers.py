@@ -1,4 +1,4 @@
-"""Callers that search without a pause until they are refused: the load while one service is told to stop."""
+"""Callers that search continuously until they are refused: the load while one service is stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SELFIE = photos.selfie_of(photos.astronaut(), BoundingBox(178.6, 63.4, 269.1, 17
 
 
 class Callers:
-    """Threads that search without a pause, half of them on connections that they keep, until they are refused."""
+    """Threads that search continuously until they are refused, half of them on keep-alive connections."""
 
     def __init__(self, url: str) -> None:
         self.answered, self.failures = 0, list[str]()

@@ -1,4 +1,4 @@
-"""The load: searches at a steady rate whatever the answers take, and photos that come and go, one after another."""
+"""The load: searches at a constant rate, and photos that are indexed and removed one after another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ASTRONAUT = BoundingBox(178.6, 63.4, 269.1, 173.9)
 
 @dataclass(frozen=True)
 class Failure:
-    """A request that was not answered as it should be; times are of time.monotonic, s."""
+    """A request with a wrong or missing response; times are of time.monotonic, s."""
 
     kind: str
     reason: str
@@ -31,7 +31,7 @@ class Failure:
 
 
 class Load:
-    """What was sent and what came back."""
+    """The sent requests and their responses."""
 
     def __init__(self, url: str, rate: float) -> None:
         self._url, self._rate = url, rate
@@ -40,7 +40,7 @@ class Load:
         self.latencies: list[float] = []
         self._photo = photos.astronaut().read_bytes()
         selfie = photos.selfie_of(photos.astronaut(), _ASTRONAUT, scale=1.2)
-        # Put together once: aiohttp takes longer for a form than the service for a search.
+        # Built once: aiohttp takes longer for a form than the service for a search.
         form = httpx.Request(
             "POST", url, data={"collection_id": "known"}, files={"file": ("selfie.jpg", selfie)}
         )
@@ -54,7 +54,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep both streams going while the block runs; requests under way are waited for."""
+        """Run both streams during the block; then wait for the requests in progress."""
         connector = aiohttp.TCPConnector(limit=0)
         headers = {"X-Api-Key": KEY}
         timeout = aiohttp.ClientTimeout(60)
@@ -62,9 +62,9 @@ class Load:
             self._url, connector=connector, headers=headers, timeout=timeout
         ) as session:
             self._session = session
-            await self._story("known")
+            await self._photo_lifecycle("known")
             self._stop = asyncio.Event()
-            streams = [asyncio.create_task(self._searches()), asyncio.create_task(self._stories())]
+            streams = [asyncio.create_task(self._searches()), asyncio.create_task(self._photos())]
             try:
                 yield
             finally:
@@ -89,13 +89,13 @@ class Load:
             if answer["count"] != 1:
                 self._fail("search", f"{answer['count']} results", begun)
 
-    async def _stories(self) -> None:
+    async def _photos(self) -> None:
         for number in itertools.count():
             if self._stop.is_set():
                 return
-            await self._story(f"roll-{number}", gone=True)
+            await self._photo_lifecycle(f"roll-{number}", gone=True)
 
-    async def _story(self, collection: str, *, gone: bool = False) -> None:
+    async def _photo_lifecycle(self, collection: str, *, gone: bool = False) -> None:
         form = aiohttp.FormData({"collection_id": collection})
         form.add_field("file", self._photo, filename="photo.png")
         photo = await self._ask("detect", "POST", "/detect_faces/", form)

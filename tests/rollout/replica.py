@@ -1,4 +1,4 @@
-"""One replica of a service: the process that a container would run, started, told to stop, or killed."""
+"""A replica of a service: the process of a container, which can be started, stopped or killed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _numbers = itertools.count(1)
 
 
 class ReplicaFailed(Exception):
-    """A replica did not start, or did not end."""
+    """A replica did not start or did not end."""
 
 
 @dataclass
 class Replica:
-    """A running replica and where it answers."""
+    """A running replica and its port."""
 
     service: str
     log: Path
@@ -42,7 +42,7 @@ class Replica:
 
     @classmethod
     def start(cls, service: str, folder: Path, environment: dict[str, str]) -> Replica:
-        """A new one. Until it is ready it takes only the CPU that those who serve leave it, as if it had its own."""
+        """Start a replica. Until it is ready it has a low priority, so that it takes no CPU from other replicas."""
         port = free_port()
         log = folder / f"{service}-{next(_numbers)}.log"
         command = [sys.executable, "-m", "bentos.serving", TARGETS[service]]
@@ -57,7 +57,7 @@ class Replica:
         return replica
 
     async def ready(self, within_s: float = 240) -> float:
-        """Wait until /readyz says so; returns the seconds since the start."""
+        """Wait until /readyz is 200; returns the seconds since the start."""
         async with aiohttp.ClientSession() as session:
             while time.monotonic() - self.started < within_s:
                 if self.process.poll() is not None:
@@ -72,14 +72,14 @@ class Replica:
         raise ReplicaFailed(f"not ready: {self.log}")
 
     async def stop(self) -> tuple[int, float]:
-        """Tell it to stop, as `docker stop` and a kubelet do; returns its exit status and how long it took, s."""
+        """Send SIGTERM, as `docker stop` and a kubelet do; returns the exit status and the duration, s."""
         told = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         status = await asyncio.to_thread(self.process.wait, 60)
         return status, time.monotonic() - told
 
     def kill(self) -> None:
-        """End every process of it at once, as a node that loses power does, and wait until the kernel is done."""
+        """Kill all its processes at once, as a power failure of the node would, and wait until they have ended."""
         family = self._family()
         for each in family:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -102,5 +102,5 @@ class Replica:
 
 
 def _may_be_raised() -> bool:
-    """Whether this process may give another a higher priority again, which takes a right: CAP_SYS_NICE."""
+    """Whether this process may raise the priority of another one, which requires CAP_SYS_NICE."""
     return os.geteuid() == 0

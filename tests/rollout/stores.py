@@ -1,4 +1,4 @@
-"""The real stores, and the settings with which a replica reaches them."""
+"""Starts the real stores and provides the settings that connect a replica to them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def real_stores(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def process_environment(folder: Path, settings: dict[str, str]) -> dict[str, str]:
-    """The environment of a replica that runs as a process: as in the image, modules are compiled once for all."""
+    """The environment of a replica that runs as a process; as in the image, modules are compiled in advance."""
     mine = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**mine, "PYTHONPYCACHEPREFIX": str(folder / "compiled"), **settings}

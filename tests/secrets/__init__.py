@@ -1,1 +1,1 @@
-"""No secret leaves the process, whatever a store does."""
+"""Tests that no secret gets into responses, logs or exceptions, whatever a store does."""

@@ -1,4 +1,4 @@
-"""Servers that do what a store should not: send back what they were sent, break off, stay silent, speak no protocol."""
+"""Servers that misbehave: they echo requests, close connections, do not respond, or speak another protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 Answer = Callable[[str, bytes], bytes]
-"""From the head of a request and what came with it to the bytes of the answer; nothing: stay silent."""
+"""From the first bytes of a request to the bytes of the response; empty: do not respond."""
 
 
 def _http(status: str, body: str, *headers: str) -> bytes:
@@ -22,7 +22,7 @@ def _http(status: str, body: str, *headers: str) -> bytes:
 
 
 def postgrest_error(status: str, code: str) -> Answer:
-    """An error of PostgREST whose texts hold the request."""
+    """An error of PostgREST whose texts contain the request."""
 
     def answer(head: str, body: bytes) -> bytes:
         sent = head + body.decode("latin-1")
@@ -33,7 +33,7 @@ def postgrest_error(status: str, code: str) -> Answer:
 
 
 def s3_error(status: str, code: str | None) -> Answer:
-    """An error of S3 whose texts hold the request; None: the code does, too."""
+    """An error of S3 whose texts contain the request; None: its code contains it too."""
 
     def answer(head: str, body: bytes) -> bytes:
         sent = "".join(c for c in head if c.isalnum() or c in " -=/:.,")
@@ -81,7 +81,7 @@ HOSTILE: dict[str, Answer] = {
 
 @contextmanager
 def answering(answer: Answer) -> Iterator[str]:
-    """The URL of a server that answers each request so, and then closes the connection."""
+    """The URL of a server that sends this response to each request, and then closes the connection."""
     done = threading.Event()
 
     def serve(connection: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""A real service with a marker in every secret, in front of stores that send back what they were sent."""
+"""Tests a real service with a marker in every secret, on stores that echo their requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE_S = 60
 
 
 def opens_and_then(fails: Answer, first: tuple[str, ...]) -> Answer:
-    """A store that can be opened: requests that begin so are answered with success."""
+    """A store that can be opened: requests that begin with these texts succeed."""
 
     def answer(head: str, body: bytes) -> bytes:
         if head.startswith(first):
@@ -36,7 +36,7 @@ def opens_and_then(fails: Answer, first: tuple[str, ...]) -> Answer:
 
 
 def secrets(folder: Path) -> dict[str, str]:
-    """Files that end in a line break, as they usually do."""
+    """Files that end with a line break, as usual."""
     for name in SECRETS:
         (folder / name).write_text(f"{MARKER}-{name}\n")
     return {f"{name}_FILE": str(folder / name) for name in SECRETS}
@@ -49,7 +49,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def everything_said(url: str, key: str) -> str:
-    """The answers of every endpoint, of the probes and of the metrics."""
+    """The responses of every endpoint, of the probes and of the metrics."""
     image = photos.astronaut().read_bytes()
     with httpx.Client(base_url=url, timeout=60) as client:
         answers = [client.get(path) for path in ("/readyz", "/livez", "/metrics", "/ping")]
@@ -73,9 +73,7 @@ def everything_said(url: str, key: str) -> str:
 
 
 @pytest.mark.parametrize("milvus", ["embedded", "hostile"])
-def test_no_secret_is_in_what_a_service_answers_or_logs_while_its_stores_fail(
-    tmp_path: Path, milvus: str
-) -> None:
+def test_no_response_and_no_log_line_contains_a_secret_while_stores_fail(tmp_path: Path, milvus: str) -> None:
     postgrest = opens_and_then(
         postgrest_error("500 Internal Server Error", "XX000"), ("POST /rpc/purged", "POST /rpc/clock")
     )

@@ -1,4 +1,4 @@
-"""Every failure of every store, with a marker in every secret: the marker is in nothing that is said about it."""
+"""Tests every failure of every store with a marker in every secret: no message, log line or traceback contains it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptio
 from bentos.stores.s3.store import S3Options, S3Store
 from tests.secrets.hostile_servers import HOSTILE, answering, grpc_echo, postgrest_error, s3_error
 
-# asyncio leaves a transport behind when TLS fails on it.
+# asyncio does not close a transport whose TLS handshake fails.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 MARKER = "m4rk3rOfEverySecret"
@@ -40,7 +40,7 @@ VARIANTS = {
     "a tab": f"{MARKER}\t{MARKER}",
     "no ASCII": f"{MARKER}é\u2028",
 }
-"""What the settings refuse is tried all the same: the stores do not rely on them."""
+"""Values that the settings refuse are tested too, because the stores do not rely on the settings."""
 UNREACHABLE = {
     "nobody listens": "http://127.0.0.1:9",
     "no such host": "http://no-such-host.invalid:80",
@@ -69,7 +69,7 @@ S3_CODES = {
 
 
 class Said:
-    """Everything that came out of a failure: messages, tracebacks, log lines, what the process printed."""
+    """All output of a failure: messages, tracebacks, log lines and printed text."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
         self._caplog, self._capfd = caplog, capfd
@@ -77,10 +77,10 @@ class Said:
         self.failures = 0
 
     async def by(self, call: Callable[[], Awaitable[object]]) -> None:
-        """What one call says when it fails, as an answer, as a log line and as a traceback."""
+        """The message, the log line and the traceback of one failing call."""
         try:
             await call()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not hold the marker
+        except Exception as error:  # noqa: BLE001 - no exception may contain the marker
             self.failures += 1
             self._texts += [str(error), repr(error), *traceback.format_exception(error)]
             if isinstance(error, FaceSearchError):
@@ -104,13 +104,13 @@ def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) ->
     said = Said(caplog, capfd)
     yield said
     text = said.all()
-    assert said.failures, "nothing failed: this test shows nothing"
+    assert said.failures, "nothing failed, so nothing was tested"
     for form in (MARKER, quote(f"{MARKER}\n"), base64.b64encode(MARKER.encode()).decode()[:-4]):
         assert form not in text, text
 
 
 def known(name: str, value: str) -> Callable[[], str]:
-    """As a service knows its secrets."""
+    """Registers the secrets for redaction, as a service does."""
     source = SecretSource(name, value, rule=lambda _, text: text)
     source.value()
     return source.value
@@ -120,7 +120,7 @@ async def postgrest_calls(said: Said, url: str, token: str) -> None:
     store = PostgrestMetadataStore(PostgrestOptions(url, known("POSTGREST_TOKEN", token), TIMEOUT_S))
     await said.by(store.open)
     await _readiness(said, store)
-    # As if it had been open when the failure began.
+    # As if the store had been open when the failure began.
     store._opened = None
     async with _as_if_open(store):
         lease = Lease(5)
@@ -154,7 +154,7 @@ async def s3_calls(said: Said, url: str, key: str, secret: str) -> None:
     )
     try:
         store = S3Store(options)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not hold the marker
+    except Exception as error:  # noqa: BLE001 - no exception may contain the marker
         said.failures += 1
         said.add("".join(traceback.format_exception(error)))
         return
@@ -189,16 +189,16 @@ async def milvus_calls(said: Said, url: str, token: str) -> None:
 
 
 async def _readiness(said: Said, store: PostgrestMetadataStore | S3Store | MilvusVectorStore) -> None:
-    """What `/readyz` and the log say while the service tries to open the store."""
-    opening = Readiness({"postgrest": store})
-    async with opening.opened():
+    """The output of `/readyz` and of the log while the service tries to open the store."""
+    readiness = Readiness({"postgrest": store})
+    async with readiness.opened():
         await asyncio.sleep(0.05)
-        said.add(opening.not_ready())
+        said.add(readiness.not_ready())
 
 
 @pytest.fixture(autouse=True)
 def _no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names are refused at once: a name server that is not there takes a minute to say so."""
+    """Makes host names fail at once, because a missing name server takes a minute to time out."""
     resolve = socket.getaddrinfo
 
     def resolve_addresses_only(host: Any, *arguments: Any, **more: Any) -> Any:
@@ -222,7 +222,7 @@ async def test_a_server_that_cannot_be_reached(said: Said, where: str, secret: s
 
 @pytest.mark.parametrize("behaviour", HOSTILE)
 @pytest.mark.parametrize("variant", ["valid", "a line break inside"])
-async def test_a_server_that_is_none_or_sends_back_what_it_was_sent(
+async def test_a_server_that_speaks_another_protocol_or_echoes_the_request(
     said: Said, behaviour: str, variant: str
 ) -> None:
     secret = VARIANTS[variant]
@@ -231,7 +231,7 @@ async def test_a_server_that_is_none_or_sends_back_what_it_was_sent(
 
 
 @pytest.mark.parametrize("behaviour", ["closes at once", "echoes without HTTP", "never answers"])
-async def test_a_server_that_speaks_no_tls(said: Said, behaviour: str) -> None:
+async def test_a_server_without_tls(said: Said, behaviour: str) -> None:
     with answering(HOSTILE[behaviour]) as url:
         address = url.replace("http", "https", 1)
         await asyncio.gather(postgrest_calls(said, address, MARKER), s3_calls(said, address, MARKER, MARKER))
@@ -266,7 +266,7 @@ async def test_an_error_of_milvus_that_quotes_the_request(said: Said, code: grpc
 
 
 @pytest.mark.parametrize("behaviour", ["closes at once", "echoes without HTTP", "never answers"])
-async def test_a_milvus_that_is_none(said: Said, behaviour: str) -> None:
+async def test_a_milvus_address_with_another_server(said: Said, behaviour: str) -> None:
     with answering(HOSTILE[behaviour]) as url:
         await milvus_calls(said, url, f"root:{MARKER}")
 

@@ -1,1 +1,1 @@
-"""A base changes to another face pack while both versions of both services run: `python -m tests.swap`."""
+"""Tests the change to another face pack while both versions of both services run: `python -m tests.swap`."""

@@ -1,4 +1,4 @@
-"""`python -m tests.swap`: change a base to another face pack under traffic, on real stores, the job killed twice."""
+"""`python -m tests.swap`: changes to another face pack under traffic, on real stores, and kills the job twice."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from tests.swap.traffic import Rates
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.swap", description=__doc__)
     add = parser.add_argument
-    add("--photos", type=int, default=1000, help="in the base before the change")
+    add("--photos", type=int, default=1000, help="photos indexed before the change")
     add("--searches", type=float, default=8, help="a second")
     add("--additions", type=float, default=1, help="a second")
     add("--removals", type=float, default=1, help="a second")
-    add("--linger", type=float, default=30, help="s for which both versions serve after the alias has moved")
+    add(
+        "--linger",
+        type=float,
+        default=30,
+        help="seconds during which both versions serve after the alias has moved",
+    )
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started processes are stopped
     folder = Path(tempfile.mkdtemp(prefix="swap-check-"))
     folder.chmod(0o755)
     print(f"logs in {folder}\nstarting Milvus, PostgreSQL and the object store ...", flush=True)

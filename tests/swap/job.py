@@ -1,4 +1,4 @@
-"""`python -m bentos.reembed` as a process: run to the end, or killed once it has stored so many vectors."""
+"""Runs `python -m bentos.reembed` as a process, to its end or until it has stored a given number of vectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHILDREN_GONE_WITHIN_S = 20.0
 
 
 class Job:
-    """A job that runs. `log` is appended to."""
+    """A running job, which appends to `log`."""
 
     def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
         self._log = log
@@ -41,9 +41,9 @@ class Job:
         return await asyncio.to_thread(self._process.wait, _PATIENCE_S)
 
     async def killed_at(self, vectors: int, stored: Callable[[], int]) -> int:
-        """SIGKILL it once `stored` says so many; returns how many there were.
+        """Send SIGKILL once `stored` has reached the number; returns the number at that time.
 
-        From its first line on it is stopped again and again, so that a few vectors at most are stored unseen.
+        The job is paused repeatedly from its first line on, so that only a few vectors are stored between two checks.
         """
         while STARTED not in self.said():
             assert self._process.poll() is None, f"it ended before: {self.said()[-2000:]}"
@@ -60,15 +60,15 @@ class Job:
         self._process.kill()
         await asyncio.to_thread(self._process.wait)
         _, alive = await asyncio.to_thread(psutil.wait_procs, children, _CHILDREN_GONE_WITHIN_S)
-        assert not alive, "its processes outlive it"
+        assert not alive, "processes of the job are still running"
         return there
 
     def said(self) -> str:
-        """What it has said so far."""
+        """The output so far."""
         return self._log.read_text(errors="replace")[self._before :]
 
     def kill(self) -> None:
-        """Leave nothing running."""
+        """Kill all processes of the job."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()

@@ -1,4 +1,4 @@
-"""Two face packs whose embeddings are not comparable: the default one, and the same with its outputs rotated."""
+"""Makes two face packs with incomparable embeddings: the default pack, and the same with rotated outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def model_home(folder: Path) -> Path:
-    """A BentoML home below `folder` with both packs in its model store."""
+    """A BentoML home in `folder` with both packs in its model store."""
     home = folder / "bentoml"
     default = face_pack_folder(OLD)
     shutil.copytree(default.parent, home / "models" / OLD)
@@ -44,7 +44,7 @@ def pack_in(home: Path, name: str) -> PackInfo:
 
 
 def _rotated(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The recogniser followed by an orthogonal matrix: cosines within the pack stay, between the packs they vanish."""
+    """The recogniser followed by an orthogonal matrix: cosines within the pack stay, those between packs are near 0."""
     (output,) = model.graph.output
     dim = output.type.tensor_type.shape.dim[1].dim_value
     rotation = np.linalg.qr(np.random.default_rng(7).normal(size=(dim, dim)))[0].astype(np.float32)

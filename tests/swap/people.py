@@ -1,4 +1,4 @@
-"""Photos of the shipped people, as many as wanted, each with other bytes; and one selfie of each person."""
+"""Makes any number of photos of the shipped people, each with different bytes, and one selfie of each person."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def photo_of(index: int) -> tuple[bytes, int]:
 
 
 def selfies() -> list[bytes]:
-    """By the number of the person."""
+    """The selfies by the number of the person."""
     return [_taken(face, degrees=2.0, scale=1.5, light=1.1, quality=90) for face in FACES]
 
 

@@ -1,4 +1,4 @@
-"""The whole change, forward and back, with the job killed twice on the way."""
+"""Runs the whole change, forward and back, and kills the job twice meanwhile."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSED = "python -m bentos.reembed"
 
 @dataclass
 class Outcome:
-    """What came of it; `figures` are for people."""
+    """The result of the scenario; `figures` are printed."""
 
     counts: Counts
     audit: str = ""
@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass
 class Swap:
-    """`environment` reaches the stores. `photos` are there before; traffic keeps going for `linger_s` at each stage."""
+    """`environment` has the settings of the stores. `photos` are indexed first; traffic runs `linger_s` per stage."""
 
     environment: dict[str, str]
     folder: Path
@@ -105,7 +105,7 @@ class Swap:
         await self._job(NEW, outcome)
         await new.ready()
         traffic.versions.append(new)
-        self._note(outcome, "the new services became ready by themselves; both versions are asked")
+        self._note(outcome, "the new services became ready automatically; both versions get requests")
         await asyncio.sleep(self.linger_s)
         await traffic.leave(old)
         await self._job(NEW, outcome)
@@ -136,7 +136,7 @@ class Swap:
         self._note(outcome, next(line for line in said.splitlines() if " passes, " in line))
 
     def _stored(self) -> int:
-        """How many vectors the new collection has, or a few less."""
+        """About how many vectors the new collection has (never more than it has)."""
         with contextlib.closing(MilvusClient(self.environment["MILVUS_URI"], timeout=20)) as client:
             if client.get_load_state(self._new_collection)["state"].name != "Loaded":
                 return 0
@@ -164,7 +164,7 @@ class Swap:
 
 
 class _Killed:
-    """A job that does not outlive the block."""
+    """A job that is killed at the end of the block."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

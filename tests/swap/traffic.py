@@ -1,6 +1,6 @@
-"""Searches, additions and removals through whatever versions run, each answer checked.
+"""Sends searches, additions and removals to the running versions, and checks each response.
 
-Every photo is alone in its collection, so that a search there has exactly one right answer.
+Every photo has its own collection, so that a search there has exactly one right answer.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tests.swap import people
 from tests.swap.version import Version
 
 _JOINED_LATER = 5
-"""A photo gets its collection when so many more were added: its vectors then have to be written again."""
+"""A photo gets its collection after this number of further photos; its vectors then have to be written again."""
 
 
 @dataclass
 class Photo:
-    """A photo and what the callers know of it. `by`: the version that added it."""
+    """A photo and its expected state. `by`: the version that added it."""
 
     photo_id: str
     person: int
@@ -38,7 +38,7 @@ class Photo:
 
 @dataclass
 class Rates:
-    """Requests a second, of all versions together."""
+    """Requests per second to all versions together."""
 
     searches: float = 8.0
     additions: float = 1.0
@@ -47,7 +47,7 @@ class Rates:
 
 @dataclass
 class Traffic:
-    """`versions` that are asked, and the photos so far. `settled`: every version finds what any has added."""
+    """The `versions` that get requests, and the photos. `settled`: every version finds the photos of the others."""
 
     rates: Rates
     smallest_base: int
@@ -65,7 +65,7 @@ class Traffic:
         return [photo for photo in self.photos if photo.state == state]
 
     async def seed(self, version: Version, count: int, *, at_once: int = 8) -> None:
-        """Add so many photos, each with its collection."""
+        """Add this number of photos, each with its collection."""
         gate = asyncio.Semaphore(at_once)
 
         async def one() -> None:
@@ -77,7 +77,7 @@ class Traffic:
         await asyncio.gather(*(one() for _ in range(count)))
 
     async def check_all(self, version: Version, *, at_once: int = 8) -> None:
-        """Search for every photo, there or gone."""
+        """Search for every photo, indexed or removed."""
         gate = asyncio.Semaphore(at_once)
 
         async def one(photo: Photo) -> None:
@@ -88,7 +88,7 @@ class Traffic:
 
     @asynccontextmanager
     async def running(self):
-        """Keep going while the block runs; requests under way are waited for."""
+        """Send requests during the block; then wait for those in progress."""
         self._stop = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
         streams = [
@@ -107,7 +107,7 @@ class Traffic:
             await asyncio.gather(*self._under_way)
 
     async def leave(self, version: Version) -> None:
-        """Ask this version nothing any more; returns when all that was begun is answered."""
+        """Send no more requests to this version; returns when those in progress are answered."""
         self.versions.remove(version)
         await asyncio.gather(*self._under_way)
 
@@ -120,7 +120,7 @@ class Traffic:
         while not self._stop.is_set():
             due = max(due + 1 / rate, time.monotonic() - 1)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            # More of them than this would only wait for each other.
+            # More requests at once would only wait for each other.
             if len(self._under_way) < 16:
                 task = asyncio.create_task(work(self._random.choice(self.versions)))
                 self._under_way.add(task)
@@ -134,7 +134,7 @@ class Traffic:
             await self._check(version, self._random.choice(known), stranger=self._random.random() < 0.2)
 
     async def _check(self, version: Version, photo: Photo, *, stranger: bool = False) -> None:
-        """A photo that is there is found by its person's selfie and by nobody else's; one that is gone is not."""
+        """Check that an indexed photo is found by its person's selfie only, and a removed photo is not found."""
         before = photo.state
         person = (photo.person + 1) % len(self._selfies) if stranger else photo.person
         right = [photo.photo_id] if before == "there" and not stranger else []
@@ -155,7 +155,7 @@ class Traffic:
     async def _join(self, version: Version, photo: Photo) -> None:
         self._joining.remove(photo)
         if await version.add(photo.face_id, photo.collection_id):
-            # The version that wrote last is the one whose searches see it at once.
+            # Only searches of the version that wrote last are certain to find it at once.
             photo.by, photo.state = version.name, "there"
             await self._check(version, photo)
 

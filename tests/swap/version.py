@@ -1,4 +1,4 @@
-"""One version of both services as processes, and what the traffic asks of them."""
+"""Runs one version of both services as processes, and sends the traffic's requests to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATIENCE_S = 240.0
 
 @dataclass
 class Counts:
-    """What was sent, and what came back wrong."""
+    """The sent requests, the failed ones and the wrong answers."""
 
     sent: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Version:
             return None if answer.status == 200 else await answer.text()
 
     async def refused(self, reason: str) -> None:
-        """Wait until both services say that they are not ready because of `reason`."""
+        """Wait until both services are not ready for this `reason`."""
         await self._until(lambda why: why is not None and reason in why, f"not ready because of {reason}")
 
     async def ready(self) -> None:
@@ -66,7 +66,7 @@ class Version:
                 await asyncio.sleep(0.2)
 
     async def found(self, selfie: bytes, collection_id: str) -> list[str] | None:
-        """The photos that a search finds; None when it failed, which is counted."""
+        """The photos that a search finds; None if it failed, which is counted."""
         form = aiohttp.FormData({"collection_id": collection_id})
         form.add_field("file", selfie, filename="selfie.jpg")
         answer = await self._ask("search", "POST", f"{self.search.url}/search/", form)
@@ -107,7 +107,7 @@ class Version:
 def version(
     name: str, environment: dict[str, str], folder: Path, session: aiohttp.ClientSession, counts: Counts
 ) -> Iterator[Version]:
-    """Start both services; they may not be ready yet. Nothing is left running behind the block."""
+    """Start both services without waiting until they are ready; stop them at the end of the block."""
     with (
         launched(VECTORIZER, environment, log=folder / f"{name}-vectorizer.log") as vectorizer,
         launched(SEARCH, environment, log=folder / f"{name}-search.log") as search,

@@ -1,4 +1,4 @@
-"""What a hostile or broken client does, over bare sockets. Each says what came of it; one that got its way raises."""
+"""Attacks of hostile or broken clients over plain sockets. Each returns a summary, or raises if it succeeded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Attack = Callable[[int], Awaitable[str]]
 
 
 async def _answer(reader: asyncio.StreamReader) -> bytes:
-    """All that the service says until it closes the connection."""
+    """Everything that the service sends until it closes the connection."""
     said = b""
     async with asyncio.timeout(ENOUGH_S):
         while True:
@@ -37,7 +37,7 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _dribbled(port: int, first: bytes, piece: bytes, every_s: float) -> bytes:
-    """Send `first`, then `piece` again and again until the service has had enough."""
+    """Send `first`, then `piece` repeatedly until the service closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(first)
     answer = asyncio.create_task(_answer(reader))
@@ -54,7 +54,7 @@ async def _dribbled(port: int, first: bytes, piece: bytes, every_s: float) -> by
 
 
 async def _many(count: int, one: Callable[[], Awaitable[bytes]]) -> str:
-    """What `count` at once are told: the statuses, and silence where the connection is closed without a word."""
+    """The statuses that `count` connections at once get, and `silence` for those closed without a response."""
     started = time.perf_counter()
     answers = await asyncio.gather(*(one() for _ in range(count)))
     told = Counter((said.split(b" ", 2)[1].decode() if said else "closed") for said in answers)
@@ -64,17 +64,17 @@ async def _many(count: int, one: Callable[[], Awaitable[bytes]]) -> str:
 
 
 async def silence(port: int) -> str:
-    """Connections that say nothing."""
+    """Connections that send nothing."""
     return await _many(CONNECTIONS, lambda: _dribbled(port, b"", b"", 0.5))
 
 
 async def slow_heads(port: int) -> str:
-    """Headers that come a letter at a time."""
+    """Headers that are sent one letter at a time."""
     return await _many(100, lambda: _dribbled(port, b"GET /ping HTTP/1.1\r\nX-A: ", b"a", 0.3))
 
 
 async def slow_uploads(port: int) -> str:
-    """Photos that come a few bytes at a time."""
+    """Photos that are sent a few bytes at a time."""
     head = f"POST /detect_faces/ HTTP/1.1\r\n{HEAD}{FORM}Content-Length: 1000000\r\n\r\n".encode()
     result = await _many(100, lambda: _dribbled(port, head + OPENING, b"x" * 20, 0.3))
     assert "x 422" in result, result
@@ -82,7 +82,7 @@ async def slow_uploads(port: int) -> str:
 
 
 async def uploads_that_stop(port: int) -> str:
-    """A megabyte of a photo, and nothing more."""
+    """The first megabyte of a photo, and nothing more."""
     head = f"POST /detect_faces/ HTTP/1.1\r\n{HEAD}{FORM}Content-Length: 9000000\r\n\r\n".encode()
     result = await _many(50, lambda: _dribbled(port, head + OPENING + bytes(1 << 20), b"", 0.5))
     assert "x 422" in result, result
@@ -90,7 +90,7 @@ async def uploads_that_stop(port: int) -> str:
 
 
 async def bodies_without_an_end(port: int) -> str:
-    """Chunks for ever, to a path that takes an image, with a key and without."""
+    """Endless chunks, to a path that takes an image, with a key and without."""
     chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
     first = f"{len(OPENING):x}\r\n".encode() + OPENING + b"\r\n"
     open_ = f"POST /search/ HTTP/1.1\r\n{HEAD}{FORM}Transfer-Encoding: chunked\r\n\r\n".encode()
@@ -103,7 +103,7 @@ async def bodies_without_an_end(port: int) -> str:
 
 
 async def heads_without_an_end(port: int) -> str:
-    """Headers, trailers and an address for ever."""
+    """Endless headers, trailers and addresses."""
     trailer = f"POST /search/ HTTP/1.1\r\n{HEAD}{FORM}Transfer-Encoding: chunked\r\n\r\n0\r\n".encode()
     result = []
     for first, piece in (
@@ -117,7 +117,7 @@ async def heads_without_an_end(port: int) -> str:
 
 
 async def lies_about_the_length(port: int) -> str:
-    """`Content-Length` too small, too big, negative, no number, twice, and beside chunks."""
+    """`Content-Length` too small, too big, negative, no number, twice, and together with chunks."""
     body = OPENING + b"x\r\n--b--\r\n"
     told = {}
     for name, lie in {
@@ -140,7 +140,7 @@ async def lies_about_the_length(port: int) -> str:
 
 
 async def megabytes_for_an_id(port: int) -> str:
-    """5 MB where an id belongs, five thousand fields, ten thousand parameters."""
+    """An id of 5 MB, five thousand fields, ten thousand parameters."""
     told: Counter[int] = Counter()
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", headers={"X-Api-Key": KEY}, timeout=60
@@ -162,13 +162,13 @@ async def megabytes_for_an_id(port: int) -> str:
 
 
 def _in_one_piece(client: httpx.AsyncClient, **form: Any) -> httpx.Request:
-    """A search whose form is sent at once: httpx would take seconds for thousands of fields on a busy machine."""
+    """A search whose form is built in advance: httpx would take seconds for thousands of fields."""
     request = client.build_request("POST", "/search/", **form)
     return client.build_request("POST", "/search/", content=request.read(), headers=request.headers)
 
 
 async def bombs(port: int) -> str:
-    """Small files of all three formats that say they are gigapixels, or are."""
+    """Small files of all three formats that have, or claim to have, gigapixels."""
     told: Counter[str] = Counter()
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", headers={"X-Api-Key": KEY}, timeout=60
@@ -184,7 +184,7 @@ async def bombs(port: int) -> str:
 
 
 async def edges(port: int) -> str:
-    """`top_k` and `page` at their edges and beyond, of an image that is none: checked before it."""
+    """`top_k` and `page` at the ends of their ranges and beyond, with an invalid image, which is checked later."""
     told: Counter[int] = Counter()
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", headers={"X-Api-Key": KEY}, timeout=60

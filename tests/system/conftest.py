@@ -1,4 +1,4 @@
-"""The all-in-one as real processes on embedded stores, started once."""
+"""Fixtures: the services as real processes on embedded stores, each started once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = "0123456789abcdef-key-of-the-tests"
 
 @dataclass(frozen=True)
 class Live:
-    """A service that answers, the folder of its data and its log."""
+    """A running service, the folder of its data and its log."""
 
     url: str
     folder: Path
@@ -31,7 +31,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Service:
-    """One of the services, running: the all-in-one or one of the two."""
+    """A running service: the all-in-one or one of the two."""
 
     name: str
     target: str
@@ -49,7 +49,7 @@ TARGETS = {
 def each_service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """The all-in-one, then image-vectorizer, then image-search; each on stores of its own."""
+    """The all-in-one, then image-vectorizer, then image-search; each on its own stores."""
     name: str = request.param
     if name == "face-search":
         yield Service(name, TARGETS[name], request.getfixturevalue("live"))

@@ -1,4 +1,4 @@
-"""What schemathesis needs beside the OpenAPI document: a photo of one face, and boxes with their corners in order."""
+"""Inputs for schemathesis beyond the OpenAPI document: a photo of one face, and boxes with ordered corners."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def _not_in_a_form(value: object) -> bool:
 
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: object) -> bool:
-    """A form cannot say null (the word is a well-formed id), nor a list of one or none that differs from its item."""
-    fields = getattr(body, "body", body)  # wrapped together with the types of its files
+    """A form cannot express null (the word is a valid id), nor distinguish a list of one item from the item."""
+    fields = getattr(body, "body", body)  # wrapped together with its file types
     return not isinstance(fields, dict) or not any(map(_not_in_a_form, fields.values()))
 
 
 @schemathesis.hook
 def before_add_examples(context: schemathesis.HookContext, examples: list[schemathesis.Case]) -> None:
-    """The document has no example of a file."""
+    """Adds a file, for which the document has no example."""
     for case in examples:
         if isinstance(case.body, dict) and "file" in case.body:
             case.body["file"] = SELFIE

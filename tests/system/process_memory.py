@@ -1,4 +1,4 @@
-"""What a service and all the processes that it started hold in memory."""
+"""Reads the memory of a service and of its child processes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import psutil
 
 MEGABYTE = 1 << 20
 Memory = dict[str, int]
-"""MiB by process; the names say what each does."""
+"""MiB by process, named by role."""
 
 
 def memory_of(pid: int) -> Memory:
-    """Resident memory of the whole family."""
+    """Resident memory of the process and its descendants."""
     parent = psutil.Process(pid)
     held: Memory = {}
     for process in [parent, *parent.children(recursive=True)]:
@@ -35,14 +35,14 @@ def _role(process: psutil.Process) -> str:
 
 @dataclass
 class Peak:
-    """The most that each process held while it was watched."""
+    """The peak memory of each process while it was watched."""
 
     memory: Memory = field(default_factory=dict)
 
 
 @contextmanager
 def watched(pid: int) -> Iterator[Peak]:
-    """Look ten times a second while the block runs."""
+    """Measure ten times per second during the block."""
     peak, over = Peak(memory_of(pid)), threading.Event()
 
     def look() -> None:

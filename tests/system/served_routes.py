@@ -1,6 +1,6 @@
 """`python -m tests.system.served_routes bentos.all_in_one FaceSearch` prints, as JSON, every route of that service.
 
-Asked of the app that a BentoML worker serves: BentoML's own routes, and what is mounted into it, FastAPI's included.
+It reads the app that a BentoML worker serves: BentoML's own routes, and mounted apps, including FastAPI's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 HIDDEN = "/static_content/swagger-ui.css"
-"""A file of BentoML's static folder, which is mounted as a whole."""
+"""A file in BentoML's static folder, which is mounted as a whole."""
 
 
 def served_routes(target: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""While one client misbehaves, the others are answered, and no process keeps what the attack made it hold."""
+"""Tests that an attack does not affect other clients, and that its memory is freed afterwards."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.system
 RECEIVE_TIMEOUT_S = 3
 RUNNER_QUEUE = 4
 KEPT_MB = 96
-"""What a process may keep the first time: malloc has an arena for each of the forty threads that write uploads to
-their temporary files, and each keeps a few MiB of freed pages. That it is not more each time is a test of its own."""
+"""Memory that a process may keep after the first attack: malloc has an arena for each of the forty threads that write
+uploads to temporary files, and each arena keeps a few MiB of freed pages. Another test checks that it does not grow."""
 KEPT_AGAIN_MB = 24
 LEAST_PROBES = 3
 
@@ -36,7 +36,7 @@ def selfie() -> bytes:
 
 @pytest.fixture(scope="module")
 def besieged(tmp_path_factory: pytest.TempPathFactory, selfie: bytes) -> Iterator[Live]:
-    """The all-in-one with little patience and a short queue; warm, with one photo indexed."""
+    """The all-in-one with short timeouts and a short queue, warmed up, with one indexed photo."""
     settings = {"RECEIVE_TIMEOUT_S": str(RECEIVE_TIMEOUT_S), "RUNNER_QUEUE": str(RUNNER_QUEUE)}
     folder = tmp_path_factory.mktemp("besieged")
     with running(TARGETS["face-search"], folder, RUNNER_WORKERS="1", **settings) as live:
@@ -49,7 +49,7 @@ def besieged(tmp_path_factory: pytest.TempPathFactory, selfie: bytes) -> Iterato
 
 
 class Prober:
-    """Another client: it searches once in a while, and notes what it is told and how long that takes."""
+    """Another client, which searches regularly and records statuses and times."""
 
     def __init__(self, url: str, selfie: bytes) -> None:
         self._url, self._selfie = url, selfie
@@ -81,7 +81,7 @@ class Prober:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_others_are_answered_throughout_and_memory_comes_back(
+def test_other_clients_are_served_during_an_attack_and_its_memory_is_freed(
     besieged: Live, selfie: bytes, name: str
 ) -> None:
     port = httpx.URL(besieged.url).port
@@ -102,7 +102,7 @@ def test_others_are_answered_throughout_and_memory_comes_back(
     assert "Traceback" not in besieged.log.read_text()[logged:]
 
 
-def test_the_same_attack_again_and_again_does_not_add_up(besieged: Live) -> None:
+def test_memory_does_not_grow_with_repetitions_of_an_attack(besieged: Live) -> None:
     port = httpx.URL(besieged.url).port
     assert port is not None
     held = []
@@ -120,7 +120,7 @@ def _kept(before: dict[str, int], after: dict[str, int]) -> int:
 
 
 def _settled(pid: int, before: dict[str, int]) -> dict[str, int]:
-    """Memory once it is back, or after a while if it does not come back."""
+    """The memory once it is freed, or after a timeout if it is not."""
     for _ in range(50):
         after = memory_of(pid)
         if _kept(before, after) <= KEPT_MB:
@@ -129,7 +129,7 @@ def _settled(pid: int, before: dict[str, int]) -> dict[str, int]:
     return after
 
 
-def test_what_exceeds_the_queue_is_refused_at_once(besieged: Live, selfie: bytes) -> None:
+def test_requests_beyond_the_queue_are_refused_at_once(besieged: Live, selfie: bytes) -> None:
     answers = asyncio.run(_stampede(besieged.url, selfie, clients=64, each=4))
     statuses = Counter(answer.status_code for answer in answers)
     refused = [answer for answer in answers if answer.status_code == 503]
@@ -157,7 +157,7 @@ async def _stampede(url: str, selfie: bytes, *, clients: int, each: int) -> list
 
 
 def _service_ms(live: Live, answers: list[httpx.Response], status: int) -> list[float]:
-    """How long the service took, by its own log: clients in one process wait for one another."""
+    """The service's times, from its log, because clients in one process wait for one another."""
     import json
 
     wanted = {a.headers["x-request-id"] for a in answers if a.status_code == status}

@@ -1,4 +1,4 @@
-"""`bentoml serve` in the repository root: real processes, the real hop between service and runner."""
+"""Tests of `bentoml serve` in the repository root: real processes, the real transport between service and runner."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def _indexed(live: Live) -> None:
 
 
 @pytest.mark.parametrize("path", BENTOML_ROUTES)
-def test_no_route_of_bentoml_or_fastapi_answers_without_a_key(live: Live, path: str) -> None:
+def test_every_route_of_bentoml_and_fastapi_requires_a_key(live: Live, path: str) -> None:
     response = httpx.get(live.url + path)
     assert (response.status_code, response.json()["error"]) == (401, "invalid_api_key")
 
 
-def test_the_log_of_a_start_on_embedded_stores_holds_no_stack_trace(live: Live) -> None:
+def test_the_log_of_a_start_on_embedded_stores_has_no_stack_trace(live: Live) -> None:
     log = live.log.read_text()
     assert "milvus is open" in log
     assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/metrics"])
-def test_the_probes_answer_without_a_key(live: Live, path: str) -> None:
+def test_the_probes_need_no_key(live: Live, path: str) -> None:
     assert httpx.get(live.url + path).status_code == 200
 
 
@@ -83,13 +83,13 @@ def test_openapi_describes_the_endpoints_and_their_errors(live: Live) -> None:
     assert set(examples) == {"no_faces_detected", "too_many_faces", "invalid_request"}
 
 
-def test_a_selfie_finds_its_photo_through_the_processes(live: Live, selfie: bytes) -> None:
+def test_a_selfie_finds_its_photo_with_real_processes(live: Live, selfie: bytes) -> None:
     with live.client() as client:
         answer = client.post("/search/", files={"file": selfie}).json()
     assert answer["results"][0]["score"] > 0.8
 
 
-def test_an_error_that_the_runner_finds_keeps_its_name(live: Live) -> None:
+def test_an_error_of_the_runner_keeps_its_code(live: Live) -> None:
     with live.client() as client:
         broken = client.post("/search/", files={"file": b"no image"})
         cut = client.post("/detect_faces/", files={"file": photos.group_photo().read_bytes()[:60_000]})
@@ -97,7 +97,7 @@ def test_an_error_that_the_runner_finds_keeps_its_name(live: Live) -> None:
     assert (cut.status_code, cut.json()["error"]) == (400, "invalid_image_format")
 
 
-def test_metrics_hold_no_id(live: Live) -> None:
+def test_metrics_contain_no_id(live: Live) -> None:
     with live.client() as client:
         client.delete("/remove/a-photo-that-is-not-there")
     text = httpx.get(live.url + "/metrics").text
@@ -105,7 +105,7 @@ def test_metrics_hold_no_id(live: Live) -> None:
     assert 'route="/remove/{photo_id}"' in text
 
 
-def test_the_log_holds_ids_and_neither_keys_nor_images(live: Live, selfie: bytes) -> None:
+def test_the_log_contains_ids_and_neither_keys_nor_images(live: Live, selfie: bytes) -> None:
     with live.client() as client:
         client.post("/search/", files={"file": selfie}, headers={"X-Request-Id": "find-me-in-the-log"})
     time.sleep(0.5)
@@ -115,7 +115,7 @@ def test_the_log_holds_ids_and_neither_keys_nor_images(live: Live, selfie: bytes
 
 
 @pytest.mark.slow
-def test_32_clients_at_once_meet_no_5xx(live: Live, selfie: bytes) -> None:
+def test_32_clients_at_once_get_no_5xx(live: Live, selfie: bytes) -> None:
     statuses = asyncio.run(_load(live.url, selfie, clients=32, seconds=SECONDS_OF_LOAD))
     assert statuses.total() > 32
     assert {status for status in statuses if status != 200} == set(), statuses
@@ -172,7 +172,7 @@ def test_a_wrong_setting_stops_the_start_with_one_sentence(
     assert "Traceback" not in ended.stderr
 
 
-def test_nothing_is_left_running_when_a_service_is_stopped(tmp_path: Path) -> None:
+def test_no_process_is_left_when_a_service_is_stopped(tmp_path: Path) -> None:
     from bentos.demo.embedded import SERVICE, embedded_environment
     from bentos.demo.process import serving
 

@@ -1,4 +1,4 @@
-"""A runner that makes batches, as on a GPU, through real processes."""
+"""Tests of a runner that makes batches, as on a GPU, with real processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.system.conftest import running
 
 
 @pytest.mark.parametrize("transport", ["socket", "bentoml"])
-def test_images_of_one_batch_get_their_own_answers_and_one_that_is_broken_fails_alone(
+def test_images_of_one_batch_get_their_own_answers_and_only_a_broken_one_fails(
     tmp_path: Path, transport: str
 ) -> None:
     group = photos.group_photo().read_bytes()

@@ -1,4 +1,4 @@
-"""Photos with very many faces: neither one of them nor a caller who repeats one holds up the others."""
+"""Tests that photos with very many faces do not delay other callers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ ATTACK_S = float(os.environ.get("ATTACK_SECONDS", "8"))
 QUIET_S = min(ATTACK_S, 8)
 POD_MB = 3 * 1024
 ROUNDS = 3
-"""Other work on the machine may spoil a round; what the service itself does would spoil each."""
+"""Repetitions: other work on the machine may delay one round; a fault of the service would delay each."""
 FACES = 1024
 
 
 @dataclass
 class Caller:
-    """Searches ten times a second, one search after the other."""
+    """Searches ten times per second, one search after the other."""
 
     url: str
     selfie: bytes
@@ -56,7 +56,7 @@ class Caller:
 
 
 async def repeat(url: str, image: bytes, seconds: float) -> Counter[tuple[int, str]]:
-    """Search by the same image again and again; what it was told."""
+    """Search with the same image repeatedly; returns the statuses."""
     told: Counter[tuple[int, str]] = Counter()
     until = time.monotonic() + seconds
     async with httpx.AsyncClient(base_url=url, headers={"X-Api-Key": KEY}, timeout=60) as client:
@@ -85,7 +85,7 @@ def two_runners(tmp_path_factory: pytest.TempPathFactory, selfie: bytes) -> Iter
         yield live
 
 
-def test_six_callers_who_repeat_a_crowd_do_not_hold_up_another(two_runners: Live, selfie: bytes) -> None:
+def test_six_callers_who_repeat_a_crowd_do_not_delay_another_caller(two_runners: Live, selfie: bytes) -> None:
     image = crowd(20, 20, cell=100, quality=85)
     for _ in range(ROUNDS):
         before, during, after = (Caller(two_runners.url, selfie) for _ in range(3))
@@ -110,7 +110,7 @@ def test_six_callers_who_repeat_a_crowd_do_not_hold_up_another(two_runners: Live
     assert 1000 * after.seconds[0] <= bound
 
 
-def test_a_crowd_is_refused_with_the_surest_hundred_and_the_number_of_all(two_runners: Live) -> None:
+def test_a_crowd_is_refused_with_the_hundred_best_boxes_and_the_total_number(two_runners: Live) -> None:
     with two_runners.client() as client:
         refused = client.post("/search/", files={"file": crowd(20, 20, cell=100, quality=85)})
     assert (refused.status_code, refused.json()["error"]) == (422, "too_many_faces")

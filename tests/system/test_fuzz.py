@@ -1,6 +1,6 @@
-"""schemathesis against running services: made from their own OpenAPI documents, every check, no failure ignored.
+"""Runs schemathesis against running services: cases from their OpenAPI documents, every check, no failure ignored.
 
-FUZZ_EXAMPLES sets how many cases there are of each endpoint and phase, FUZZ_SEED where they begin.
+FUZZ_EXAMPLES sets the number of cases per endpoint and phase, FUZZ_SEED the seed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ pytestmark = pytest.mark.system
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "40")
 SEED = os.environ.get("FUZZ_SEED", "20261122")
 GROWTH_MB = 96
-"""How much the family may grow in a run: buffers of its first uploads, which Python and ONNX Runtime keep, and rows."""
+"""By how much the processes may grow in a run: buffers that Python and ONNX Runtime keep, and rows."""
 
 
 def fuzzed(url: str, folder: Path, *, seed: str, examples: str) -> tuple[dict[str, object], str]:
-    """The report of one run, and what it printed."""
+    """The report of one run and its output."""
     report = folder / f"fuzz-{seed}.json"
     command = [
         Path(sys.executable).parent / "schemathesis", "run", f"{url}/openapi.json", "-H", f"X-Api-Key: {KEY}",
@@ -45,11 +45,11 @@ def fuzzed(url: str, folder: Path, *, seed: str, examples: str) -> tuple[dict[st
     return json.loads(report.read_text()), done.stdout
 
 
-def test_no_request_that_the_document_allows_or_forbids_breaks_it(
+def test_no_request_valid_or_invalid_by_the_document_causes_a_failure(
     each_service: Service, tmp_path: Path
 ) -> None:
     live = each_service.live
-    fuzzed(live.url, tmp_path, seed="1", examples="2")  # what it does once, it has done
+    fuzzed(live.url, tmp_path, seed="1", examples="2")  # the first run has allocated the buffers
     before, logged = memory_of(live.pid), len(live.log.read_text())
     report, output = fuzzed(live.url, tmp_path, seed=SEED, examples=EXAMPLES)
     after = memory_of(live.pid)

@@ -1,4 +1,4 @@
-"""A service that refuses to start says why in the last line of its output, which `kubectl describe pod` shows."""
+"""Tests that a refused start gives its reason in the last line of output, which `kubectl describe pod` shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GOOD = {
 
 
 def output_of(target: str, **changed: str) -> list[str]:
-    """The lines that the service prints until it ends by itself with status 1."""
+    """The lines that the service prints until it ends with status 1."""
     clean = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     command = [
         sys.executable,

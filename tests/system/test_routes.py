@@ -1,4 +1,4 @@
-"""Every route that the running processes serve, BentoML's and FastAPI's own included, with and without a key."""
+"""Tests every route of the running processes, including those of BentoML and FastAPI, with and without a key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def concrete(path: str) -> str:
     return path.replace("{photo_id}", "no-such-photo").replace("{path:path}", "nowhere")
 
 
-def test_every_route_needs_a_key_but_the_probes(each_service: Service) -> None:
+def test_every_route_except_the_probes_needs_a_key(each_service: Service) -> None:
     routes = served_routes(each_service.target)
     paths = {path for _, path in routes}
     assert paths >= OF_BENTOML | OF_THE_API[each_service.name] | {"/docs", "/openapi.json"}
@@ -85,13 +85,13 @@ def test_every_route_needs_a_key_but_the_probes(each_service: Service) -> None:
         "/metrics/x",
     ],
 )
-def test_no_spelling_of_a_probe_opens_another_path(live: Live, path: str) -> None:
+def test_no_spelling_of_a_probe_gives_access_to_another_path(live: Live, path: str) -> None:
     with socket.create_connection(("127.0.0.1", httpx.URL(live.url).port), timeout=10) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
 
 
-def test_no_other_site_is_let_in(live: Live) -> None:
+def test_requests_from_other_sites_get_no_cors_headers(live: Live) -> None:
     asking = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
     for headers in (asking, {**asking, "X-Api-Key": KEY}):
         for method, path in (("OPTIONS", "/search/"), ("GET", "/ping"), ("OPTIONS", "/livez")):
@@ -116,7 +116,7 @@ def test_the_docs_page_needs_no_other_host_and_may_run_its_own_scripts(live: Liv
     assert '"/search/"' in scripts[1]
 
 
-def test_what_is_no_http_is_refused_without_a_banner(live: Live) -> None:
+def test_bytes_that_are_no_http_are_refused_without_a_server_banner(live: Live) -> None:
     with socket.create_connection(("127.0.0.1", httpx.URL(live.url).port), timeout=10) as connection:
         connection.sendall(b"HELLO\r\n\r\n")
         answer = b""

@@ -1,4 +1,4 @@
-"""Runner processes that are stopped, killed or overrun, with real processes."""
+"""Tests with real runner processes that are stopped, killed or overloaded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def selfie() -> bytes:
 
 
 def runners_of(live: Live) -> list[psutil.Process]:
-    """The processes of the runner that live."""
+    """The running processes of the runner."""
     found = []
     for process in psutil.Process(live.pid).children(recursive=True):
         try:
@@ -48,7 +48,7 @@ def runners_of(live: Live) -> list[psutil.Process]:
 
 
 async def searches(live: Live, images: list[bytes], timeout: float = 60) -> list[httpx.Response]:
-    """All at once."""
+    """Send all requests at once."""
     limits = httpx.Limits(max_connections=len(images))
     async with httpx.AsyncClient(
         base_url=live.url, headers={"X-Api-Key": KEY}, timeout=timeout, limits=limits
@@ -67,7 +67,7 @@ def wait_for(text: str, log: Path, start: int = 0) -> None:
         time.sleep(0.1)
 
 
-def test_searches_go_on_while_one_of_two_runners_is_stopped(two_runners: Live, selfie: bytes) -> None:
+def test_searches_are_answered_while_one_of_two_runners_is_stopped(two_runners: Live, selfie: bytes) -> None:
     assert told(asyncio.run(searches(two_runners, [selfie] * 8))) == {(200, "results"): 8}
     logged = len(two_runners.log.read_text())
     stopped = runners_of(two_runners)[0]
@@ -89,7 +89,7 @@ def test_a_slow_image_does_not_count_as_a_stopped_runner(two_runners: Live, self
 
 
 @pytest.mark.parametrize("batch", ["1", "8"])
-def test_an_image_that_kills_its_process_kills_two_and_the_others_are_answered(
+def test_an_image_that_kills_its_process_kills_only_two_and_other_images_are_answered(
     tmp_path: Path, selfie: bytes, batch: str
 ) -> None:
     settings = {"RUNNER_WORKERS": "3", "RUNNER_MAX_BATCH_SIZE": batch, "RUNNER_TIMEOUT_S": "60"}
@@ -108,7 +108,7 @@ def test_an_image_that_kills_its_process_kills_two_and_the_others_are_answered(
 def test_the_runner_does_no_work_for_requests_that_have_timed_out(
     tmp_path: Path, selfie: bytes, batch: str
 ) -> None:
-    """Two hundred callers wait at most two seconds, each for a second of work."""
+    """Two hundred callers wait at most two seconds, each for one second of work."""
     decoded = tmp_path / "decoded"
     settings = {
         "RUNNER_WORKERS": "1",
@@ -130,7 +130,7 @@ def test_the_runner_does_no_work_for_requests_that_have_timed_out(
         time.sleep(2)
         assert begun == len(decoded.read_bytes()) - 1
         assert begun <= TIMED_OUT / 10
-        # Every place of the queue is free again.
+        # The queue is empty again.
         assert told(asyncio.run(searches(live, [selfie] * 20))) == {(200, "results"): 20}
         with live.client() as client:
             metrics = client.get("/metrics").text

@@ -1,4 +1,4 @@
-"""The service under `bentos.serving`, as real processes: told to stop under load, and with workers that die."""
+"""Tests of `bentos.serving` with real processes: SIGTERM under load, and workers that are killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 
 class Contained:
-    """The first process of a container, without the container."""
+    """The command of a container's first process, run without a container."""
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
@@ -80,7 +80,7 @@ def contained(tmp_path: Path) -> Iterator[Contained]:
         service.process.wait(60)
 
 
-def test_told_to_stop_under_load_it_fails_no_request_and_ends_with_status_0(contained: Contained) -> None:
+def test_sigterm_under_load_fails_no_request_and_the_exit_status_is_0(contained: Contained) -> None:
     callers = Callers(contained.url)
     time.sleep(2)
     contained.process.send_signal(signal.SIGTERM)
@@ -92,10 +92,12 @@ def test_told_to_stop_under_load_it_fails_no_request_and_ends_with_status_0(cont
         json.loads(line)
 
 
-def test_a_dead_runner_comes_back_and_nothing_is_left_when_bentoml_dies(contained: Contained) -> None:
+def test_a_killed_runner_is_replaced_and_no_process_is_left_when_bentoml_is_killed(
+    contained: Contained,
+) -> None:
     (runner,) = contained.runners()
     os.kill(runner.pid, signal.SIGKILL)
-    assert contained.search().status_code == 200  # by its successor
+    assert contained.search().status_code == 200  # by the new process
     arbiter, workers = contained.arbiter(), workers_of(contained.arbiter())
     os.kill(arbiter, signal.SIGKILL)
     assert contained.process.wait(60) != 0

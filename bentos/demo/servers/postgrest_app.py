@@ -1,7 +1,7 @@
 """PostgREST's protocol as an ASGI application: each request becomes one transaction of the real PostgreSQL.
 
-A thin translation, for want of PostgREST's own binary: functions, constraints, rights and transactions are
-PostgreSQL's. It covers what is documented for versions 12 to 14 and needed here, and refuses all else.
+It replaces PostgREST's binary where that is not available: functions, constraints, rights and transactions are those of
+PostgreSQL. It covers the part of the documentation of versions 12 to 14 that this project uses, and refuses the rest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STATUS = (
     ("54", 500), ("55", 500), ("57", 500), ("58", 500), ("F0", 500), ("HV", 500), ("P0001", 400), ("P0", 500),
     ("XX", 500), ("42883", 404), ("42P01", 404), ("42P17", 500), ("42501", 403),
 )  # fmt: skip
-"""The documented translation; the first prefix that fits, else 400."""
+"""HTTP status by SQLSTATE, as documented: the first prefix that matches, else 400."""
 _VERSION_12 = 12
 
 
@@ -57,7 +57,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Cache:
-    """What PostgREST keeps of the schema until it is told to reload."""
+    """The schema cache, which PostgREST keeps until it is told to reload."""
 
     functions: dict[str, Function]
     relations: dict[str, set[str]]
@@ -68,7 +68,7 @@ class Cache:
 class Config:
     """`db-uri`, `jwt-secret`, `db-schemas` (one), `db-pool` and `db-pool-acquisition-timeout` of PostgREST.
 
-    `major`: the version whose codes are answered where they differ, 12 or 14.
+    `major`: 12 or 14; where the error codes of both versions differ, those of this version are returned.
     """
 
     dsn: str
@@ -80,7 +80,7 @@ class Config:
 
 
 def application(config: Config) -> Starlette:
-    """The application. It opens its pool, and reads the schema, when it starts."""
+    """The ASGI application. It opens its connection pool and reads the schema when it starts."""
     server = _Server(config)
     return Starlette(
         routes=[
@@ -122,7 +122,7 @@ class _Server:
             code = error.sqlstate
             if code is None or code.startswith("08") or isinstance(error, psycopg.errors.AdminShutdown):
                 self._cache = None
-                # As PostgREST does when a connection fails: the others of the pool are tried before they are used.
+                # As PostgREST does after a failed connection: the other connections of the pool are checked before use.
                 await self._pool.check()
                 return _json(_lost(str(error)).body, 503)
             status = self._status_of(code)
@@ -139,11 +139,11 @@ class _Server:
 
     def _status_of(self, code: str) -> int:
         if code == "22023" and self._config.major != _VERSION_12:
-            return 401  # measured: a role that does not exist
+            return 401  # seen with PostgREST: a role that does not exist
         return next((status for prefix, status in _STATUS if code.startswith(prefix)), 400)
 
     async def _cached(self, connection: AsyncConnection) -> Cache:
-        """The schema as it was read first. Raises `Refused`: PostgREST answers nothing before it could read it."""
+        """The schema cache. Raises `Refused` until the schema could be read once, as PostgREST does."""
         if self._cache is None:
             try:
                 self._cache = await _read_cache(connection, self._config.schema)

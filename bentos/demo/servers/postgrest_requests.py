@@ -1,4 +1,4 @@
-"""What a request to PostgREST may say, read strictly: whatever is not known here is refused.
+"""Parses requests to PostgREST strictly: everything that is not known here is refused.
 
 The rules are those of the documentation of versions 12 to 14 (URL grammar, horizontal filtering, pagination
 and count, preferences). Values never become SQL text.
@@ -20,7 +20,7 @@ _ORDER = re.compile(r"(\w+)(?:\.(asc|desc))?(?:\.(nullsfirst|nullslast))?")
 
 
 class Refused(Exception):
-    """The answer of PostgREST to what it cannot do: an HTTP status and the four fields of its errors."""
+    """An error response of PostgREST: an HTTP status and the four fields of its errors."""
 
     def __init__(
         self, status: int, code: str, message: str, details: str | None = None, hint: str | None = None
@@ -50,7 +50,7 @@ class _Parts:
 
 
 def preferences(header: str) -> set[str]:
-    """The preferences of a read. `handling=strict` of the documentation is the only manner here."""
+    """The preferences of a read, always handled as with `handling=strict` of the documentation."""
     given = {part.strip() for part in header.split(",") if part.strip()}
     if unknown := given - {"count=exact", "handling=strict", "handling=lenient"}:
         raise Refused(
@@ -93,7 +93,7 @@ def _add_filter(parts: _Parts, column: str, expression: str) -> None:
     name = sql.Identifier(column)
     if operator in _COMPARISONS:
         if value.startswith('"'):
-            # Valid, but surely meant otherwise: PostgREST takes the quotes as a part of the value.
+            # Valid, but certainly a mistake: PostgREST treats the quotes as a part of the value.
             raise _unparsable(f"{operator} does not strip quotes: {value}")
         parts.where.append(sql.SQL("{} {} %s").format(name, sql.SQL(_COMPARISONS[operator])))
         parts.values.append(value)

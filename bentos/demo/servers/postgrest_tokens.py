@@ -1,4 +1,4 @@
-"""The JSON web tokens that PostgREST accepts: HS256 (RFC 7519), with a role."""
+"""Makes and checks the JSON web tokens that PostgREST accepts: HS256 (RFC 7519), with a role."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VERSION_12 = 12
 
 
 def make_token(secret: str, role: str = "face_search", **claims: Any) -> str:
-    """A token that makes its bearer `role`; `claims` may add `exp`."""
+    """A token that gives its bearer the role `role`; `claims` may add `exp`."""
     head = _encode(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
     body = _encode(json.dumps({"role": role, **claims}).encode())
     return f"{head}.{body}.{_encode(_signature(secret, f'{head}.{body}'))}"

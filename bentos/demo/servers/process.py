@@ -1,4 +1,4 @@
-"""A server as a process of this machine that a test may stop, freeze and start again, on the same ports."""
+"""A server process that a test may stop, freeze and start again on the same ports."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _LAST_OF_LOG = 2000
 
 
 class ServerProcess:
-    """What such servers have in common; a subclass says how to `start`."""
+    """Base class of the servers; a subclass implements `start`."""
 
     _process: subprocess.Popen[bytes] | None = None
     _log: Path | None = None
 
     def start(self) -> None:
-        """Start, and wait until it can be used."""
+        """Start the server and wait until it can be used."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """End the process and whatever it started, as a crash would. Safe to call twice."""
+        """Kill the process and its child processes, as a crash would. Safe to call twice."""
         atexit.unregister(self.stop)
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -38,16 +38,16 @@ class ServerProcess:
             self._process = None
 
     def freeze(self) -> None:
-        """From now on connections are accepted, by the kernel, and nothing is answered."""
+        """Suspend the process: the kernel still accepts connections, but no request gets a response."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on where `freeze` stopped."""
+        """Resume the process after `freeze`."""
         self._signal(signal.SIGCONT)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Self]:
-        """Started for the block, and stopped after it."""
+        """Run the server for the duration of the block."""
         try:
             self.start()
             yield self
@@ -55,7 +55,7 @@ class ServerProcess:
             self.stop()
 
     def _spawn(self, command: Sequence[str | Path], log: Path | None = None, **options: Any) -> None:
-        """Run the command in a session of its own; it writes to the end of `log`, or where this process does."""
+        """Run the command in its own session; its output is appended to `log`, or goes to this process's output."""
         self._log = log
         with contextlib.ExitStack() as opened:
             output = None if log is None else opened.enter_context(log.open("ab"))
@@ -70,7 +70,7 @@ class ServerProcess:
         atexit.register(self.stop)
 
     def _wait_until(self, usable: Callable[[], bool], within_s: float) -> None:
-        """Raises `RuntimeError` with the end of the log when it ends or takes longer."""
+        """Wait until the server is ready. Raises `RuntimeError` with the end of the log when it ends or is too slow."""
         deadline = time.monotonic() + within_s
         while not usable():
             if self._ended() or time.monotonic() > deadline:
@@ -89,7 +89,7 @@ class ServerProcess:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free just now, all different, because all are held until the last is known."""
+    """Free ports, all different, because each is bound until the last one is found."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -1,4 +1,4 @@
-"""All the real stores on this machine at once: Milvus, PostgreSQL behind PostgREST's protocol, S3."""
+"""Starts all real store servers on this machine: Milvus, PostgreSQL with the PostgREST stand-in, S3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bentos.demo.servers.postgrest import TOKEN, PostgrestServer
 
 @dataclass(frozen=True)
 class RealServers:
-    """The running servers, each of which can be stopped, frozen and started again; `dsn` is a superuser's."""
+    """The running servers; each can be stopped, frozen and started again. `dsn` is that of a superuser."""
 
     milvus: MilvusServer
     postgrest: PostgrestServer
@@ -23,7 +23,7 @@ class RealServers:
     dsn: str
 
     def environment(self) -> dict[str, str]:
-        """The settings with which the services reach them."""
+        """The settings that connect the services to these servers."""
         return {
             "MILVUS_URI": self.milvus.uri,
             "POSTGREST_URL": self.postgrest.url,
@@ -39,9 +39,9 @@ class RealServers:
 
 @contextlib.contextmanager
 def real_servers(folder: Path) -> Iterator[RealServers]:
-    """Start them one after the other with their data below `folder`; nothing is left running behind the block.
+    """Start the servers with their data in `folder`; stop all of them at the end of the block.
 
-    The folder may not lie below pytest's own: see `postgres_server`.
+    The folder must not be inside pytest's temporary folder: see `postgres_server`.
     """
     parts = {name: folder / name for name in ("milvus", "postgres", "s3")}
     for part in parts.values():

@@ -1,4 +1,4 @@
-"""A real S3 server on this machine: SeaweedFS, with one pair of keys and one bucket."""
+"""Starts a real S3 server on this machine: SeaweedFS, with one key pair and one bucket."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _READY_WITHIN_S = 60
 
 
 class S3Server(ServerProcess):
-    """A SeaweedFS with its data below `folder`."""
+    """A SeaweedFS with its data in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,7 +73,7 @@ class S3Server(ServerProcess):
             self._wait_until(lambda: _usable(client), _READY_WITHIN_S)
 
     def client(self) -> Any:
-        """A boto3 client with the server's keys, for what a test wants to see from outside."""
+        """A boto3 client with the server's keys, for checks by tests."""
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -92,7 +92,7 @@ def s3_server(folder: Path) -> Iterator[str]:
 
 
 def _usable(client: Any) -> bool:
-    """Whether the bucket is there, created if need be, and takes a write: the last thing to come up."""
+    """Create the bucket if it is missing; return whether it accepts a write, which works last during the start."""
     try:
         if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
             client.create_bucket(Bucket=BUCKET)

@@ -1,1 +1,1 @@
-"""The vector store over Milvus."""
+"""The vector store in Milvus."""

@@ -1,4 +1,4 @@
-"""The collection that a store works on: opened, checked, and opened again when it was released, dropped or replaced."""
+"""Opens and checks the store's collection, and reopens it after it was released, dropped or replaced."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bentos.stores.milvus.search import WIDEST
 logger = logging.getLogger(__name__)
 
 _PAUSE_S = 1.0
-"""After an attempt to open again that failed."""
+"""The wait after a failed attempt to reopen the collection."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenCollection:
-    """A collection that can be searched. Up to `steady_width` rows the index searches with the same effort."""
+    """A collection that can be searched. Up to `steady_width` rows the index searches with the same parameters."""
 
     name: str
     rows: MilvusRows
@@ -36,7 +36,7 @@ class MilvusCollection:
     """Keeps `current` usable. Safe for concurrent use by the tasks of one event loop.
 
     A call that fails because the collection is not loaded, does not exist, or because the token is refused, starts one
-    attempt to open the collection again in the background; calls fail until it succeeds. `check` starts one when the
+    attempt to reopen the collection in the background; calls fail until it succeeds. `check` starts one when the
     alias is gone or names another collection. An alias that names another collection of the same face pack is
     followed. One that names another face pack's is not: the store keeps the collection that it opened, so that
     embeddings of two packs are never compared, and a process that starts then is not ready.
@@ -65,7 +65,7 @@ class MilvusCollection:
                 raise
 
     async def close(self) -> None:
-        """Stop opening again, and close the connection. Safe to call twice."""
+        """Stop attempts to reopen the collection, and close the connection. Safe to call twice."""
         if self._reopening is not None:
             self._reopening.cancel()
             await asyncio.gather(self._reopening, return_exceptions=True)
@@ -91,7 +91,7 @@ class MilvusCollection:
             self._open_again()
 
     async def _find(self) -> None:
-        """Find the collection, and use it once it answers."""
+        """Find the collection, and use it once it can be searched."""
         found = await MilvusSchema(self.connection, self._options).ensure(self._in_use)
         await self._answers(found.name)
         if self._in_use is not None and found.name != self._in_use:
@@ -108,7 +108,7 @@ class MilvusCollection:
         self._in_use, self._other_pack, self._refusal = found.name, other, None
 
     async def _answers(self, name: str) -> None:
-        """Ask for one row: a server that has just started reports Loaded up to 30 s before it can search."""
+        """Search for one row: a server that has just started reports Loaded up to 30 s before it can search."""
         await self.connection.call(
             lambda client: client.query(
                 name,
@@ -150,7 +150,7 @@ class MilvusCollection:
     def _log_once(self, reason: str, error: Exception | None = None) -> None:
         if reason != self._logged:
             self._logged = reason
-            # Where it was raised, without its text, which may hold a secret.
+            # Logs where it was raised, without its text, which may contain a secret.
             frames = "".join(traceback.format_tb(error.__traceback__)) if error else ""
             fields = {"fields": {"traceback": frames} if frames else {}}
             logger.warning("milvus: could not open the collection again: %s", reason, extra=fields)

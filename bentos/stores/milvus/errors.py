@@ -1,4 +1,4 @@
-"""Turns a failure of pymilvus, gRPC or Milvus into one fixed sentence, so that no foreign text reaches an answer."""
+"""Turns errors of pymilvus, gRPC and Milvus into fixed sentences, so that no text of theirs gets into a response."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Failure:
 
     @property
     def needs_reopening(self) -> bool:
-        """Whether opening the collection again, with the present token, may mend it."""
+        """Whether reopening the collection, with the present token, may resolve the failure."""
         return self.code in _LOST
 
 

@@ -17,7 +17,7 @@ class MilvusOptions:
     """The options, with their defaults.
 
     `uri` is that of a server (http, https), or the path of a file that ends in `.db`: Milvus Lite, in this process.
-    `token` returns the present token, or "" for none; it is asked at each connection, and again when Milvus refuses it.
+    `token` returns the present token, or "" for none; it is called at each connection, and when Milvus refuses it.
     `dim` is the number of dimensions of an embedding; `pack_name` and `fingerprint` name the face pack that makes them.
     `hnsw_*` and `ivf_nlist` shape the index when the collection is created, and change nothing later. `search_ef` and
     `search_nprobe` trade time for recall in each search. `timeout_s` bounds every call, in seconds; `load_timeout_s`
@@ -28,8 +28,8 @@ class MilvusOptions:
     its rows can be found. A removal waits at every level. Either way a search that starts after a write has returned
     sees it. With more than one replica of the collection in Milvus' memory only `Strong` promises that.
 
-    `beside`: the collection is filled beside the one that is searched. Opening leaves the alias alone, saving does not
-    wait until its rows can be found, and a removal concerns this collection alone.
+    `beside`: the collection is filled while another one is in use. Opening does not change the alias, saving does not
+    wait until its rows can be found, and a removal affects only this collection.
     """
 
     uri: str
@@ -51,7 +51,7 @@ class MilvusOptions:
 
     @property
     def lite(self) -> bool:
-        """Whether this is Milvus Lite. It has one process, no time tick and no use for an index but FLAT."""
+        """Whether this is Milvus Lite, which has one process, no time tick, and needs no index but FLAT."""
         return self.uri.endswith(".db")
 
     @property
@@ -61,12 +61,12 @@ class MilvusOptions:
 
     @property
     def waits_after_write(self) -> bool:
-        """Whether a write has to wait until it can be found, because a search will not."""
+        """Whether a write has to wait until its rows can be found, because searches do not wait."""
         return not (self.lite or self.beside) and self.consistency != "Strong"
 
     @property
     def pack(self) -> str:
-        """The face pack in words, as the collection's description keeps it."""
+        """The description of the face pack that is stored in the collection's description."""
         return f"face pack {self.pack_name!r} {self._identity}"
 
     def is_same_pack(self, collection: str, description: str) -> bool:

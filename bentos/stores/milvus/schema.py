@@ -136,16 +136,16 @@ class MilvusSchema:
             )
 
     async def _index_type(self) -> str:
-        """The type of the vector index as it is, whatever the options say now."""
+        """The type of the existing vector index, whatever the options say now."""
         found = await self._connection.call(
             lambda client: client.describe_index(self._name, EMBEDDING, timeout=self._timeout_s)
         )
         return str((found or {}).get("index_type", self._options.index_type))
 
     async def _once(self, step: Callable[[], Awaitable[object]], done: Callable[[], Awaitable[bool]]) -> bool:
-        """Take the step unless it is done, and return whether this call took it.
+        """Do the step unless it is done, and return whether this call did it.
 
-        When it fails because another process takes the same step, wait for that process.
+        When it fails because another process does the same step, wait for that process.
         """
         if await done():
             return False

@@ -1,4 +1,4 @@
-"""The collections of other face packs behind the same alias: a face that is removed has to go from them too.
+"""Removes faces also from the collections of other face packs under the same alias.
 
 While a base changes to another pack, services of both versions run, each on the collection of its own pack. A face that
 one of them removes must not be found by the other.
@@ -32,8 +32,8 @@ async def remove_from_all(
 ) -> None:
     """Call `remove` with the name of the collection `own` and of every other that may be searched, all at once.
 
-    A collection that is not loaded, or that is dropped meanwhile, is passed over: nobody can search it, and whoever
-    wants to search it later brings it into line first (`bentos.reembed`). Raises `DependencyUnavailable`.
+    A collection that is not loaded, or that is dropped meanwhile, is skipped: it cannot be searched, and
+    `bentos.reembed` makes it match the metadata before it is used again. Raises `DependencyUnavailable`.
     """
 
     async def is_searched(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""`VectorStore` over Milvus: a server from 2.3.5 on, or a Milvus Lite file. The same code serves both."""
+"""`VectorStore` in a Milvus server (2.3.5 or later) or a Milvus Lite file, with the same code for both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MilvusVectorStore:
         self._options = options
         self._collection = MilvusCollection(options)
         self._connection = self._collection.connection
-        # Two writers that come first at once make Milvus Lite open its log twice, and lose one of the two.
+        # When the first two writes run at once, Milvus Lite opens its log twice and loses one of them.
         self._writing: AbstractAsyncContextManager[Any] = asyncio.Lock() if options.lite else nullcontext()
         self._unflushed = 0
 
@@ -53,9 +53,9 @@ class MilvusVectorStore:
             raise
 
     async def check(self) -> None:
-        """Search for one row, and see that the alias still names the collection in use.
+        """Search for one row, and check that the alias still names the collection in use.
 
-        Raises `NotReady`; `DependencyUnavailable`. See `MilvusCollection` for what is opened again by itself.
+        Raises `NotReady`; `DependencyUnavailable`. `MilvusCollection` describes what is reopened automatically.
         """
         await self._collection.check()
 
@@ -91,7 +91,7 @@ class MilvusVectorStore:
     ) -> list[Match]:
         """The `photos` most similar photos, one match each, score descending, ties by `photo_id`.
 
-        All of it within the timeout. Raises `ValueError` for a wrong dimension or id.
+        All of its calls together end within the timeout. Raises `ValueError` for a wrong dimension or id.
         """
         query = self._checked(embedding)
         collection = self._collection.current
@@ -115,18 +115,18 @@ class MilvusVectorStore:
             raise DependencyUnavailable("milvus", reason) from error
 
     async def remove_photos(self, photo_ids: Sequence[str]) -> None:
-        """Remove every face of these photos. Raises `ValueError` for what is no id."""
+        """Remove every face of these photos. Raises `ValueError` for a malformed id."""
         for batch in _batches(_valid(photo_ids), _IDS_IN_A_FILTER):
             await self._remove_everywhere(_is_in(PHOTO_ID, batch))
 
     async def remove_faces(self, face_ids: Sequence[str]) -> None:
-        """Remove these faces; unknown ids are nothing to remove. Raises `ValueError` for what is no id."""
+        """Remove these faces; unknown ids are ignored. Raises `ValueError` for a malformed id."""
         for batch in _batches(_valid_faces(face_ids), _IDS_IN_A_FILTER):
             await self._remove_everywhere(_is_in(FACE_ID, batch))
 
     async def scan_faces(self, batch_size: int = 1000) -> AsyncIterator[list[StoredVector]]:
         """Every stored face, ordered by `face_id`, in batches of at most `batch_size`."""
-        # The pages below are read at the collection's own level; a Strong query first makes sure that none is too old.
+        # The pages below are read at the collection's own level; a Strong query first ensures that they are up to date.
         await self._query(_is_in(FACE_ID, [""]), limit=1)
         fields, limit, last = [FACE_ID, PHOTO_ID, COLLECTION_ID], min(batch_size, WIDEST), ""
         while rows := await self._connection.call(

@@ -1,4 +1,4 @@
-"""Fills the collection of another face pack beside the one that is searched, then points the alias to it."""
+"""Fills the collection of another face pack beside the one in use, then points the alias to it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The metadata store over PostgREST."""
+"""The metadata store in PostgreSQL, through PostgREST."""

@@ -1,4 +1,4 @@
-"""PostgREST's protocol: calls of functions, reads of views, timeouts, retries, errors by their code."""
+"""A client of PostgREST: calls functions and reads views, with timeouts, retries and errors by code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bentos.stores.postgrest.errors import (
 
 __all__ = ["PostgrestClient", "PostgrestError", "PostgrestOptions"]
 
-# It logs the status line of each answer, whose text is the server's.
+# httpx logs the status line of each response, whose text comes from the server.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _ATTEMPTS = 3
@@ -31,9 +31,9 @@ _FIRST_PAUSE_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class PostgrestOptions:
-    """Where PostgREST is. `timeout_s` bounds every call, its repetitions included.
+    """The address of PostgREST and the limits of a call. `timeout_s` bounds every call, including its retries.
 
-    `token`: the JWT, or what gives the present one; asked for each request.
+    `token`: the JWT, or a callable that returns the present one; called for each request.
     """
 
     url: str
@@ -45,14 +45,14 @@ class PostgrestOptions:
 class PostgrestClient:
     """One pool of connections to one PostgREST.
 
-    Whatever fails in passing is repeated, because everything that schema.sql offers may be: its functions
-    find nothing left to do when the same lease token repeats them. A call that times out is not repeated.
+    Transient failures are retried, because every function of schema.sql is idempotent: repeated with the same lease
+    token, it finds nothing left to do. A call that times out is not retried.
     """
 
     def __init__(self, options: PostgrestOptions) -> None:
         self._options = options
         headers = {"Accept": "application/json", "Accept-Profile": SCHEMA, "Content-Profile": SCHEMA}
-        # Waiting in line for a connection is cheap here, and costs httpx time that grows with the line.
+        # Waiting for a connection is cheap here; in httpx its cost grows with the number of waiting requests.
         self._slots = asyncio.Semaphore(options.connections)
         self._http = httpx.AsyncClient(
             headers=headers,
@@ -63,15 +63,15 @@ class PostgrestClient:
         )
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         await self._http.aclose()
 
     async def call(self, function: str, **arguments: Any) -> Any:
-        """What the function answers. Raises `PostgrestError`, `DependencyUnavailable`."""
+        """Call the function and return its result. Raises `PostgrestError`, `DependencyUnavailable`."""
         return await self._answer("POST", f"rpc/{function}", content=json.dumps(arguments))
 
     async def row_of(self, view: str, column: str, value: str) -> Any:
-        """The first row of the view whose `column` is `value`, or None; raises as `call` does."""
+        """The first row of the view whose `column` is `value`, or None. Raises as `call` does."""
         # `in` strips the quotes of its values. `eq` does not: eq."a" looks for a value with quotes in it.
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         rows = await self._answer("GET", view, params={column: f'in.("{escaped}")', "limit": "1"})
@@ -84,7 +84,7 @@ class PostgrestClient:
             async with asyncio.timeout(self._options.timeout_s):
                 return await self._repeated(failures, method, path, request)
         except TimeoutError:
-            # The reason of an attempt before says more than that the next one was not answered in time either.
+            # The reason of an earlier attempt says more than the timeout of the last one.
             reason = failures[-1] if failures else f"no answer within {self._options.timeout_s:g} s"
             raise DependencyUnavailable("postgrest", reason) from None
 
@@ -109,7 +109,7 @@ class PostgrestClient:
         except httpx.TimeoutException:
             raise TimeoutError from None
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError, UnicodeError) as error:
-            # RuntimeError: closed already. The cause is left out: its text may quote the header with the token.
+            # RuntimeError: the client is closed. The cause is omitted: its text may quote the header with the token.
             raise failure_of_call(error) from None
         if response.is_success:
             return _json(response)

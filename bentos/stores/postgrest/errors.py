@@ -1,7 +1,7 @@
-"""What an answer or a failure of PostgREST means, in one sentence of our own that says what to do.
+"""Turns error responses and failures of PostgREST into fixed sentences that say what to do.
 
-Only codes, statuses and classes of exceptions decide, and the few messages of PostgREST that are known word for word:
-its other messages may quote parameters, and an exception of the HTTP client may quote a header with the token in it.
+Only codes, statuses, classes of exceptions and a few fixed messages of PostgREST are used: its other messages may
+quote parameters, and an exception of the HTTP client may quote a header with the token in it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PASSING = {
     "53": "PostgreSQL has no room left: check its max_connections, its memory and its disk",
     "57P": "PostgreSQL is stopping or starting",
 }
-"""By the beginning of the code: what may be over in a moment."""
+"""Transient errors, by the beginning of the code."""
 _UNKNOWN_PARTS = "apply deploy/postgrest/schema.sql, and reload PostgREST's schema cache"
 _LASTING = {
     "PGRST106": f"schema {SCHEMA} is not among its db-schemas: add it there",
@@ -60,18 +60,18 @@ _CLAIMS = {
     "jwtissuedatfuture": "POSTGREST_TOKEN was issued in the future: check its iat and the clocks of both machines",
     "jwtnotinaudience": "POSTGREST_TOKEN is meant for another audience: check its aud and PostgREST's jwt-aud",
 }
-"""By PostgREST's message, without blanks: version 12 writes `JWTNotYetValid`, later ones `JWT not yet valid`."""
+"""By PostgREST's message without spaces: version 12 writes `JWTNotYetValid`, later ones `JWT not yet valid`."""
 _OURS = ("FS", "22", "23")
 
 
 class PassingFailure(Exception):
-    """May be over in a moment; the message is a reason for `DependencyUnavailable`."""
+    """A transient error; the message is a reason for `DependencyUnavailable`."""
 
 
 class PostgrestError(Exception):
-    """The database refuses what was asked: `code` is an SQLSTATE or one of schema.sql's own.
+    """The database refuses the request: `code` is an SQLSTATE or a code of schema.sql.
 
-    `details`: what schema.sql adds to a code of its own, else empty.
+    `details`: the details that schema.sql adds to its own codes, else empty.
     """
 
     def __init__(self, code: str, details: str = "") -> None:
@@ -93,11 +93,11 @@ _CALLS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[str
     ((httpx.InvalidURL, httpx.UnsupportedProtocol), _lasting, "POSTGREST_URL is no address"),
     (httpx.TransportError, PassingFailure, "the connection broke, or POSTGREST_URL does not answer HTTP"),
 )
-"""By the class of the exception or of one of its causes: the first that fits."""
+"""By the class of the exception or of one of its causes: the first that matches."""
 
 
 def failure_of(status: int, body: Any) -> Exception:
-    """What to raise for an answer that is no success; `body` is its JSON, or None."""
+    """The exception to raise for an error response; `body` is its JSON, or None."""
     code = body.get("code") if isinstance(body, dict) else None
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         reason = f"it answers {status} without an error of PostgREST: check POSTGREST_URL"
@@ -114,7 +114,7 @@ def failure_of(status: int, body: Any) -> Exception:
 
 
 def failure_of_call(error: Exception) -> Exception:
-    """What to raise for an exception of the HTTP client, a timeout apart."""
+    """The exception to raise for an exception of the HTTP client other than a timeout."""
     chain = list(_chain(error))
     for kind, make, reason in _CALLS:
         if any(isinstance(each, kind) for each in chain):

@@ -1,4 +1,4 @@
-"""`MetadataStore` in PostgreSQL behind PostgREST; `deploy/postgrest/schema.sql` holds the other half."""
+"""`MetadataStore` in PostgreSQL, through PostgREST; `deploy/postgrest/schema.sql` defines the functions it calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["PostgrestMetadataStore", "PostgrestOptions"]
 
 
 class PostgrestMetadataStore:
-    """`MetadataStore` over one PostgREST. Every method is one request, and so one transaction."""
+    """`MetadataStore` of one PostgREST. Every method is one request, and therefore one transaction."""
 
     def __init__(self, options: PostgrestOptions) -> None:
         self._options = options
@@ -43,7 +43,7 @@ class PostgrestMetadataStore:
         if self._opened is None:
             self._opened = PostgrestClient(self._options)
             try:
-                await self.purged([])  # the newest function: an older schema is noticed here
+                await self.purged([])  # the newest function, so that an older schema is detected
             except BaseException:
                 await self.close()
                 raise
@@ -53,7 +53,7 @@ class PostgrestMetadataStore:
         await self.now()
 
     async def close(self) -> None:
-        """Let go of every connection. Safe to call twice."""
+        """Close every connection. Safe to call twice."""
         client, self._opened = self._opened, None
         if client is not None:
             await client.close()
@@ -93,7 +93,7 @@ class PostgrestMetadataStore:
         self, photo_id: str, *, collection_id: str | None, image_sha256: str, lease: Lease
     ) -> PhotoRecord:
         """Take the lease of the photo, creating its record when there is none; see `MetadataStore`."""
-        with _refusals(photo_id, collection_id):
+        with _translated_errors(photo_id, collection_id):
             row = await self._client.call(
                 "begin_detection",
                 p_photo_id=photo_id,
@@ -108,7 +108,7 @@ class PostgrestMetadataStore:
         self, photo_id: str, *, width: int, height: int, faces: Sequence[FaceRecord], lease: Lease
     ) -> PhotoRecord:
         """Record the size and the faces, and give the lease back. Raises `LeaseLost`."""
-        with _refusals(photo_id):
+        with _translated_errors(photo_id):
             row = await self._client.call(
                 "finish_detection",
                 p_photo_id=photo_id,
@@ -131,7 +131,7 @@ class PostgrestMetadataStore:
         self, photo_id: str, *, face_ids: Sequence[str], collection_id: str | None, lease: Lease
     ) -> PhotoRecord:
         """Take the lease; the named faces go from `detected` to `pending`; see `MetadataStore`."""
-        with _refusals(photo_id, collection_id):
+        with _translated_errors(photo_id, collection_id):
             row = await self._client.call(
                 "begin_indexing",
                 p_photo_id=photo_id,
@@ -144,14 +144,14 @@ class PostgrestMetadataStore:
 
     async def finish_indexing(self, photo_id: str, *, face_ids: Sequence[str], lease: Lease) -> None:
         """The named faces go from `pending` to `indexed`; the lease is given back. Raises `LeaseLost`."""
-        with _refusals(photo_id):
+        with _translated_errors(photo_id):
             await self._client.call(
                 "finish_indexing", p_photo_id=photo_id, p_face_ids=list(face_ids), p_lease_token=lease.token
             )
 
     async def begin_removal(self, photo_id: str, *, lease: Lease) -> bool:
         """Take the lease; every face of the photo goes to `removing`; see `MetadataStore`."""
-        with _refusals(photo_id):
+        with _translated_errors(photo_id):
             return bool(
                 await self._client.call(
                     "begin_removal",
@@ -164,7 +164,7 @@ class PostgrestMetadataStore:
     async def begin_removals(
         self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
     ) -> RemovalBatch:
-        """The same for up to `limit` photos that have a face up to `until`; see `MetadataStore`."""
+        """`begin_removal` for up to `limit` photos that have a face up to `until`; see `MetadataStore`."""
         batch = await self._client.call(
             "begin_removals",
             p_collection_id=collection_id,
@@ -178,7 +178,7 @@ class PostgrestMetadataStore:
     async def finish_removals(self, photo_ids: Sequence[str], *, purge: bool, lease: Lease) -> int:
         """Delete the faces in state `removing`, with `purge` the photos too; see `MetadataStore`.
 
-        When the first answer was lost on the way, the repetition counts only what it removed itself.
+        When the first response was lost, the retry counts only the faces that it removed itself.
         """
         done = await self._client.call(
             "finish_removals", p_photo_ids=list(photo_ids), p_purge=purge, p_lease_token=lease.token
@@ -188,12 +188,12 @@ class PostgrestMetadataStore:
         return int(done["faces_removed"])
 
     async def purged(self, photo_ids: Sequence[str]) -> list[str]:
-        """Those of these photos that were purged and have not been recorded again since."""
+        """The photos among `photo_ids` that were purged and have not been recorded again since."""
         return [str(each) for each in await self._client.call("purged", p_photo_ids=list(photo_ids))]
 
     async def begin_image_removal(self, photo_id: str, *, lease: Lease) -> bool:
         """Take the lease of a purged photo; see `MetadataStore`."""
-        with _refusals(photo_id):
+        with _translated_errors(photo_id):
             return bool(
                 await self._client.call(
                     "begin_image_removal",
@@ -219,8 +219,8 @@ class PostgrestMetadataStore:
 
 
 @contextmanager
-def _refusals(photo_id: str, collection_id: str | None = None) -> Iterator[None]:
-    """Raises what the codes of schema.sql mean for this photo, asked for under this collection."""
+def _translated_errors(photo_id: str, collection_id: str | None = None) -> Iterator[None]:
+    """Raises the exception for a code of schema.sql; `collection_id` is that of the request."""
     try:
         yield
     except PostgrestError as error:

@@ -1,1 +1,1 @@
-"""The image store over S3."""
+"""The image store in an S3 bucket."""

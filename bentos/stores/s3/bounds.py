@@ -1,4 +1,4 @@
-"""Bounds in time for what a blocking call of boto3 sends, which goes on in its thread when its caller has given up."""
+"""Deadlines for blocking boto3 calls, whose threads continue after their callers have stopped waiting."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 class UploadBody(io.BytesIO):
     """An image that can be read until the deadline, on the monotonic clock.
 
-    HTTP clients read it piece by piece while they send it, so an upload that takes longer is cut off, and the server
-    discards what it has. `cut_off` does so at once. Reading then raises `TimeoutError`.
+    HTTP clients read it piece by piece while they send it, so an upload that takes longer is aborted, and the server
+    discards the part that it has received. `cut_off` aborts at once. Reading then raises `TimeoutError`.
     """
 
     def __init__(self, image: bytes, deadline: float) -> None:
@@ -20,18 +20,18 @@ class UploadBody(io.BytesIO):
         self._deadline = deadline
 
     def cut_off(self) -> None:
-        """Let nothing more be read."""
+        """Abort the upload: further reads raise `TimeoutError`."""
         self._deadline = float("-inf")
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file. Raises `TimeoutError` after the deadline."""
+        """Read as from any file. Raises `TimeoutError` after the deadline."""
         if time.monotonic() > self._deadline:
             raise TimeoutError
         return super().read(size)
 
 
 class Attempts:
-    """The deadline of the call that this thread makes: no attempt of boto3 begins after it."""
+    """The deadline of the call in this thread: boto3 begins no attempt after it."""
 
     def __init__(self) -> None:
         self._thread = threading.local()

@@ -1,4 +1,4 @@
-"""What an S3 server's refusal means, in one sentence that names the setting to look at."""
+"""Turns errors of S3 servers and of boto3 into sentences that name the setting to check."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BY_CODE = {
     "ServiceUnavailable": "it is too busy (ServiceUnavailable)",
     "InternalError": "it failed (InternalError)",
 }
-"""Any other code stays unsaid: a server writes into it what it likes, a key that it was sent included."""
+"""Other codes are not quoted: a server may write anything into a code, even the key of the request."""
 
 
 _BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
@@ -44,12 +44,12 @@ _BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...]
 
 
 def is_missing_object(error: ClientError) -> bool:
-    """Whether the server says that there is no such object; a missing bucket is another matter."""
+    """Whether the server says that there is no such object; false for a missing bucket."""
     return _status(error) == HTTPStatus.NOT_FOUND and _code(error) in {"NoSuchKey", "NotFound", "404"}
 
 
 def reason(error: Exception, bucket: str) -> str:
-    """Why a call failed; holds no key and no signed address."""
+    """Why a call failed, without keys and signed addresses."""
     if isinstance(error, ClientError):
         return _refusal(error, bucket)
     for kind, meaning in _BY_CLASS:

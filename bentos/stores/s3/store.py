@@ -1,4 +1,4 @@
-"""Images in an S3 bucket: `ImageStore` over boto3, whose blocking calls run in threads of their own."""
+"""`ImageStore` in an S3 bucket, with boto3, whose blocking calls run in a thread pool."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from bentos.stores.s3.links import LinkSigner
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# It logs what it cannot parse of an answer, which a server may have copied from our request; we say what failed.
+# botocore logs responses that it cannot parse, and a server may have copied secrets of our request into them.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 Secret = str | Callable[[], str]
-"""A secret, or what gives the present one."""
+"""A secret, or a callable that returns the present one."""
 
 _ATTEMPTS = 2
 _CHUNK_BYTES = 256 * 1024
@@ -42,7 +42,7 @@ _LARGEST_LISTING = 1000
 
 @dataclass(frozen=True, slots=True)
 class S3Options:
-    """Where the bucket is and how long it may take; the fields are those of the settings `S3_*`.
+    """The bucket, its address, keys and limits; the fields are those of the settings `S3_*`.
 
     When the keys change, calls that begin afterwards use the new ones.
     """
@@ -59,10 +59,10 @@ class S3Options:
 
 
 class S3Store:
-    """`ImageStore` over one bucket: the object `{prefix}{photo_id}` is the image, with its content type.
+    """`ImageStore` in one bucket: the object `{prefix}{photo_id}` is the image, with its content type.
 
-    No call takes longer than `timeout_s`, whatever the server does, and nothing is sent later than that: what a silent
-    server holds is a thread, for half of `timeout_s` more.
+    No call takes longer than `timeout_s`, whatever the server does, and nothing is sent after that. A server that does
+    not respond occupies a thread for at most half of `timeout_s` more.
     """
 
     def __init__(self, options: S3Options) -> None:
@@ -75,22 +75,22 @@ class S3Store:
         _ = self._client
 
     async def open(self) -> None:
-        """See that the bucket is there and answers to the keys. Raises `DependencyUnavailable`."""
+        """Check that the bucket exists and accepts the keys. Raises `DependencyUnavailable`."""
         await self.check()
 
     async def check(self) -> None:
-        """See that the bucket answers to the keys. Raises `DependencyUnavailable`."""
+        """Check that the bucket accepts the keys. Raises `DependencyUnavailable`."""
         await self._in_thread(lambda: self._client.head_bucket(Bucket=self._options.bucket))
 
     async def close(self) -> None:
-        """Let go of every connection. Safe to call twice; nothing else may be called afterwards."""
+        """Close every connection. Safe to call twice; nothing else may be called afterwards."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
     async def put(self, photo_id: str, image: bytes, content_type: str) -> None:
         """Store or replace. Raises `InvalidRequest`, `DependencyUnavailable`.
 
-        When it is cancelled, it cuts the upload off and waits for the end of its thread: nothing is stored afterwards.
+        A cancelled call aborts the upload and waits for the end of its thread, so that nothing is stored afterwards.
         """
         place = self._place(photo_id)
         deadline = self._deadline()
@@ -119,7 +119,7 @@ class S3Store:
         return await self._in_thread(lambda: self._head(place))
 
     async def delete(self, photo_id: str) -> None:
-        """Remove; an unknown id is nothing to remove, as S3 itself has it."""
+        """Remove the image; an unknown id is ignored, as in S3."""
         place = self._place(photo_id)
         await self._in_thread(lambda: self._client.delete_object(**place))
 
@@ -128,7 +128,7 @@ class S3Store:
         asked: dict[str, Any] = {
             "Bucket": self._options.bucket,
             "Prefix": self._options.prefix,
-            "Delimiter": "/",  # what lies deeper is no photo of this prefix
+            "Delimiter": "/",  # a key with a further slash is no photo of this prefix
             "MaxKeys": min(batch_size, _LARGEST_LISTING),
         }
         more = True
@@ -141,7 +141,7 @@ class S3Store:
             more = page.get("IsTruncated", False) and asked["ContinuationToken"] is not None
 
     async def presigned_urls(self, photo_ids: Sequence[str], *, expires_s: int) -> list[str | None]:
-        """A link (signature version 4) to each image that opens it for `expires_s` seconds. Made without I/O."""
+        """A link (signature version 4) to each image, valid for `expires_s` seconds. Made without I/O."""
         return list(
             self._links.sign(
                 [self._place(photo_id)["Key"] for photo_id in photo_ids],
@@ -156,13 +156,13 @@ class S3Store:
         return LinkSigner(self._client, bucket=self._options.bucket, region=self._options.region)
 
     def _place(self, photo_id: str) -> dict[str, Any]:
-        """Bucket and key of a photo. Ids are validated at the edge; here nothing else may become a key."""
+        """Bucket and key of a photo. Ids are validated again here, so that no other text becomes a key."""
         if not is_valid_id(photo_id):
             raise InvalidRequest("The id cannot name a photo.", {"photo_id": "not a valid id"})
         return {"Bucket": self._options.bucket, "Key": f"{self._options.prefix}{photo_id}"}
 
     def _read(self, place: dict[str, Any], max_bytes: int) -> bytes | None:
-        """The object, or None; what is too large stays unread, whatever length the server declares."""
+        """The object's bytes, or None without such an object. Never reads more than one chunk above `max_bytes`."""
         deadline = time.monotonic() + self._options.timeout_s
         try:
             answer = self._client.get_object(**place)
@@ -174,10 +174,10 @@ class S3Store:
         size = 0
         chunks: list[bytes] = []
         body: Any = answer["Body"]
-        with body as stream:  # the connection's own stream, which the type stubs do not know
+        with body as stream:  # the connection's stream, which is missing from the type stubs
             if declared is not None and declared > max_bytes:
                 raise _too_large(max_bytes)
-            # read1 returns what has come; read would wait for a server that trickles, and hold the thread.
+            # read1 returns the bytes that have arrived; read would block the thread while a server sends them slowly.
             while chunk := stream.read1(_CHUNK_BYTES):
                 chunks.append(chunk)
                 size += len(chunk)
@@ -200,7 +200,7 @@ class S3Store:
 
     @property
     def _client(self) -> S3Client:
-        """The client with the present keys; it may be shared by threads."""
+        """The client with the present keys; threads may share it."""
         keys = (_present(self._options.access_key_id), _present(self._options.secret_access_key))
         with self._making:
             if self._made is None or keys != self._keys:
@@ -209,7 +209,7 @@ class S3Store:
             return self._made
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        """Run a blocking call, for `timeout_s` at most, and say in one sentence why it failed."""
+        """Run a blocking call for at most `timeout_s`. Raises `DependencyUnavailable` with the reason."""
         return await self._answer(self._begun(call, self._deadline()))
 
     def _deadline(self) -> float:
@@ -231,12 +231,12 @@ class S3Store:
             failure = f"no answer within {self._options.timeout_s:g} s"
         except (BotoCoreError, ClientError, HTTPError, ResponseParserError, OSError, UnicodeError) as error:
             failure = reason(error, self._options.bucket)
-        # Without the cause: its text may quote a header with the key in it.
+        # The cause is omitted: its text may quote a header with the key in it.
         raise DependencyUnavailable("object_store", failure) from None
 
 
 async def _ended(running: Future[Any]) -> None:
-    """Wait until the thread has ended this call, however it ends."""
+    """Wait until the thread has ended this call, with or without an error."""
     end = asyncio.wrap_future(running)
     await asyncio.wait([end])
     if not end.cancelled():

@@ -1,1 +1,1 @@
-"""The metadata store over a SQLite file."""
+"""The metadata store in a SQLite file."""

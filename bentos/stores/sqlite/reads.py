@@ -1,4 +1,4 @@
-"""What is read of the embedded metadata store: rows in, records out."""
+"""Reads of the embedded metadata store: queries that return records."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> int:
-    """Microseconds since 1970 of a moment with a time zone, exact."""
+    """Microseconds since 1970 of a time with a time zone, exact."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    """The moment, in UTC; the reverse of `to_micros`."""
+    """The time, in UTC; the inverse of `to_micros`."""
     return _EPOCH + micros * _MICROSECOND
 
 
@@ -52,7 +52,7 @@ def page_of_photos(
     limit: int,
     offset: int,
 ) -> PhotoPage:
-    """One page of the listing, and how many the filter matches."""
+    """One page of the listing, and how many photos the filter matches."""
     wanted = {"collection_id": collection_id, "status": status}
     given = {column: value for column, value in wanted.items() if value is not None}
     where = " and ".join(["true", *(f"{column} = :{column}" for column in given)])

@@ -1,4 +1,4 @@
-"""The tables of the embedded metadata store; `deploy/postgrest/schema.sql` says the same to PostgreSQL."""
+"""The tables of the embedded metadata store; `deploy/postgrest/schema.sql` is their equivalent for PostgreSQL."""
 
 SCHEMA = """
 create table if not exists photos (
@@ -80,4 +80,4 @@ end;
 last, so that it may repeat what it finished. `status` is kept by SQLite, the counts by the triggers."""
 
 ADDED_COLUMNS = (("purged_photos", "lease_until", "integer"),)
-"""Table, column and type of what files of earlier versions lack."""
+"""Columns that files of earlier versions lack: table, column and type."""

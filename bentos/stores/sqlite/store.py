@@ -34,14 +34,14 @@ _REASONS = {
     "SQLITE_NOTADB": "the file is not a database",
     "SQLITE_READONLY": "the file may not be written to",
 }
-"""By the beginning of SQLite's name for the error."""
+"""Reasons by the beginning of SQLite's name for the error."""
 
 
 class SqliteMetadataStore:
     """`MetadataStore` in the file `path`, which is created, with its folder, when it is missing.
 
     One connection, used by one thread; several processes may share the file. Every method is one
-    transaction, and one that has returned survives the death of the process and of the machine.
+    transaction, and once it has returned, its changes survive a crash of the process and of the machine.
     """
 
     def __init__(self, path: Path, *, timeout_s: float = 5.0) -> None:
@@ -145,7 +145,7 @@ class SqliteMetadataStore:
     async def begin_removals(
         self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
     ) -> RemovalBatch:
-        """The same for up to `limit` photos that have a face up to `until`; see `MetadataStore`."""
+        """`begin_removal` for up to `limit` photos that have a face up to `until`; see `MetadataStore`."""
         micros = reads.to_micros(until)
         return await self._transaction(
             lambda c: writes.begin_removals(c, collection_id, micros, lease, limit)
@@ -159,7 +159,7 @@ class SqliteMetadataStore:
         return gone
 
     async def purged(self, photo_ids: Sequence[str]) -> list[str]:
-        """Those of these photos that were purged and have not been recorded again since."""
+        """The photos among `photo_ids` that were purged and have not been recorded again since."""
         return await self._transaction(lambda c: writes.purged(c, photo_ids), "deferred")
 
     async def begin_image_removal(self, photo_id: str, *, lease: Lease) -> bool:
@@ -209,7 +209,7 @@ class SqliteMetadataStore:
         self._connection = connection
         connection.row_factory = sqlite3.Row
         connection.execute("pragma journal_mode = wal")
-        # The truth has to outlive a power cut: NORMAL would lose the last commits, not only delay them.
+        # Metadata have to survive a power failure: NORMAL could lose the last commits.
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
         connection.executescript(f"begin immediate; {SCHEMA} commit;")

@@ -1,4 +1,4 @@
-"""What changes the embedded metadata store: each function is the inside of one transaction.
+"""Writes of the embedded metadata store: each function is the body of one transaction.
 
 A lease is the pair (`lease_token`, `lease_until`) of the photo's row. The photo is free when `lease_until` is
 null or past. Finishing nulls `lease_until` and keeps the token: until another writer comes, the same one may
@@ -165,7 +165,7 @@ def begin_removals(
 def finish_removals(
     connection: sqlite3.Connection, photo_ids: Sequence[str], purge: bool, lease: Lease
 ) -> tuple[int, tuple[str, ...]]:
-    """Delete the faces in state `removing`; how many are gone, and the photos whose lease was lost."""
+    """Delete the faces in state `removing`. Returns how many, and the photos whose lease was lost."""
     gone = 0
     lost = []
     for photo_id in photo_ids:
@@ -189,7 +189,7 @@ def finish_removals(
 
 
 def purged(connection: sqlite3.Connection, photo_ids: Sequence[str]) -> list[str]:
-    """Those of these photos that were purged, ordered by id."""
+    """The photos among `photo_ids` that were purged, ordered by id."""
     return sorted(photo_id for photo_id in photo_ids if _purge_of(connection, photo_id) is not None)
 
 
@@ -242,7 +242,7 @@ def _give_back(connection: sqlite3.Connection, photo_id: str) -> None:
 
 
 def _holds(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> bool:
-    """Whether nobody else has held the photo since this lease was granted."""
+    """Whether no other writer has held the photo since this lease was granted."""
     row = _photo_row(connection, photo_id)
     return row is not None and row["lease_token"] == lease.token
 
@@ -290,7 +290,7 @@ def _purge_of(connection: sqlite3.Connection, photo_id: str) -> sqlite3.Row | No
 
 
 def _give_back_purge(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> bool:
-    """Whether this lease purged the photo, or removed its image again; nobody is kept off the photo any more."""
+    """Release the lease of a purged photo. Returns whether this lease purged it or removed its image again."""
     changed = connection.execute(
         "update purged_photos set lease_until = null where photo_digest = ? and lease_token = ?",
         (_digest(photo_id), lease.token),

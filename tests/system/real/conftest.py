@@ -1,4 +1,4 @@
-"""The real stack, started once for all tests of this folder."""
+"""Fixtures: the real stack, started once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.system.real.stack import Api, Stack, running_stack
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    # Not below pytest's folder: see `real_servers`.
+    # Not in pytest's folder: see `real_servers`.
     with tempfile.TemporaryDirectory(prefix="real-stack-") as folder, running_stack(Path(folder)) as running:
         yield running
 
@@ -35,5 +35,5 @@ def astronaut() -> bytes:
 
 @pytest.fixture(scope="session")
 def selfie() -> bytes:
-    """Of that person."""
+    """A selfie of that person."""
     return photos.selfie_of(photos.astronaut(), BoundingBox(178.6, 63.4, 269.1, 173.9))

@@ -1,4 +1,4 @@
-"""A vectorizer that dies by SIGKILL right after a chosen step: stores that count what is done to them."""
+"""A vectorizer that kills itself after a chosen write, with stores that count their writes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
 from bentos.domain.ids import image_digest
 from bentos.vectorizer.wiring import indexing_of
-from tests.system.real.stack import parts_of
+from tests.system.real.stack import dependencies_of
 
 WRITES = {
     "begin_detection",
@@ -37,7 +37,7 @@ Deed = Literal["detect", "add", "remove", "purge", "remove_all"]
 
 @dataclass
 class Steps:
-    """The writes that were made, in order. `ended` is asked after each, and may not return."""
+    """The writes so far, in order. `ended` is called after each write, and may kill the process."""
 
     ended: Callable[[list[str]], None]
     made: list[str] = field(default_factory=list)
@@ -48,10 +48,10 @@ class Steps:
 
 
 class Counted:
-    """A store whose writes are steps."""
+    """A store whose writes are counted as steps."""
 
-    def __init__(self, store: Any, parts: CountedParts) -> None:
-        self._store, self._parts = store, parts
+    def __init__(self, store: Any, dependencies: CountedDependencies) -> None:
+        self._store, self._dependencies = store, dependencies
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._store, name)
@@ -60,14 +60,14 @@ class Counted:
 
         async def counted(*arguments: Any, **named: Any) -> Any:
             answer = await verb(*arguments, **named)
-            self._parts.steps.make(name)
+            self._dependencies.steps.make(name)
             return answer
 
         return counted
 
 
-class CountedParts(Parts):
-    """Parts whose stores count their writes in `steps`."""
+class CountedDependencies(Dependencies):
+    """Dependencies whose stores count their writes in `steps`."""
 
     steps = Steps(lambda _made: None)
 
@@ -85,7 +85,7 @@ class CountedParts(Parts):
 
 
 class TwoFaces:
-    """A `FaceFinder` that finds two faces in any bytes, always the same in the same: no model is the subject here."""
+    """A `FaceFinder` that finds two faces in any bytes, always the same for the same bytes, without a model."""
 
     _boxes = (BoundingBox(10, 10, 40, 40), BoundingBox(50, 10, 80, 40))
 
@@ -104,7 +104,7 @@ class TwoFaces:
 
 
 def embedding_of(image: bytes, landmarks: Landmarks) -> Embedding:
-    """What `TwoFaces` makes of one face, a unit vector."""
+    """The embedding that `TwoFaces` returns for a face, a unit vector."""
     seed = int(image_digest(image)[:8], 16) + int(landmarks[0][0])
     vector = np.random.default_rng(seed).normal(size=512).astype(np.float32)
     return vector / np.linalg.norm(vector)
@@ -112,7 +112,7 @@ def embedding_of(image: bytes, landmarks: Landmarks) -> Embedding:
 
 @dataclass(frozen=True)
 class Subject:
-    """The photo that something is done to, all alone in its collection."""
+    """The photo that an action is applied to, the only one in its collection."""
 
     photo_id: str
     image: bytes
@@ -123,9 +123,9 @@ class Subject:
         return f"of-{self.photo_id}"
 
 
-async def do(deed: Deed, subject: Subject, parts: Parts) -> None:
+async def do(deed: Deed, subject: Subject, dependencies: Dependencies) -> None:
     """One call of the API, without HTTP."""
-    indexing, removal = indexing_of(parts)
+    indexing, removal = indexing_of(dependencies)
     if deed == "detect":
         await indexing.detect_uploaded(
             subject.image, "image/jpeg", photo_id=subject.photo_id, collection_id=subject.collection_id
@@ -139,17 +139,17 @@ async def do(deed: Deed, subject: Subject, parts: Parts) -> None:
 
 
 def do_and_die(environment: dict[str, str], deed: Deed, subject: Subject, after: int) -> None:
-    """The same in a process of its own, which kills itself after that many steps."""
+    """Run the call in a child process, which kills itself after this number of steps."""
 
     def end(made: list[str]) -> None:
         if len(made) == after:
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def live() -> None:
-        parts = parts_of(environment, TwoFaces(), CountedParts)
-        parts.steps = Steps(end)
-        for store in (parts.metadata, parts.vectors, parts.images):
+        dependencies = dependencies_of(environment, TwoFaces(), CountedDependencies)
+        dependencies.steps = Steps(end)
+        for store in (dependencies.metadata, dependencies.vectors, dependencies.images):
             await store.open()
-        await do(deed, subject, parts)
+        await do(deed, subject, dependencies)
 
     asyncio.run(live())

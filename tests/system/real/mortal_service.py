@@ -1,4 +1,4 @@
-"""image-vectorizer that dies, with every process of it, right after the first write named by DIES_AFTER."""
+"""An image-vectorizer that kills all its processes after the first write that DIES_AFTER names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import psutil
 
 from bentos import composition
-from tests.system.real.mortal import CountedParts, Steps
+from tests.system.real.mortal import CountedDependencies, Steps
 
 
 def _die(made: list[str]) -> None:
@@ -19,9 +19,9 @@ def _die(made: list[str]) -> None:
         each.kill()
 
 
-CountedParts.steps = Steps(_die)
-composition.Parts = CountedParts
+CountedDependencies.steps = Steps(_die)
+composition.Dependencies = CountedDependencies
 
-from bentos.vectorizer.service import ImageVectorizer  # noqa: E402 - built of the parts above
+from bentos.vectorizer.service import ImageVectorizer  # noqa: E402 - needs the classes replaced above
 
 __all__ = ["ImageVectorizer"]

@@ -1,4 +1,4 @@
-"""The whole product on real servers: both services as processes, and what a test wants to do with them."""
+"""Runs both services as processes on real servers, with clients and checks for tests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import httpx
 
 from bentos.audit.reading import read_stores
-from bentos.audit.snapshot import Kind, Ledger
-from bentos.composition import Parts
+from bentos.audit.snapshot import Kind, Snapshot
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings
 from bentos.demo.process import RunningService, serving
 from bentos.demo.real import SEARCH, VECTORIZER
@@ -26,15 +26,15 @@ from bentos.runner.client import FaceFinder
 KEY = "0123456789abcdef-key-of-the-tests"
 TIMEOUT_S = 2
 LEASE_S = 9
-"""Longer than the timeouts of all stores together, as the settings ask for."""
+"""Longer than the timeouts of all stores together, as the settings require."""
 PATIENCE_S = 180
 
-AnyParts = TypeVar("AnyParts", bound=Parts)
+AnyDependencies = TypeVar("AnyDependencies", bound=Dependencies)
 
 
 @dataclass
 class Stack:
-    """Servers and services that answer, and the settings of the services."""
+    """The running servers and services, and the settings of the services."""
 
     servers: RealServers
     vectorizer: RunningService
@@ -46,14 +46,16 @@ class Stack:
         return Api(self.vectorizer.url, self.search.url)
 
     @contextlib.asynccontextmanager
-    async def parts(self, finder: FaceFinder, kind: type[AnyParts] = Parts) -> AsyncIterator[AnyParts]:
-        """The stores as this process sees them, open."""
-        parts = parts_of(self.environment, finder, kind)
-        stores = (parts.metadata, parts.vectors, parts.images)
+    async def dependencies(
+        self, finder: FaceFinder, kind: type[AnyDependencies] = Dependencies
+    ) -> AsyncIterator[AnyDependencies]:
+        """Open the stores in this process."""
+        dependencies = dependencies_of(self.environment, finder, kind)
+        stores = (dependencies.metadata, dependencies.vectors, dependencies.images)
         try:
             for store in stores:
                 await store.open()
-            yield parts
+            yield dependencies
         finally:
             for store in stores:
                 await store.close()
@@ -61,7 +63,7 @@ class Stack:
 
 @dataclass
 class Api:
-    """The endpoints of both services; answers are bare responses. Safe to share by threads."""
+    """One method per endpoint of both services; returns plain responses. Safe to share by threads."""
 
     vectorizer_url: str
     search_url: str
@@ -99,14 +101,14 @@ class Api:
         return self.searcher.post("/search/", files={"file": selfie}, data=fields)
 
     def detected(self, image: bytes, **fields: str) -> dict[str, Any]:
-        """The photo with its faces; fails unless it is answered 200."""
+        """Detect a photo; returns it with its faces. Fails unless the status is 200."""
         answer = self.detect(image, **fields)
         assert answer.status_code == 200, answer.text
         photo: dict[str, Any] = answer.json()
         return photo
 
     def indexed(self, image: bytes, **fields: str) -> dict[str, Any]:
-        """The same, with every face added."""
+        """Detect a photo and add every face."""
         photo = self.detected(image, **fields)
         for face in photo["faces"]:
             added = self.add(face["face_id"])
@@ -114,7 +116,7 @@ class Api:
         return photo
 
     def found(self, selfie: bytes, **fields: Any) -> list[str]:
-        """The photo_ids that a search finds; fails unless it is answered 200."""
+        """The photo_ids that a search finds. Fails unless the status is 200."""
         answer = self.search(selfie, **fields)
         assert answer.status_code == 200, answer.text
         return [match["photo_id"] for match in answer.json()["results"]]
@@ -122,7 +124,7 @@ class Api:
 
 @contextlib.contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
-    """Everything with short timeouts, data below `folder`; nothing is left running behind the block."""
+    """Start everything with short timeouts and data in `folder`; stop everything at the end of the block."""
     with real_servers(folder) as servers:
         environment = {
             "API_KEY": KEY,
@@ -139,22 +141,24 @@ def running_stack(folder: Path) -> Iterator[Stack]:
             yield Stack(servers, vectorizer, search, environment, folder)
 
 
-def parts_of(environment: dict[str, str], finder: FaceFinder, kind: type[AnyParts] = Parts) -> AnyParts:
-    """Stores that are not open yet, by the settings of the services."""
+def dependencies_of(
+    environment: dict[str, str], finder: FaceFinder, kind: type[AnyDependencies] = Dependencies
+) -> AnyDependencies:
+    """Dependencies with the settings of the services; the stores are not open yet."""
     settings = Settings(**{name.lower(): value for name, value in environment.items()})
     return kind(settings, finder, PackInfo.read(face_pack_folder(settings.face_pack)))
 
 
-async def disagreements(parts: Parts) -> dict[str, list[tuple[str, str]]]:
-    """What the audit finds, by kind: photo_id and face_id of each finding. Empty when the stores agree."""
-    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.db") as ledger:
-        await read_stores(parts, ledger)
-        found = {kind.title: [(f.photo_id, f.face_id) for f in ledger.findings(kind)] for kind in Kind}
+async def disagreements(dependencies: Dependencies) -> dict[str, list[tuple[str, str]]]:
+    """The differences that the audit finds: photo_id and face_id by kind. Empty when the stores agree."""
+    with tempfile.TemporaryDirectory() as folder, Snapshot(Path(folder) / "snapshot.db") as snapshot:
+        await read_stores(dependencies, snapshot)
+        found = {kind.title: [(f.photo_id, f.face_id) for f in snapshot.findings(kind)] for kind in Kind}
     return {title: findings for title, findings in found.items() if findings}
 
 
 def eventually(true: Callable[[], bool], what: str) -> None:
-    """Wait until it is true; fails after a while."""
+    """Wait until the condition is true; fails after a timeout."""
     deadline = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < deadline, f"still not: {what}"

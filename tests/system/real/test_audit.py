@@ -1,4 +1,4 @@
-"""The audit's command line over real stores; each kind of disagreement by itself: tests/unit/audit."""
+"""Tests of the audit's command line with real stores; tests/unit/audit tests each kind of difference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[3]
 
 
-async def test_the_audit_finds_and_mends_what_was_broken_by_hand_in_each_store(
+async def test_the_audit_finds_and_repairs_manual_changes_of_each_store(
     stack: Stack, api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     mine = {"collection_id": "audited"}
@@ -34,18 +34,18 @@ async def test_the_audit_finds_and_mends_what_was_broken_by_hand_in_each_store(
     orphan = FaceVector(
         str(uuid.uuid4()), "orphan", None, BoundingBox(0, 0, 9, 9), embedding_of(b"orphan", marks)
     )
-    async with stack.parts(TwoFaces()) as parts:
-        await parts.vectors.save_faces([orphan])
-        await parts.vectors.remove_photos(["lost-vector"])
-        await parts.images.delete("no-image")
-        await parts.metadata.begin_removal("half-removed", lease=Lease(0.1))
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        await dependencies.vectors.save_faces([orphan])
+        await dependencies.vectors.remove_photos(["lost-vector"])
+        await dependencies.images.delete("no-image")
+        await dependencies.metadata.begin_removal("half-removed", lease=Lease(0.1))
 
     found = _audit(stack)
     assert found.returncode == 1
     for line in (
         "1  vectors without a face",
         "1  indexed faces without a vector",
-        "1  removals left half done",
+        "1  unfinished removals",
         "1  photos without an image",
         f"photo lost-vector, face {lost['faces'][0]['face_id']}",
         "photo no-image",
@@ -57,11 +57,11 @@ async def test_the_audit_finds_and_mends_what_was_broken_by_hand_in_each_store(
     again = _audit(stack)
     assert (again.returncode, again.stdout.startswith("the three stores agree on")) == (0, True)
     assert api.found(selfie, **mine) == ["lost-vector"]
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}
 
 
-async def test_a_dropped_collection_comes_back_without_a_restart_and_the_audit_fills_it(
+async def test_a_dropped_collection_is_created_again_without_a_restart_and_the_audit_fills_it(
     stack: Stack, api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     mine = {"collection_id": "dropped"}
@@ -81,8 +81,8 @@ async def test_a_dropped_collection_comes_back_without_a_restart_and_the_audit_f
     eventually(lambda: api.status().status_code == 200, "image-vectorizer answers")
     assert _audit(stack, "--fix").returncode == 0
     eventually(lambda: api.found(selfie, **mine) == [photo_id], "the audit has restored the vector")
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}
 
 
 def _audit(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""A vectorizer that is killed anywhere loses nothing: the same call again finishes what was begun."""
+"""Tests that a vectorizer killed at any step loses nothing: repeating the call finishes the work."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import uuid
 import httpx
 import pytest
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.demo.process import serving
 from bentos.domain.ids import derive_face_id
 from tests.system.real.mortal import (
-    CountedParts,
+    CountedDependencies,
     Deed,
     Steps,
     Subject,
@@ -35,44 +35,47 @@ EXPECTED: dict[Deed, list[str]] = {
     "remove_all": ["begin_removals", "remove_photos", "finish_removals", "begin_removals"],
 }
 FACES_INDEXED: dict[Deed, int | None] = {"detect": 0, "add": 1, "remove": 0, "purge": None, "remove_all": 0}
-"""How many faces of the photo are indexed in the end; None: there is no such photo."""
+"""How many faces of the photo are indexed at the end; None: the photo does not exist."""
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.system.real.mortal"])
 
 
 @pytest.mark.parametrize("deed", EXPECTED)
-async def test_a_vectorizer_killed_between_any_two_steps_is_finished_by_the_same_call_again(
+async def test_repeating_a_call_finishes_the_work_of_a_vectorizer_killed_after_any_step(
     stack: Stack, deed: Deed
 ) -> None:
-    async with stack.parts(TwoFaces(), CountedParts) as parts:
-        parts.steps = Steps(lambda _made: None)
-        whole = await _prepared(deed, parts)
-        parts.steps.made.clear()
-        await do(deed, whole, parts)
-        assert parts.steps.made == EXPECTED[deed]
+    async with stack.dependencies(TwoFaces(), CountedDependencies) as dependencies:
+        dependencies.steps = Steps(lambda _made: None)
+        whole = await _prepared(deed, dependencies)
+        dependencies.steps.made.clear()
+        await do(deed, whole, dependencies)
+        assert dependencies.steps.made == EXPECTED[deed]
 
-        subjects = [await _prepared(deed, parts) for _ in EXPECTED[deed]]
+        subjects = [await _prepared(deed, dependencies) for _ in EXPECTED[deed]]
         await asyncio.gather(*[_killed(stack, deed, s, after) for after, s in enumerate(subjects, start=1)])
-        await asyncio.gather(*[do(deed, subject, parts) for subject in subjects])
+        await asyncio.gather(*[do(deed, subject, dependencies) for subject in subjects])
         for subject in [whole, *subjects]:
-            await _is_as_it_should_be(deed, subject, parts)
-        assert await disagreements(parts) == {}
+            await _is_as_it_should_be(deed, subject, dependencies)
+        assert await disagreements(dependencies) == {}
 
 
-async def test_whatever_a_killed_vectorizer_left_is_said_by_the_audit(stack: Stack) -> None:
-    async with stack.parts(TwoFaces()) as parts:
-        half_added, half_removed = await _prepared("add", parts), await _prepared("remove", parts)
+async def test_the_audit_reports_unfinished_work_of_a_killed_vectorizer(stack: Stack) -> None:
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        half_added, half_removed = (
+            await _prepared("add", dependencies),
+            await _prepared("remove", dependencies),
+        )
         await _killed(stack, "add", half_added, after=2)
         await _killed(stack, "remove", half_removed, after=2)
-        found = await disagreements(parts)
-        assert found["additions left half done"] == [(half_added.photo_id, half_added.face_ids[0])]
-        assert {photo_id for photo_id, _ in found["removals left half done"]} == {half_removed.photo_id}
-        await asyncio.gather(do("add", half_added, parts), do("remove", half_removed, parts))
-        assert await disagreements(parts) == {}
+        found = await disagreements(dependencies)
+        assert found["unfinished additions"] == [(half_added.photo_id, half_added.face_ids[0])]
+        assert {photo_id for photo_id, _ in found["unfinished removals"]} == {half_removed.photo_id}
+        await asyncio.gather(do("add", half_added, dependencies), do("remove", half_removed, dependencies))
+        assert await disagreements(dependencies) == {}
 
 
-async def test_the_whole_service_killed_in_the_middle_of_adding_and_of_removing_loses_nothing(
+async def test_a_service_killed_during_adding_and_removing_loses_nothing(
     stack: Stack, api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     photo = api.detected(astronaut, collection_id="killed")
@@ -99,21 +102,21 @@ async def test_the_whole_service_killed_in_the_middle_of_adding_and_of_removing_
     removed = api.remove(photo_id)
     assert (removed.status_code, removed.json()["faces_removed"]) == (200, 1)
     assert api.found(selfie, collection_id="killed") == []
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}
 
 
-async def _prepared(deed: Deed, parts: Parts) -> Subject:
-    """A photo that is ready for the deed: unknown, detected, or with both faces indexed."""
+async def _prepared(deed: Deed, dependencies: Dependencies) -> Subject:
+    """A photo in the state that the action needs: unknown, detected, or with both faces indexed."""
     photo_id = f"{deed.replace('_', '-')}-{uuid.uuid4().hex[:12]}"
     image = photo_id.encode()
     boxes = [face.bbox for face in (await TwoFaces().detect(image)).faces]
     subject = Subject(photo_id, image, tuple(derive_face_id(photo_id, box) for box in boxes))
     if deed != "detect":
-        await do("detect", subject, parts)
+        await do("detect", subject, dependencies)
     if deed in {"remove", "purge", "remove_all"}:
         for face_id in subject.face_ids:
-            await do("add", Subject(photo_id, image, (face_id,)), parts)
+            await do("add", Subject(photo_id, image, (face_id,)), dependencies)
     return subject
 
 
@@ -124,13 +127,13 @@ async def _killed(stack: Stack, deed: Deed, subject: Subject, after: int) -> Non
     assert process.exitcode == -signal.SIGKILL, f"{deed} did not die after step {after}"
 
 
-async def _is_as_it_should_be(deed: Deed, subject: Subject, parts: Parts) -> None:
-    photo = await parts.metadata.photo(subject.photo_id)
+async def _is_as_it_should_be(deed: Deed, subject: Subject, dependencies: Dependencies) -> None:
+    photo = await dependencies.metadata.photo(subject.photo_id)
     indexed = None if photo is None else sum(face.state == "indexed" for face in photo.faces)
     assert indexed == FACES_INDEXED[deed]
-    assert await parts.images.exists(subject.photo_id) == (deed != "purge")
+    assert await dependencies.images.exists(subject.photo_id) == (deed != "purge")
     face = (await TwoFaces().detect(subject.image)).faces[0]
-    nearest = await parts.vectors.nearest(
+    nearest = await dependencies.vectors.nearest(
         embedding_of(subject.image, face.landmarks),
         photos=5,
         score_threshold=0.9,

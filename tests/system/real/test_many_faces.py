@@ -1,6 +1,6 @@
-"""Many faces through the API by four clients, and out again.
+"""Adds and removes many faces through the API with four clients.
 
-`MANY_FACES=10000 python -m pytest -s tests/system/real/test_many_faces.py` says how long it took.
+`MANY_FACES=10000 python -m pytest -s tests/system/real/test_many_faces.py` prints the duration.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ async def test_many_faces_added_by_four_clients_and_removed_leave_three_empty_st
         list(clients.map(lambda photo_id: _purged(api, photo_id), _every_photo(api)))
     over = time.monotonic()
     print(
-        f"{faces} faces added in {added - started:.0f} s ({faces / (added - started):.1f} a second), "
+        f"{faces} faces added in {added - started:.0f} s ({faces / (added - started):.1f} per second), "
         f"removed and purged in {over - added:.0f} s"
     )
 
-    async with stack.parts(TwoFaces()) as parts:
-        assert (await parts.metadata.list_photos(limit=1, offset=0)).total == 0
-        assert [row async for batch in parts.vectors.scan_faces() for row in batch] == []
-        assert [name async for batch in parts.images.scan_images() for name in batch] == []
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert (await dependencies.metadata.list_photos(limit=1, offset=0)).total == 0
+        assert [row async for batch in dependencies.vectors.scan_faces() for row in batch] == []
+        assert [name async for batch in dependencies.images.scan_images() for name in batch] == []
+        assert await disagreements(dependencies) == {}
 
 
 def _added(api: Api, number: int) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _purged(api: Api, photo_id: str) -> None:
 
 
 def _every_photo(api: Api) -> list[str]:
-    """Of the whole base, whatever other tests have left in it."""
+    """Counts in all stores, including photos of other tests."""
     names: list[str] = []
     while rows := api.status(limit=500, offset=len(names)).json()["items"]:
         names += [row["photo_id"] for row in rows]
@@ -80,7 +80,7 @@ def _every_photo(api: Api) -> list[str]:
 
 
 def _wall(number: int) -> bytes:
-    """A photo that shows one person sixty times, each wall in a light of its own."""
+    """A photo that shows one person sixty times, with a different brightness for each number."""
     with Image.open(photos.astronaut()) as image:
         portrait = image.convert("RGB").crop((130, 20, 320, 230)).resize((95, 105))
     portrait = ImageEnhance.Brightness(portrait).enhance(0.8 + number % 40 / 100)

@@ -1,4 +1,4 @@
-"""A dependency that is gone, silent or restarted: what needs it says so in time, the rest goes on, all comes back."""
+"""Tests of a stopped, frozen or restarted dependency: only calls that need it fail, and recovery is automatic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.system.real.stack import TIMEOUT_S, Api, Stack, disagreements, eventu
 pytestmark = pytest.mark.system
 
 MARGIN_S = 3
-"""Beyond the dependency's own timeout: the work before it, on a machine that is busy."""
+"""Allowance beyond the dependency's timeout, for other work on a busy machine."""
 
 NEEDED_BY = {
     "milvus": {"search", "add", "remove"},
@@ -39,7 +39,7 @@ def dependency(request: pytest.FixtureRequest) -> str:
 
 @dataclass
 class Calls:
-    """One call of each endpoint, all of which work as long as every dependency does."""
+    """One call of each endpoint, which succeeds while every dependency works."""
 
     api: Api
     astronaut: bytes
@@ -67,7 +67,7 @@ class Calls:
         }
 
     def all_at_once(self) -> dict[str, tuple[httpx.Response, float]]:
-        """The answer to each, and how long it took, s."""
+        """The response to each call and its duration, s."""
 
         def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
             started = time.monotonic()
@@ -89,14 +89,14 @@ def calls(api: Api, astronaut: bytes, selfie: bytes) -> Calls:
 @pytest.fixture(autouse=True)
 async def _the_stores_agree_afterwards(stack: Stack):
     yield
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}
 
 
-def test_a_dependency_restarted_in_mid_traffic_is_missed_only_where_it_is_needed_and_found_again(
+def test_a_restart_of_a_dependency_affects_only_calls_that_need_it_and_recovery_is_automatic(
     stack: Stack, dependency: str, calls: Calls
 ) -> None:
-    """Also one that starts while Milvus is gone: it is not ready, and says why, until that is back."""
+    """Also tests a service that starts without Milvus: it is not ready, and says why, until Milvus is back."""
     server = _server(stack, dependency)
     with _traffic(calls) as seen, ExitStack() as services:
         late: Api | None = None
@@ -118,7 +118,7 @@ def test_a_dependency_restarted_in_mid_traffic_is_missed_only_where_it_is_needed
             assert late.search(calls.selfie).status_code == 200
 
 
-def test_a_dependency_that_accepts_and_never_answers_is_given_up_within_its_timeout(
+def test_calls_to_a_dependency_that_never_answers_fail_within_its_timeout(
     stack: Stack, dependency: str, calls: Calls
 ) -> None:
     server = _server(stack, dependency)
@@ -137,7 +137,7 @@ def test_a_dependency_that_accepts_and_never_answers_is_given_up_within_its_time
 
 @contextmanager
 def _started_without_milvus(stack: Stack, selfie: bytes) -> Iterator[Api]:
-    """A service that is up, and not ready."""
+    """A service that is running but not ready."""
     with launched(SEARCH, stack.environment, log=stack.folder / "late.log", port=free_port()) as service:
         api = Api(service.url, service.url)
         eventually(lambda: _status_of(api, "/livez") == 200, "the service is up without Milvus")
@@ -172,7 +172,7 @@ def _is_refused(name: str, answer: httpx.Response, dependency: str) -> None:
 
 @contextmanager
 def _traffic(calls: Calls) -> Iterator[list[tuple[str, httpx.Response]]]:
-    """Searches and listings all the while; at the end, every answer was either right or a refusal with a reason."""
+    """Sends searches and listings during the block; checks that each was right or an error with a reason."""
     seen: list[tuple[str, httpx.Response]] = []
     everything: list[tuple[str, httpx.Response]] = []
     over = threading.Event()
@@ -199,7 +199,7 @@ def _traffic(calls: Calls) -> Iterator[list[tuple[str, httpx.Response]]]:
 
 
 def _measured_up(api: Api, dependency: str) -> set[float]:
-    """What the metrics of the services that use the dependency say of it."""
+    """The dependency's metric in the services that use it."""
     series = re.compile(rf'face_search_dependency_up{{dependency="{dependency}",.*}} (\S+)')
     answers = [client.get("/metrics").text for client in (api.vectorizer, api.searcher)]
     return {float(value) for answer in answers for value in series.findall(answer)}

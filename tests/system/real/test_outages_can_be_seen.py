@@ -1,6 +1,6 @@
-"""An outage of a store can be seen from outside: the log names the store and the reason, the metrics alone do too.
+"""Tests that an outage of a store can be seen in the log, with the reason, and in the metrics.
 
-With `-s` each test prints what docs/operations.md quotes.
+With `-s` each test prints the lines that docs/operations.md quotes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 
 @dataclass(frozen=True)
 class Outage:
-    """A store that is stopped, and a request that needs it: `operation` is what the request asks of the store."""
+    """A stopped store and a request that needs it; `operation`: the call to the store."""
 
     dependency: str
     operation: str
@@ -70,7 +70,7 @@ def outage(request: pytest.FixtureRequest, stack: Stack, api: Api, astronaut: by
     return Outage("object_store", "put", "/detect_faces/", servers.s3, stack.vectorizer, vectorizer, uploads)
 
 
-def test_the_log_and_the_metrics_name_the_store_that_is_stopped_and_why(outage: Outage) -> None:
+def test_the_log_and_the_metrics_name_the_stopped_store_and_the_reason(outage: Outage) -> None:
     eventually(outage.all_dependencies_answer, "every store answers")
     assert outage.request().status_code == 200
     before = outage.metrics()
@@ -99,14 +99,14 @@ def test_the_log_and_the_metrics_name_the_store_that_is_stopped_and_why(outage: 
     others = {"milvus", "postgrest", "object_store", "runner"} - {outage.dependency}
     for series in during:
         if 'outcome="unavailable"' in series and any(f'dependency="{other}"' in series for other in others):
-            assert _growth(before, during, series) == 0, "nothing else is blamed"
+            assert _growth(before, during, series) == 0, "no other store is reported"
 
     eventually(lambda: outage.request().status_code == 200, f"{outage.dependency} is back")
     assert _growth(during, outage.metrics(), outage.series("ok")) >= 1
 
 
 def _lines(log: Path, request_id: str) -> list[dict[str, Any]]:
-    """The access log's lines about one request."""
+    """The access log's lines of one request."""
     with log.open(errors="replace") as lines:
         ours = [json.loads(line) for line in lines if line.startswith("{")]
     return [line for line in ours if line["request_id"] == request_id and line["message"] == "request"]

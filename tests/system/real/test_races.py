@@ -1,4 +1,4 @@
-"""Many clients on one photo at once: every answer is true when it is given, and stays so."""
+"""Tests many clients that work on one photo at once: every response stays true."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ROUNDS = int(os.environ.get("RACE_ROUNDS", "8"))
 @pytest.fixture(autouse=True)
 async def _the_stores_agree_afterwards(stack: Stack):
     yield
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}
 
 
 def test_the_same_upload_from_16_clients_at_once_is_one_photo(api: Api, astronaut: bytes) -> None:
@@ -48,7 +48,7 @@ def test_a_face_added_by_16_clients_at_once_is_created_once_and_found_once(
     assert api.found(selfie, collection_id="sixteen-adds") == [photo["photo_id"]]
 
 
-def test_a_face_does_not_come_back_once_its_removal_is_answered_whoever_adds_it_meanwhile(
+def test_a_face_is_not_found_after_the_response_to_its_removal_even_with_concurrent_additions(
     api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     with ThreadPoolExecutor(8) as clients:
@@ -67,7 +67,7 @@ def test_a_face_does_not_come_back_once_its_removal_is_answered_whoever_adds_it_
             assert (again.status_code, again.json()["error"]) == (404, "face_not_found")
 
 
-def test_remove_all_against_running_adds_leaves_nothing_that_was_answered_before_it_came(api: Api) -> None:
+def test_remove_all_removes_every_face_whose_addition_was_answered_before_it(api: Api) -> None:
     group = photos.group_photo()
     mine = {"collection_id": "removed-under-way"}
     with ThreadPoolExecutor(8) as clients:
@@ -83,7 +83,7 @@ def test_remove_all_against_running_adds_leaves_nothing_that_was_answered_before
             assert not _faces_found(api, selfies, **mine) & set(face_ids[:2])
             _all_true([add.result() for add in adds])
 
-            # Now that nobody adds any more, another one leaves nothing.
+            # Without concurrent additions, another call removes everything.
             assert api.remove_all(**mine).status_code == 200
             assert _faces_found(api, selfies, **mine) == set()
             assert api.status(**mine).json()["items"][0]["faces_indexed"] == 0
@@ -96,7 +96,7 @@ def _faces_found(api: Api, selfies: list[bytes], **fields: str) -> set[str]:
 
 
 def _all_true(answers: list[httpx.Response]) -> None:
-    """200, or 404 for a face that was removed first; never a mistake of the service."""
+    """The status is 200, or 404 for a face that was removed first; never 5xx."""
     for answer in answers:
         assert answer.status_code in {200, 404}, answer.text
         if answer.status_code == 404:

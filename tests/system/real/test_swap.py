@@ -1,4 +1,4 @@
-"""A small base changes to another face pack under traffic; `make swap-check` does the same with a thousand photos."""
+"""Tests the change of a few photos to another face pack under traffic; `make swap-check` uses a thousand photos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHOTOS = 24
 
 @pytest.fixture
 def swap(stack: Stack) -> Iterator[Swap]:
-    """A base of its own: the other tests' photos would be embedded too."""
+    """Separate stores, because otherwise the photos of other tests would be embedded too."""
     with (
         tempfile.TemporaryDirectory(prefix="swap-") as name,
         postgres_server(Path(name)) as dsn,
@@ -45,7 +45,7 @@ def swap(stack: Stack) -> Iterator[Swap]:
         )
 
 
-async def test_a_base_changes_to_another_pack_under_traffic_with_no_failed_and_no_wrong_answer(
+async def test_a_change_to_another_pack_under_traffic_causes_no_failed_and_no_wrong_answer(
     swap: Swap,
 ) -> None:
     outcome = await swap.run()

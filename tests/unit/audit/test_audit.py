@@ -1,4 +1,4 @@
-"""`python -m bentos.audit` over embedded stores, with every kind of disagreement made by hand."""
+"""Tests of `python -m bentos.audit` with embedded stores and every kind of difference."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from bentos.audit import __main__ as audit
-from bentos.audit.snapshot import Kind, Ledger
-from bentos.composition import Parts
+from bentos.audit.snapshot import Kind, Snapshot
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings
 from bentos.demo import photos
 from bentos.demo.embedded import embedded_environment
@@ -28,22 +28,22 @@ PHOTO = "astronaut"
 
 
 class Base:
-    """Embedded stores, one photo with an indexed face in them, and the audit's command line over them."""
+    """Embedded stores with one photo whose face is indexed, and the audit's command line for them."""
 
-    def __init__(self, parts: Callable[[], Parts], capsys: pytest.CaptureFixture[str]) -> None:
-        self._parts, self._capsys = parts, capsys
+    def __init__(self, dependencies: Callable[[], Dependencies], capsys: pytest.CaptureFixture[str]) -> None:
+        self._dependencies, self._capsys = dependencies, capsys
         self.face_id = ""
 
-    def by_hand(self, work: Callable[[Parts], Awaitable[None]]) -> None:
+    def by_hand(self, work: Callable[[Dependencies], Awaitable[None]]) -> None:
         """Open the stores, do the work, close them."""
 
         async def opened() -> None:
-            parts = self._parts()
-            stores = (parts.metadata, parts.vectors, parts.images)
+            dependencies = self._dependencies()
+            stores = (dependencies.metadata, dependencies.vectors, dependencies.images)
             try:
                 for store in stores:
                     await store.open()
-                await work(parts)
+                await work(dependencies)
             finally:
                 for store in stores:
                     await store.close()
@@ -56,7 +56,7 @@ class Base:
         self._capsys.readouterr()
         status = audit.main()
         printed = self._capsys.readouterr()
-        assert printed.err == "", "a progress bar is for terminals"
+        assert printed.err == "", "a progress bar is shown on terminals only"
         return status, printed.out
 
 
@@ -72,10 +72,10 @@ def base(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     pack = PackInfo.read(pack_folder)
-    base = Base(lambda: Parts(Settings(), finder, pack), capsys)
+    base = Base(lambda: Dependencies(Settings(), finder, pack), capsys)
 
-    async def index(parts: Parts) -> None:
-        indexing, _ = indexing_of(parts)
+    async def index(dependencies: Dependencies) -> None:
+        indexing, _ = indexing_of(dependencies)
         photo = await indexing.detect_uploaded(
             photos.astronaut().read_bytes(), "image/png", photo_id=PHOTO, collection_id="space"
         )
@@ -94,52 +94,54 @@ def a_vector(photo_id: str = "stranger", face_id: str = "", collection_id: str |
     )
 
 
-async def _vector_without_face(parts: Parts, base: Base) -> None:
-    await parts.vectors.save_faces([a_vector()])
+async def _vector_without_face(dependencies: Dependencies, base: Base) -> None:
+    await dependencies.vectors.save_faces([a_vector()])
 
 
-async def _face_without_vector(parts: Parts, base: Base) -> None:
-    await parts.vectors.remove_faces([base.face_id])
+async def _face_without_vector(dependencies: Dependencies, base: Base) -> None:
+    await dependencies.vectors.remove_faces([base.face_id])
 
 
-async def _stale_vector(parts: Parts, base: Base) -> None:
-    await parts.vectors.save_faces([a_vector(PHOTO, base.face_id, "elsewhere")])
+async def _stale_vector(dependencies: Dependencies, base: Base) -> None:
+    await dependencies.vectors.save_faces([a_vector(PHOTO, base.face_id, "elsewhere")])
 
 
-async def _half_indexed(parts: Parts, base: Base) -> None:
-    _, removal = indexing_of(parts)
-    indexing, _ = indexing_of(parts)
+async def _half_indexed(dependencies: Dependencies, base: Base) -> None:
+    _, removal = indexing_of(dependencies)
+    indexing, _ = indexing_of(dependencies)
     await removal.remove_photo(PHOTO, purge=False)
     await indexing.detect_stored(PHOTO, collection_id=None)
-    await parts.metadata.begin_indexing(PHOTO, face_ids=[base.face_id], collection_id=None, lease=Lease(0.1))
+    await dependencies.metadata.begin_indexing(
+        PHOTO, face_ids=[base.face_id], collection_id=None, lease=Lease(0.1)
+    )
 
 
-async def _half_removed(parts: Parts, base: Base) -> None:
-    await parts.metadata.begin_removal(PHOTO, lease=Lease(0.1))
-    await parts.vectors.remove_photos([PHOTO])
+async def _half_removed(dependencies: Dependencies, base: Base) -> None:
+    await dependencies.metadata.begin_removal(PHOTO, lease=Lease(0.1))
+    await dependencies.vectors.remove_photos([PHOTO])
 
 
-async def _half_detected(parts: Parts, base: Base) -> None:
-    await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
-    await parts.metadata.begin_detection(
+async def _half_detected(dependencies: Dependencies, base: Base) -> None:
+    await dependencies.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+    await dependencies.metadata.begin_detection(
         "cup", collection_id=None, image_sha256=_digest(photos.coffee_cup()), lease=Lease(0.1)
     )
 
 
-async def _without_image(parts: Parts, base: Base) -> None:
-    await parts.images.delete(PHOTO)
+async def _without_image(dependencies: Dependencies, base: Base) -> None:
+    await dependencies.images.delete(PHOTO)
 
 
-async def _image_of_purged_photo(parts: Parts, base: Base) -> None:
-    _, removal = indexing_of(parts)
-    await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+async def _image_of_purged_photo(dependencies: Dependencies, base: Base) -> None:
+    _, removal = indexing_of(dependencies)
+    await dependencies.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
     lease = Lease(5)
-    await parts.metadata.begin_detection(
+    await dependencies.metadata.begin_detection(
         "cup", collection_id=None, image_sha256=_digest(photos.coffee_cup()), lease=lease
     )
-    await parts.metadata.release("cup", lease=lease)
+    await dependencies.metadata.release("cup", lease=lease)
     await removal.remove_photo("cup", purge=True)
-    await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+    await dependencies.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
 
 
 MADE_BY_HAND = {
@@ -157,37 +159,35 @@ LEFT = {
     Kind.PHOTO_WITHOUT_IMAGE: (0, 0),
     Kind.HALF_DETECTED: (2, 1),
 }
-"""Photos and indexed faces after mending, where it is not the one of each that there was."""
+"""Photos and indexed faces after the repair, for kinds where it is not one photo with one indexed face."""
 
 
-def test_every_kind_of_disagreement_is_made_by_hand_below() -> None:
+def test_the_tests_cover_every_kind_of_difference() -> None:
     assert set(MADE_BY_HAND) == set(Kind)
 
 
-def test_stores_that_agree_are_said_to_and_the_exit_status_is_0(
-    base: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_for_stores_that_agree_the_exit_status_is_0(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     assert base.audit(monkeypatch) == (0, "the three stores agree on 1 photos\n")
 
 
 @pytest.mark.parametrize("kind", MADE_BY_HAND, ids=lambda kind: kind.name.lower())
-def test_a_disagreement_is_counted_shown_mended_and_not_found_again(
+def test_a_difference_is_counted_shown_repaired_and_not_found_again(
     kind: Kind, base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base.by_hand(lambda parts: MADE_BY_HAND[kind](parts, base))
+    base.by_hand(lambda dependencies: MADE_BY_HAND[kind](dependencies, base))
     status, said = base.audit(monkeypatch)
     assert status == 1
     shown = [line.strip() for line in said.splitlines()]
     assert shown[0] == f"1  {kind.title}"
     assert shown[1].startswith("photo ")
-    assert base.audit(monkeypatch)[0] == 1, "a look changes nothing"
+    assert base.audit(monkeypatch)[0] == 1, "the audit changes nothing without --fix"
 
     assert base.audit(monkeypatch, "--fix")[0] == 0
     assert base.audit(monkeypatch)[0] == 0
 
-    async def count(parts: Parts) -> None:
-        page = await parts.metadata.list_photos(limit=10, offset=0)
-        vectors = [row async for batch in parts.vectors.scan_faces() for row in batch]
+    async def count(dependencies: Dependencies) -> None:
+        page = await dependencies.metadata.list_photos(limit=10, offset=0)
+        vectors = [row async for batch in dependencies.vectors.scan_faces() for row in batch]
         indexed = sum(photo.faces_indexed for photo in page.items)
         assert (page.total, indexed) == LEFT.get(kind, (1, 1))
         assert len(vectors) == indexed
@@ -198,15 +198,17 @@ def test_a_disagreement_is_counted_shown_mended_and_not_found_again(
 def test_a_face_whose_vector_was_lost_is_found_again_by_a_selfie(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base.by_hand(lambda parts: _face_without_vector(parts, base))
+    base.by_hand(lambda dependencies: _face_without_vector(dependencies, base))
     assert base.audit(monkeypatch, "--fix")[0] == 0
 
-    async def search(parts: Parts) -> None:
+    async def search(dependencies: Dependencies) -> None:
         box = BoundingBox(178.6, 63.4, 269.1, 173.9)
-        seen: FacesInImage = await parts.finder.detect_and_embed(photos.selfie_of(photos.astronaut(), box))
+        seen: FacesInImage = await dependencies.finder.detect_and_embed(
+            photos.selfie_of(photos.astronaut(), box)
+        )
         embedding = seen.faces[0].embedding
         assert embedding is not None
-        found = await parts.vectors.nearest(
+        found = await dependencies.vectors.nearest(
             embedding, photos=1, score_threshold=0.5, collection_ids=["space"]
         )
         assert [match.photo_id for match in found] == [PHOTO]
@@ -214,56 +216,60 @@ def test_a_face_whose_vector_was_lost_is_found_again_by_a_selfie(
     base.by_hand(search)
 
 
-def test_examples_are_few_and_the_count_is_whole(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    base.by_hand(lambda parts: parts.vectors.save_faces([a_vector() for _ in range(20)]))
+def test_few_examples_are_printed_but_all_differences_are_counted(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base.by_hand(lambda dependencies: dependencies.vectors.save_faces([a_vector() for _ in range(20)]))
     status, said = base.audit(monkeypatch, "--examples", "2")
     assert (status, said.count("photo stranger")) == (1, 2)
     assert "20  vectors without a face" in said
 
 
-def test_a_bucket_without_half_of_the_images_is_taken_for_the_wrong_one(
+def test_a_bucket_without_half_of_the_images_is_treated_as_a_wrong_bucket(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def photos_without_images(parts: Parts) -> None:
+    async def photos_without_images(dependencies: Dependencies) -> None:
         for number in range(12):
             lease = Lease(5)
-            await parts.metadata.begin_detection(
+            await dependencies.metadata.begin_detection(
                 f"photo-{number}", collection_id=None, image_sha256="5f" * 32, lease=lease
             )
-            await parts.metadata.finish_detection(f"photo-{number}", width=1, height=1, faces=[], lease=lease)
+            await dependencies.metadata.finish_detection(
+                f"photo-{number}", width=1, height=1, faces=[], lease=lease
+            )
 
     base.by_hand(photos_without_images)
     status, said = base.audit(monkeypatch, "--fix")
     assert status == 2
     assert "S3_BUCKET" in said
-    assert "12  photos without an image" in base.audit(monkeypatch)[1], "nothing was mended"
+    assert "12  photos without an image" in base.audit(monkeypatch)[1], "nothing was repaired"
 
 
-def test_vectors_without_a_single_photo_are_taken_for_those_of_another_base(
+def test_vectors_without_any_photo_are_treated_as_those_of_another_database(
     base: Base, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    base.by_hand(lambda parts: parts.vectors.save_faces([a_vector() for _ in range(20)]))
+    base.by_hand(lambda dependencies: dependencies.vectors.save_faces([a_vector() for _ in range(20)]))
     monkeypatch.setenv("POSTGREST_URL", f"sqlite:///{tmp_path / 'another.db'}")
     status, said = base.audit(monkeypatch, "--fix")
     assert status == 2
     assert "POSTGREST_URL" in said
 
 
-def test_images_that_were_never_detected_are_counted_and_left_alone(
+def test_images_that_were_never_detected_are_counted_and_kept(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def two_images(parts: Parts) -> None:
+    async def two_images(dependencies: Dependencies) -> None:
         for name in ("never-seen", "nor-this-one"):
-            await parts.images.put(name, b"image", "image/png")
+            await dependencies.images.put(name, b"image", "image/png")
 
     base.by_hand(two_images)
     status, said = base.audit(monkeypatch, "--fix")
     assert status == 0
-    assert "2  images were never sent through /detect_faces/" in said
+    assert "2  images were never sent to /detect_faces/" in said
 
-    async def are_still_there(parts: Parts) -> None:
-        assert await parts.images.exists("never-seen")
-        assert await parts.images.exists("nor-this-one")
+    async def are_still_there(dependencies: Dependencies) -> None:
+        assert await dependencies.images.exists("never-seen")
+        assert await dependencies.images.exists("nor-this-one")
 
     base.by_hand(are_still_there)
 
@@ -271,43 +277,47 @@ def test_images_that_were_never_detected_are_counted_and_left_alone(
 def test_the_image_of_a_purged_photo_is_removed_and_that_of_a_photo_detected_again_stays(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base.by_hand(lambda parts: _image_of_purged_photo(parts, base))
+    base.by_hand(lambda dependencies: _image_of_purged_photo(dependencies, base))
     assert base.audit(monkeypatch, "--fix")[0] == 0
 
-    async def is_gone_then_back(parts: Parts) -> None:
-        assert not await parts.images.exists("cup")
+    async def is_gone_then_back(dependencies: Dependencies) -> None:
+        assert not await dependencies.images.exists("cup")
         lease = Lease(5)
         digest = _digest(photos.coffee_cup())
-        await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
-        await parts.metadata.begin_detection("cup", collection_id=None, image_sha256=digest, lease=lease)
-        await parts.metadata.finish_detection("cup", width=600, height=400, faces=[], lease=lease)
-        _, removal = indexing_of(parts)
+        await dependencies.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+        await dependencies.metadata.begin_detection(
+            "cup", collection_id=None, image_sha256=digest, lease=lease
+        )
+        await dependencies.metadata.finish_detection("cup", width=600, height=400, faces=[], lease=lease)
+        _, removal = indexing_of(dependencies)
         await removal.remove_purged_image("cup")
-        assert await parts.images.exists("cup")
+        assert await dependencies.images.exists("cup")
 
     base.by_hand(is_gone_then_back)
 
 
-def test_an_upload_that_arrives_while_the_audit_mends_is_not_taken_for_a_photo_without_an_image(
+def test_an_upload_during_the_repair_is_not_treated_as_a_photo_without_an_image(
     base: Base,
 ) -> None:
-    async def race(parts: Parts) -> None:
-        _, removal = indexing_of(parts)
+    async def race(dependencies: Dependencies) -> None:
+        _, removal = indexing_of(dependencies)
         upload = Lease(5)
         digest = _digest(photos.coffee_cup())
-        await parts.metadata.begin_detection("cup", collection_id=None, image_sha256=digest, lease=upload)
+        await dependencies.metadata.begin_detection(
+            "cup", collection_id=None, image_sha256=digest, lease=upload
+        )
         mending = asyncio.create_task(removal.forget_without_image("cup"))
-        await asyncio.sleep(0.3)  # the audit has seen no image, and waits for the photo
-        await parts.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
-        await parts.metadata.finish_detection("cup", width=600, height=400, faces=[], lease=upload)
+        await asyncio.sleep(0.3)  # the audit has found no image, and waits for the photo's lease
+        await dependencies.images.put("cup", photos.coffee_cup().read_bytes(), "image/png")
+        await dependencies.metadata.finish_detection("cup", width=600, height=400, faces=[], lease=upload)
         assert await mending == 0
-        assert await parts.metadata.photo("cup") is not None
-        assert await parts.images.exists("cup")
+        assert await dependencies.metadata.photo("cup") is not None
+        assert await dependencies.images.exists("cup")
 
     base.by_hand(race)
 
 
-def test_a_setting_that_is_missing_is_said_and_the_exit_status_is_2(
+def test_a_missing_setting_is_reported_and_the_exit_status_is_2(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POSTGREST_URL", "")
@@ -316,19 +326,19 @@ def test_a_setting_that_is_missing_is_said_and_the_exit_status_is_2(
     assert "POSTGREST_URL" in said
 
 
-def test_the_ledger_holds_a_base_in_a_file_and_not_in_memory(tmp_path: Path) -> None:
+def test_the_snapshot_keeps_its_data_in_a_file_and_not_in_memory(tmp_path: Path) -> None:
     def batch(start: int) -> list[str]:
         return [f"photo-{number:08}" for number in range(start, start + 1000)]
 
-    with Ledger(tmp_path / "ledger.db") as ledger:
+    with Snapshot(tmp_path / "snapshot.db") as snapshot:
         tracemalloc.start()
         for start in range(0, 20_000, 1000):
             names = batch(start)
-            ledger.add_images(names)
-            ledger.add_photos([PhotoRecord(name, None, "5f" * 32, 1, 1) for name in names])
-            ledger.add_vectors([StoredVector(str(uuid.uuid4()), name, None) for name in names])
-        assert ledger.count(Kind.VECTOR_WITHOUT_FACE) == 20_000
-        assert sum(1 for _ in ledger.findings(Kind.VECTOR_WITHOUT_FACE)) == 20_000
+            snapshot.add_images(names)
+            snapshot.add_photos([PhotoRecord(name, None, "5f" * 32, 1, 1) for name in names])
+            snapshot.add_vectors([StoredVector(str(uuid.uuid4()), name, None) for name in names])
+        assert snapshot.count(Kind.VECTOR_WITHOUT_FACE) == 20_000
+        assert sum(1 for _ in snapshot.findings(Kind.VECTOR_WITHOUT_FACE)) == 20_000
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 5_000_000

@@ -1,4 +1,4 @@
-"""Placeholders and impossible addresses stop the start with one sentence that does not quote the value."""
+"""Tests that placeholders and malformed addresses end the start with one sentence that does not quote the value."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_placeholder_in_an_address_is_refused_too(name: str, value: str) -> No
 @pytest.mark.parametrize(
     "value", ["milvus:19530", "10.0.0.7", "localhost", "//milvus:19530", "ftp://milvus", "tcp://milvus:19530"]
 )
-def test_an_address_without_a_scheme_that_fits_is_refused(name: str, value: str) -> None:
+def test_an_address_without_a_supported_scheme_is_refused(name: str, value: str) -> None:
     found = problem(name, value)
     assert found is not None
     assert found.startswith(f"{name} has to begin with a scheme: http://host, https://host")
@@ -83,18 +83,20 @@ def test_an_address_without_a_host_or_with_a_port_that_is_no_number_is_refused(n
         ("S3_BUCKET", "face-search"),
     ],
 )
-def test_a_value_that_can_be_right_passes(name: str, value: str) -> None:
+def test_a_plausible_value_is_accepted(name: str, value: str) -> None:
     assert problem(name, value) is None
 
 
-def test_random_tokens_are_never_taken_for_placeholders() -> None:
+def test_random_tokens_are_never_treated_as_placeholders() -> None:
     source = random.Random(7)
     for _ in range(3000):
         token = base64.urlsafe_b64encode(source.randbytes(180)).decode()
         assert problem("POSTGREST_TOKEN", f"eyJhbGciOiJIUzI1NiJ9.{token}") is None, token
 
 
-def test_a_service_does_not_start_with_either(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_does_not_start_with_a_placeholder_or_a_malformed_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in {
         "API_KEY": "0123456789abcdef",
         "MILVUS_URI": "milvus:19530",

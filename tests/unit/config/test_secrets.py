@@ -1,4 +1,4 @@
-"""Secrets: what they may hold, files instead of values, and no way for one of them into a message."""
+"""Tests of secrets: their rules, files instead of values, and redaction in messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MALFORMED = {
     "a NUL": f"{MARKER}\x00",
     "an escape": f"\x1b{MARKER}",
     "no ASCII": f"{MARKER}é",
-    "a blank that is not ASCII": f"{MARKER}\u2028{MARKER}",
+    "a space that is not ASCII": f"{MARKER}\u2028{MARKER}",
 }
 
 
@@ -47,7 +47,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["replaced", "rewritten"])
 def change(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
-    """Both ways in which files change: as Kubernetes mounts them, and as an editor writes them."""
+    """Both ways in which files change: as in a Kubernetes mount, and as by an editor."""
 
     def replaced(path: Path, text: str) -> None:
         new = path.with_name("new")
@@ -63,7 +63,7 @@ def change(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("around", ["{}\n", "\n{}", "  {}\t", "{}\r\n"])
-def test_white_space_around_a_secret_is_no_part_of_it(
+def test_white_space_around_a_secret_is_removed(
     monkeypatch: pytest.MonkeyPatch, name: str, around: str
 ) -> None:
     monkeypatch.setenv(name, around.format(MARKER))
@@ -73,7 +73,7 @@ def test_white_space_around_a_secret_is_no_part_of_it(
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("malformed", MALFORMED.values(), ids=MALFORMED)
 @pytest.mark.parametrize("where", ["environment", "file"])
-def test_what_a_header_cannot_carry_is_refused_in_one_sentence_without_the_value(
+def test_a_secret_that_a_header_cannot_contain_is_refused_without_quoting_the_value(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, malformed: str, where: str
 ) -> None:
     if where == "file":
@@ -81,7 +81,7 @@ def test_what_a_header_cannot_carry_is_refused_in_one_sentence_without_the_value
         monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
     elif "\x00" in malformed:
-        pytest.skip("no environment holds a NUL")
+        pytest.skip("an environment variable cannot contain NUL")
     else:
         monkeypatch.setenv(name, malformed)
     with pytest.raises(SettingsError) as refused:
@@ -130,7 +130,7 @@ def test_an_address_with_credentials_in_it_is_refused_without_showing_it(
         ("S3_ENDPOINT_URL", "file:///tmp/a@b c"),
     ],
 )
-def test_a_path_may_hold_what_an_address_may_not(
+def test_a_file_path_may_contain_characters_that_are_refused_in_a_url(
     monkeypatch: pytest.MonkeyPatch, name: str, path: str
 ) -> None:
     monkeypatch.setenv(name, path)
@@ -148,7 +148,7 @@ def test_a_secret_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_value_and_a_file_for_one_secret_are_one_sentence(
+def test_a_value_and_a_file_for_one_secret_are_refused_with_one_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setenv(name, MARKER)
@@ -168,7 +168,7 @@ def test_a_value_and_a_file_for_one_secret_are_one_sentence(
         (b"x" * 70_000, "is larger than"),
     ],
 )
-def test_a_file_without_a_secret_is_one_sentence(
+def test_a_file_without_a_usable_secret_is_refused_with_one_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: bytes | None, reason: str
 ) -> None:
     monkeypatch.delenv(name, raising=False)
@@ -179,7 +179,7 @@ def test_a_file_without_a_secret_is_one_sentence(
         load_settings("face-search")
 
 
-def test_image_search_does_not_ask_for_the_file_of_the_metadatas_token(
+def test_image_search_does_not_need_the_file_of_the_postgrest_token(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("POSTGREST_TOKEN_FILE", str(tmp_path / "not-mounted-here"))
@@ -205,7 +205,7 @@ def test_a_file_that_changes_is_read_again(
     assert source.value() == "other-secret"
 
 
-def test_a_file_is_looked_at_once_a_second_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_checked_at_most_once_per_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(secret_source.time, "monotonic", lambda: clock[0])
     path = tmp_path / "secret"
@@ -220,7 +220,7 @@ def test_a_file_is_looked_at_once_a_second_at_most(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("broken", [None, "", "a b", f"{MARKER}\x1b[0m", "short"])
-def test_while_a_file_holds_nothing_usable_the_keys_before_are_kept_and_one_warning_is_logged(
+def test_while_a_file_is_unusable_the_previous_keys_are_kept_and_one_warning_is_logged(
     tmp_path: Path, at_once: None, caplog: pytest.LogCaptureFixture, broken: str | None
 ) -> None:
     path = tmp_path / "keys"
@@ -241,7 +241,7 @@ def test_while_a_file_holds_nothing_usable_the_keys_before_are_kept_and_one_warn
     assert settings.api_keys() == ("another-key-of-sixteen", "and-a-third-of-sixteen")
 
 
-def test_a_source_that_never_had_a_value_raises() -> None:
+def test_a_source_without_any_previous_value_raises() -> None:
     with pytest.raises(UnusableSecretError, match="API_KEY_FILE"):
         SecretSource("API_KEY", file="/nowhere/at/all").value()
 
@@ -267,7 +267,7 @@ def test_every_form_of_a_secret_is_masked(form: Callable[[str], str]) -> None:
     assert form(secret) not in DependencyUnavailable("milvus", text).message
 
 
-def test_each_key_of_a_list_is_masked_and_the_value_before_a_change_too() -> None:
+def test_each_key_of_a_list_and_the_previous_value_are_masked() -> None:
     remember_secret("TEST", ["first-value-of-it"])
     remember_secret("TEST", ["second-value-of-it"])
     SecretSource("API_KEY", "one-key-of-the-list,another-of-the-list").value()

@@ -1,4 +1,4 @@
-"""Settings come from the environment, and a contradiction stops the start with a sentence."""
+"""Tests that settings come from the environment, and that contradictions end the start with one sentence."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch)
     assert settings.url_expires_s == 300
 
 
-def test_several_keys_rotate_without_downtime(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_keys_are_valid_at_once_so_that_they_can_be_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, API_KEY="0123456789abcdef, fedcba9876543210 ,")
     assert load_settings("image-search").api_keys() == ("0123456789abcdef", "fedcba9876543210")
 
@@ -76,7 +76,7 @@ def test_several_keys_rotate_without_downtime(monkeypatch: pytest.MonkeyPatch) -
         ({"S3_SECRET_ACCESS_KEY": None}, "S3_SECRET_ACCESS_KEY"),
     ],
 )
-def test_a_contradiction_is_one_sentence_that_names_the_setting(
+def test_a_contradiction_gives_one_sentence_that_names_the_setting(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str | None], named: str
 ) -> None:
     _set(monkeypatch, **environment)
@@ -86,7 +86,7 @@ def test_a_contradiction_is_one_sentence_that_names_the_setting(
     assert "\n" not in str(caught.value)
 
 
-def test_a_secret_never_shows_in_a_message_or_a_dump(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_message_and_no_dump_contains_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, API_KEY="s3cr3t-k", S3_SECRET_ACCESS_KEY="b0tt0m-secret")
     with pytest.raises(SettingsError) as caught:
         load_settings("face-search")
@@ -112,7 +112,5 @@ def test_images_in_a_folder_need_no_bucket(monkeypatch: pytest.MonkeyPatch) -> N
         (4, "CPUExecutionProvider", 4),
     ],
 )
-def test_batches_are_made_where_they_pay_or_where_they_are_asked_for(
-    asked: int, providers: str, size: int
-) -> None:
+def test_batches_are_used_on_a_gpu_or_if_the_setting_says_so(asked: int, providers: str, size: int) -> None:
     assert Settings(runner_max_batch_size=asked, onnx_providers=providers).batch_size == size  # type: ignore[arg-type]

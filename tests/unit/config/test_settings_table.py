@@ -1,4 +1,4 @@
-"""The README tells of every setting, as it is."""
+"""Tests that the README's table has every setting with its default and description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON schemas of the Gateway API v1, strict: an unknown field is an error.
+"""Strict JSON schemas of the Gateway API v1: an unknown field is an error.
 
 Written from the reference of the Gateway API (standard channel, v1.2 and newer) for the fields that deploy/gateway may
 use, because no package index that the tests install from has the CRDs. A field that is missing here has to be added

@@ -30,7 +30,7 @@ def of_kind(kind: str) -> list[Manifest]:
 
 
 def the(kind: str, name: str | None = None) -> Manifest:
-    """The only manifest of the kind, or the one of that name."""
+    """The only manifest of the kind, or the manifest with this name."""
     found = [m for m in of_kind(kind) if name is None or m["metadata"]["name"] == name]
     assert len(found) == 1, f"{len(found)} of {kind} {name or ''}"
     return found[0]
@@ -56,7 +56,7 @@ def labels_of_pods(service: str) -> dict[str, str]:
 
 
 def environment(service: str) -> dict[str, str]:
-    """What the processes of a pod find in their environment."""
+    """The environment of the processes of a pod."""
     container = container_of(service)
     config, secret = the("ConfigMap"), the("Secret")
     assert container["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]

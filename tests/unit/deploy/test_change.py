@@ -1,4 +1,4 @@
-"""`grep CHANGE` finds every value that a person has to set, and the services refuse those that were left unset."""
+"""Tests that `grep CHANGE` finds every value that has to be set, and that the services refuse unset ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lines(path: Path) -> list[str]:
 
 
 def must_be_set(path: Path) -> set[str]:
-    """The names of the values marked "CHANGE:", without those marked "CHANGE if"."""
+    """The names of the values that are marked "CHANGE:", without those marked "CHANGE if"."""
     found = (MARKED.match(line) for line in lines(path))
     return {match["name"] for match in found if match and match[4] == ":"}
 
@@ -48,20 +48,20 @@ def test_every_sample_value_is_on_a_line_with_change() -> None:
                 assert MARKED.match(line), f"{path.name}: {line}"
 
 
-def test_every_change_stands_behind_the_value_that_it_is_about() -> None:
+def test_every_change_comment_is_on_the_line_of_its_value() -> None:
     for path in FILES:
         for line in lines(path):
             assert "CHANGE" not in line or MARKED.match(line), f"{path.name}: {line}"
 
 
-def test_what_has_to_be_set_is_marked_in_config_map_and_secret() -> None:
+def test_values_that_have_to_be_set_are_marked_in_config_map_and_secret() -> None:
     marked = must_be_set(FOLDER / "20-config-map.yaml") | must_be_set(FOLDER / "30-secret.yaml")
     assert marked == FILLED_IN.keys()
 
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("left_out", FILLED_IN)
-def test_a_service_refuses_each_placeholder_that_was_left(
+def test_a_service_refuses_each_remaining_placeholder(
     monkeypatch: pytest.MonkeyPatch, service: Role, left_out: str
 ) -> None:
     set_environment(monkeypatch, service, {n: v for n, v in FILLED_IN.items() if n != left_out})
@@ -70,7 +70,9 @@ def test_a_service_refuses_each_placeholder_that_was_left(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_starts_when_they_are_filled_in(monkeypatch: pytest.MonkeyPatch, service: Role) -> None:
+def test_a_service_accepts_the_settings_once_they_are_filled_in(
+    monkeypatch: pytest.MonkeyPatch, service: Role
+) -> None:
     set_environment(monkeypatch, service, FILLED_IN)
     load_settings(service)
 

@@ -1,4 +1,4 @@
-"""The Gateway API way in: valid by its schemas, and open for exactly what the Ingress is open for."""
+"""Tests of the Gateway API manifests: valid by their schemas, with exactly the paths of the Ingress."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def service_behind(path: str) -> str | None:
     return best[1] if best else None
 
 
-def test_everything_is_there() -> None:
+def test_every_object_is_defined() -> None:
     assert [name_of(manifest) for manifest in MANIFESTS] == [
         "Namespace/face-search-gateway",
         "Gateway/face-search",
@@ -77,7 +77,7 @@ def test_the_manifest_is_valid(manifest: Manifest) -> None:
         (("apiVersion",), "gateway.networking.k8s.io/v1alpha2"),
     ],
 )
-def test_a_mistake_is_found(where: tuple[str | int, ...], value: object) -> None:
+def test_the_schemas_find_a_mistake(where: tuple[str | int, ...], value: object) -> None:
     wrong: Any = copy.deepcopy(one("HTTPRoute"))
     place = wrong
     for step in where[:-1]:
@@ -96,7 +96,7 @@ def test_each_of_the_seven_routes_reaches_its_service_with_and_without_a_slash(
     assert service_behind(concrete + "/") == service
 
 
-def test_it_is_open_for_the_same_paths_as_the_ingress() -> None:
+def test_its_paths_are_those_of_the_ingress() -> None:
     (rule,) = the("Ingress")["spec"]["rules"]
     types = {"Exact": "Exact", "Prefix": "PathPrefix"}
     ingress = {
@@ -110,7 +110,7 @@ def test_it_is_open_for_the_same_paths_as_the_ingress() -> None:
     assert routes == ingress
 
 
-def test_every_rule_waits_as_long_as_the_ingress_and_no_attempt_longer_than_the_request() -> None:
+def test_every_rule_has_the_timeout_of_the_ingress_and_no_attempt_exceeds_the_request_timeout() -> None:
     for rule in one("HTTPRoute")["spec"]["rules"]:
         assert milliseconds(rule["timeouts"]["request"]) == TIMEOUT_S * 1000
         assert milliseconds(rule["timeouts"]["backendRequest"]) <= milliseconds(rule["timeouts"]["request"])
@@ -122,7 +122,7 @@ def test_the_backends_are_ports_of_the_services() -> None:
         assert backend["port"] in [port["port"] for port in the("Service", backend["name"])["spec"]["ports"]]
 
 
-def test_each_route_attaches_to_a_listener_that_lets_it_in() -> None:
+def test_each_route_attaches_to_a_listener_that_allows_it() -> None:
     gateway = one("Gateway")
     for route in (one("HTTPRoute"), one("HTTPRoute", "face-search-to-https")):
         (parent,) = route["spec"]["parentRefs"]
@@ -146,7 +146,7 @@ def test_https_has_a_certificate_and_http_only_redirects() -> None:
     assert rule["filters"][0]["requestRedirect"]["scheme"] == "https"
 
 
-def test_the_body_limits_are_for_the_route_and_let_the_largest_image_through() -> None:
+def test_the_body_limits_apply_to_the_route_and_allow_the_largest_image() -> None:
     (nginx,) = documents(GATEWAY / "body-limit" / "nginx-gateway-fabric.yaml")
     (envoy,) = documents(GATEWAY / "body-limit" / "envoy-gateway.yaml")
     assert nginx["spec"]["body"]["maxSize"] == f"{body_limit_mib()}m"

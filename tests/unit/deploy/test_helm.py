@@ -1,4 +1,4 @@
-"""The Helm chart, rendered by Helm's own engine: the same objects as deploy/k8s, and what its values change."""
+"""Tests of the Helm chart, rendered by Helm's engine: the objects of deploy/k8s, and the effect of its values."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def without_checksums(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def test_it_renders_the_objects_of_the_plain_manifests_but_for_the_namespace() -> None:
+def test_it_renders_the_objects_of_the_plain_manifests_except_the_namespace() -> None:
     plain = {name_of(each): each for each in manifests() if each["kind"] != "Namespace"}
     chart = {name: without_checksums(each) for name, each in rendered().items()}
     assert chart.keys() == plain.keys()
@@ -65,7 +65,7 @@ def test_every_object_is_valid_in(version: str) -> None:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_lint_misses_nothing_but_an_icon() -> None:
+def test_lint_reports_only_a_missing_icon() -> None:
     findings = helm.lint(CHART)
     assert findings["errors"] == []
     assert [message["error"] for message in findings["messages"]] == ["icon is recommended"]
@@ -93,7 +93,7 @@ def test_a_setting_replaces_its_default_and_the_others_stay() -> None:
         ({"services": {"image-search": {"minReplicas": "two"}}}, "minReplicas"),
     ],
 )
-def test_a_value_that_the_chart_does_not_know_is_refused(values: dict[str, Any], said: str) -> None:
+def test_an_unknown_value_is_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(helm.HelmError, match=said):
         rendered(values)
 
@@ -133,7 +133,7 @@ def test_the_ports_of_the_policies_follow_from_the_addresses() -> None:
     assert ports("image-vectorizer") == [443, 80, 9000]
 
 
-def test_a_secret_that_exists_is_used_and_none_is_made() -> None:
+def test_an_existing_secret_is_used_and_none_is_created() -> None:
     objects = rendered({"existingSecret": "from-the-vault"})
     assert "Secret/face-search-secrets" not in objects
     for service in SERVICES:

@@ -1,4 +1,4 @@
-"""The Jobs of deploy/jobs: valid, as restricted as the services, and with the same settings."""
+"""Tests of the Jobs in deploy/jobs: valid, as restricted as the services, and with the same settings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_manifest_is_valid_in(manifest: Manifest, version: str) -> None:
     assert manifest["metadata"]["namespace"] == "face-search"
 
 
-def test_it_is_not_applied_with_the_services() -> None:
+def test_it_is_not_part_of_the_manifests_of_the_services() -> None:
     assert not set(FILES) & set(FOLDER.rglob("*"))
 
 
@@ -65,7 +65,7 @@ def test_the_pod_is_as_restricted_as_those_of_the_services() -> None:
     assert [volume["emptyDir"].keys() for volume in pod()["volumes"]] == [{"sizeLimit"}]
 
 
-def test_no_service_sends_requests_to_it() -> None:
+def test_no_service_selects_its_pods() -> None:
     labels = job()["spec"]["template"]["metadata"]["labels"].items()
     for service in SERVICES:
         assert not the("Service", service)["spec"]["selector"].items() <= labels
@@ -99,7 +99,7 @@ def test_it_has_the_settings_of_image_vectorizer_and_a_face_pack_of_its_own(
     load_settings("image-vectorizer")
 
 
-def test_its_command_line_is_one_that_the_program_takes() -> None:
+def test_the_program_accepts_its_command_line() -> None:
     assert container()["command"] == ["python3", "-m", "bentos.reembed"]
     _parser().parse_args(container()["args"])
 

@@ -1,4 +1,4 @@
-"""What can be reached: only the API through the Ingress, and only the stores from the pods."""
+"""Tests of the network rules: the Ingress exposes only the API, and the pods reach only the stores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TIMEOUT_S = round(Settings().request_timeout_s) + 15
 
 
 def body_limit_mib() -> int:
-    """The smallest limit, in whole MiB, that lets the largest image and the other fields of its form through."""
+    """The smallest limit, in whole MiB, that allows the largest image and the other fields of its form."""
     settings = Settings()
     largest = max(settings.vectorize_max_image_bytes, settings.search_max_image_bytes)
     return math.ceil((largest + FORM_OVERHEAD) / MEGABYTE)
@@ -76,7 +76,7 @@ def test_the_ingress_sends_the_route_to_its_service_with_and_without_a_slash(pat
         "/searches",
     ],
 )
-def test_the_ingress_does_not_let_through(path: str) -> None:
+def test_the_ingress_does_not_expose_the_path(path: str) -> None:
     assert service_behind(path) is None
 
 
@@ -109,23 +109,23 @@ def annotations() -> dict[str, str]:
     return the("Ingress")["metadata"]["annotations"]
 
 
-CONTROLLERS = {  # prefix of the annotations: its names for the body limit and for the wait for an answer
+CONTROLLERS = {  # prefix of the annotations: their names for the body limit and for the response timeout
     "nginx.org": ("client-max-body-size", "proxy-read-timeout"),
     "haproxy-ingress.github.io": ("proxy-body-size", "timeout-server"),
 }
 
 
 @pytest.mark.parametrize("prefix", CONTROLLERS)
-def test_the_body_limit_is_the_smallest_that_lets_the_largest_image_through(prefix: str) -> None:
+def test_the_body_limit_is_the_smallest_that_allows_the_largest_image(prefix: str) -> None:
     assert annotations()[f"{prefix}/{CONTROLLERS[prefix][0]}"] == f"{body_limit_mib()}m"
 
 
 @pytest.mark.parametrize("prefix", CONTROLLERS)
-def test_a_controller_waits_longer_than_a_service_takes_to_give_up(prefix: str) -> None:
+def test_a_controllers_timeout_is_longer_than_that_of_a_service(prefix: str) -> None:
     assert annotations()[f"{prefix}/{CONTROLLERS[prefix][1]}"] == f"{TIMEOUT_S}s"
 
 
-def test_the_readme_says_which_annotation_belongs_to_which_controller_and_what_they_are_set_to() -> None:
+def test_the_readme_lists_the_annotations_of_each_controller_with_their_values() -> None:
     readme = (FOLDER.parent / "README.md").read_text()
     for prefix, names in CONTROLLERS.items():
         (row,) = [line for line in readme.splitlines() if f"`{prefix}/" in line]
@@ -148,13 +148,13 @@ def policies_for(service: str, direction: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_what_no_policy_allows_is_denied() -> None:
+def test_traffic_that_no_policy_allows_is_denied() -> None:
     spec = the("NetworkPolicy", "default-deny")["spec"]
     assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_requests_come_from_named_namespaces_to_the_one_port(service: str) -> None:
+def test_requests_are_allowed_from_the_named_namespaces_to_one_port(service: str) -> None:
     rules = [rule for spec in policies_for(service, "Ingress") for rule in spec.get("ingress", [])]
     assert rules
     for rule in rules:
@@ -165,6 +165,6 @@ def test_requests_come_from_named_namespaces_to_the_one_port(service: str) -> No
 @pytest.mark.parametrize(
     ("service", "ports"), [("image-search", {53, 19530}), ("image-vectorizer", {53, 19530, 3000, 443})]
 )
-def test_a_pod_reaches_its_stores_and_the_names_of_the_cluster(service: str, ports: set[int]) -> None:
+def test_a_pod_reaches_its_stores_and_the_dns_of_the_cluster(service: str, ports: set[int]) -> None:
     rules = [rule for spec in policies_for(service, "Egress") for rule in spec.get("egress", [])]
     assert {port["port"] for rule in rules for port in rule["ports"]} == ports

@@ -1,4 +1,4 @@
-"""The Deployments: rollout, probes, rights, resources and placement of their pods."""
+"""Tests of the Deployments: rollout, probes, rights, resources and placement of their pods."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.unit.deploy.manifests import SERVICES, container_of, labels_of_pods, 
 pytestmark = pytest.mark.parametrize("service", SERVICES)
 
 
-def test_a_rollout_never_takes_a_pod_away_before_its_successor_is_ready(service: str) -> None:
+def test_a_rollout_removes_no_pod_before_its_replacement_is_ready(service: str) -> None:
     assert the("Deployment", service)["spec"]["strategy"] == {
         "type": "RollingUpdate",
         "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
     }
 
 
-def test_the_autoscaler_alone_decides_on_replicas(service: str) -> None:
+def test_only_the_autoscaler_sets_the_number_of_replicas(service: str) -> None:
     assert "replicas" not in the("Deployment", service)["spec"]
 
 
@@ -40,7 +40,7 @@ def test_selectors_match_the_labels_of_their_pods_and_of_no_others(service: str)
         assert [name for name, labels in pods.items() if selector.items() <= labels] == [service]
 
 
-def test_readiness_asks_whether_it_can_serve_and_liveness_only_whether_it_answers(service: str) -> None:
+def test_readiness_checks_the_dependencies_and_liveness_only_the_process(service: str) -> None:
     container = container_of(service)
     paths = {probe: container[probe]["httpGet"]["path"] for probe in container if probe.endswith("Probe")}
     assert paths == {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
@@ -48,7 +48,7 @@ def test_readiness_asks_whether_it_can_serve_and_liveness_only_whether_it_answer
         assert container[probe]["httpGet"]["port"] == "http"
 
 
-def test_a_pod_has_a_minute_to_start_and_is_given_up_within_a_minute(service: str) -> None:
+def test_a_pod_has_a_minute_to_start_and_is_restarted_within_a_minute_of_failed_probes(service: str) -> None:
     container = container_of(service)
     startup, liveness, readiness = (container[f"{p}Probe"] for p in ("startup", "liveness", "readiness"))
     assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
@@ -56,7 +56,7 @@ def test_a_pod_has_a_minute_to_start_and_is_given_up_within_a_minute(service: st
     assert readiness["periodSeconds"] * readiness["failureThreshold"] <= 5
 
 
-def test_the_grace_is_longer_than_everything_that_stopping_takes(service: str) -> None:
+def test_the_grace_period_is_longer_than_all_steps_of_stopping(service: str) -> None:
     command = container_of(service)["lifecycle"]["preStop"]["exec"]["command"]
     assert command[0] == "sleep"
     settings = Settings()
@@ -65,7 +65,7 @@ def test_the_grace_is_longer_than_everything_that_stopping_takes(service: str) -
     assert pod_of(service)["terminationGracePeriodSeconds"] > stopping + 5
 
 
-def test_the_pod_is_as_restricted_as_pod_security_asks(service: str) -> None:
+def test_the_pod_meets_the_restricted_pod_security_standard(service: str) -> None:
     pod = pod_of(service)["securityContext"]
     container = container_of(service)["securityContext"]
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -80,20 +80,20 @@ def test_the_pod_is_as_restricted_as_pod_security_asks(service: str) -> None:
     assert the("Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_only_tmp_is_writable_and_it_is_bounded(service: str) -> None:
+def test_only_tmp_is_writable_and_its_size_is_limited(service: str) -> None:
     assert [mount["mountPath"] for mount in container_of(service)["volumeMounts"]] == ["/tmp"]
     (volume,) = pod_of(service)["volumes"]
     assert volume["emptyDir"]["sizeLimit"]
 
 
-def test_the_pod_has_no_token_of_the_cluster(service: str) -> None:
+def test_the_pod_has_no_service_account_token(service: str) -> None:
     assert pod_of(service)["automountServiceAccountToken"] is False
     account = the("ServiceAccount", pod_of(service)["serviceAccountName"])
     assert account["automountServiceAccountToken"] is False
     assert pod_of(service)["enableServiceLinks"] is False
 
 
-def test_cpu_and_memory_are_asked_for_and_bounded(service: str) -> None:
+def test_cpu_and_memory_have_requests_and_limits(service: str) -> None:
     resources = container_of(service)["resources"]
     for amounts in (resources["requests"], resources["limits"]):
         assert 1 <= int(amounts["cpu"]) <= 2
@@ -123,7 +123,7 @@ def test_a_pod_is_spread_among_the_pods_of_its_own_version(service: str) -> None
         assert term["matchLabelKeys"] == ["pod-template-hash"]  # a label that every Deployment gives its pods
 
 
-def test_a_pod_leaves_a_node_that_does_not_answer_after_half_a_minute(service: str) -> None:
+def test_a_pod_is_evicted_from_an_unreachable_node_after_half_a_minute(service: str) -> None:
     assert {each["key"]: each["tolerationSeconds"] for each in pod_of(service)["tolerations"]} == {
         "node.kubernetes.io/unreachable": 30,
         "node.kubernetes.io/not-ready": 30,
@@ -133,7 +133,7 @@ def test_a_pod_leaves_a_node_that_does_not_answer_after_half_a_minute(service: s
     )
 
 
-def test_the_last_lines_of_a_failed_container_are_shown_by_describe(service: str) -> None:
+def test_describe_shows_the_last_lines_of_a_failed_container(service: str) -> None:
     assert container_of(service)["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
@@ -144,7 +144,7 @@ def test_the_autoscaler_has_a_target_that_exists_and_at_least_two_replicas(servi
     assert 2 <= spec["minReplicas"] < spec["maxReplicas"]
     assert [metric["resource"]["name"] for metric in spec["metrics"]] == ["cpu", "memory"]
     requested = container_of(service)["resources"]["requests"]
-    assert {"cpu", "memory"} <= requested.keys()  # a share of nothing is never reached
+    assert {"cpu", "memory"} <= requested.keys()  # without a CPU request, utilisation is undefined
 
 
 def test_it_scales_up_at_once_and_down_slowly(service: str) -> None:
@@ -157,7 +157,7 @@ def test_it_scales_up_at_once_and_down_slowly(service: str) -> None:
     assert down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
 
 
-def test_a_disruption_leaves_a_pod_of_the_smallest_fleet(service: str) -> None:
+def test_a_disruption_leaves_one_pod_at_the_smallest_number_of_replicas(service: str) -> None:
     budget = the("PodDisruptionBudget", service)["spec"]
     assert budget["maxUnavailable"] < the("HorizontalPodAutoscaler", service)["spec"]["minReplicas"]
 
@@ -169,7 +169,7 @@ def test_the_service_points_at_the_port_of_the_pod(service: str) -> None:
     assert container_port["containerPort"] == 3000
 
 
-def test_the_image_has_a_tag_and_its_place_is_marked(service: str) -> None:
+def test_the_image_has_a_tag_and_its_line_is_marked(service: str) -> None:
     image = container_of(service)["image"]
     assert image.rpartition(":")[2] not in {"", "latest"}
     assert image.rpartition(":")[0].endswith(f"/{service}")

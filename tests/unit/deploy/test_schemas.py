@@ -1,4 +1,4 @@
-"""Every manifest against Kubernetes' own schemas, strictly: an unknown field is an error."""
+"""Validates every manifest against Kubernetes' schemas, strictly: an unknown field is an error."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def test_a_file_holds_objects_of_one_kind() -> None:
         assert len({document["kind"] for document in documents(path)}) == 1, path.name
 
 
-def test_applied_in_the_order_of_the_alphabet_every_name_is_there_before_it_is_used() -> None:
+def test_in_alphabetical_order_every_object_is_created_before_it_is_used() -> None:
     kinds = [manifest["kind"] for manifest in manifests()]
     assert kinds[0] == "Namespace"
     for before in ("ServiceAccount", "ConfigMap", "Secret", "NetworkPolicy", "Service"):
         assert kinds.index(before) < kinds.index("Deployment")
 
 
-def test_everything_but_the_namespace_is_in_it() -> None:
+def test_every_other_object_is_in_the_namespace() -> None:
     for manifest in manifests()[1:]:
         assert manifest["metadata"]["namespace"] == "face-search", name_of(manifest)
 
 
-def test_no_object_is_there_twice() -> None:
+def test_no_object_is_defined_twice() -> None:
     names = [name_of(manifest) for manifest in manifests()]
     assert len(names) == len(set(names))

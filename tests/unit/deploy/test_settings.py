@@ -1,4 +1,4 @@
-"""Config map and secret against the settings: nothing unknown, nothing missing, every default as in the code."""
+"""Compares config map and secret with the settings: no unknown or missing name, the same defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WITHOUT_DEFAULT = {"MILVUS_URI", "POSTGREST_URL", "S3_BUCKET"}
 
 SECRETS = {n.upper() for n, field in Settings.model_fields.items() if isinstance(field.default, SecretStr)}
 FILES = {f"{name}_FILE" for name in SECRETS}
-"""For whoever mounts the secret as files instead of passing it in the environment, as these manifests do."""
+"""Settings for secrets that are mounted as files; these manifests pass secrets in the environment instead."""
 OPEN = {n.upper() for n in Settings.model_fields} - SECRETS - FILES
 
 
@@ -29,11 +29,11 @@ def test_every_key_of_the_config_map_is_a_setting() -> None:
     assert config().keys() - OPEN == set()
 
 
-def test_every_setting_that_is_no_secret_is_in_the_config_map() -> None:
+def test_every_setting_except_secrets_is_in_the_config_map() -> None:
     assert OPEN - config().keys() == set()
 
 
-def test_every_secret_setting_is_in_the_secret_and_nothing_else() -> None:
+def test_the_secret_contains_exactly_the_secret_settings() -> None:
     assert secret().keys() == SECRETS
 
 
@@ -42,6 +42,6 @@ def test_the_config_map_has_the_default_of(name: str) -> None:
     assert config()[name] == shown(Settings.model_fields[name.lower()].default)
 
 
-def test_image_search_does_not_get_the_token_of_the_metadata() -> None:
+def test_image_search_does_not_get_the_postgrest_token() -> None:
     assert SECRETS - environment("image-search").keys() == {"POSTGREST_TOKEN"}
     assert environment("image-vectorizer").keys() >= SECRETS

@@ -1,4 +1,4 @@
-"""Boxes."""
+"""Tests of bounding boxes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_a_box_is_clipped_to_the_image_and_rounded() -> None:
     assert BoundingBox.clipped((-3.0, 1.26, 200.0, 49.94), 100, 50).as_list() == [0.0, 1.3, 100, 49.9]
 
 
-def test_iou_is_the_shared_part_of_both() -> None:
+def test_iou_is_intersection_over_union() -> None:
     box = BoundingBox(0, 0, 10, 10)
     assert box.iou(box) == 1
     assert box.iou(BoundingBox(10, 0, 20, 10)) == 0

@@ -1,4 +1,4 @@
-"""Colour profiles made for the tests (ICC.1:2022), so that none has to be committed."""
+"""Makes colour profiles (ICC.1:2022) for the tests, so that no profile files are committed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def adobe_rgb() -> bytes:
 
 
 def srgb_by_hand() -> bytes:
-    """sRGB under no name that anyone knows."""
+    """sRGB with an unknown name."""
     srgb_curve = (
         b"para"
         + bytes(4)
@@ -47,18 +47,18 @@ def srgb_by_hand() -> bytes:
 
 
 def grey_gamma_1() -> bytes:
-    """Grey whose levels are linear in light: far from sRGB, so that ignoring it shows."""
+    """Grey with levels linear in light: so different from sRGB that a test notices if it is ignored."""
     return _profile(b"GRAY", b"XYZ ", {b"wtpt": _xyz(*_D50), b"kTRC": _gamma(256)})
 
 
 def srgb_to_inks(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The inks, (h, w, 4) uint8, that make that press print (h, w, 3) `rgb`."""
+    """The CMYK values, (h, w, 4) uint8, with which that press prints (h, w, 3) `rgb`."""
     inks = (1 - rgb / 255.0) ** (1 / _SPREAD)
     return np.dstack([np.rint(inks * 255), np.zeros(rgb.shape[:2])]).astype(np.uint8)
 
 
 def cmyk_press() -> bytes:
-    """A made-up printing press on which ink spreads, so that everything prints darker than it was asked to.
+    """The profile of a fictional printing press that prints everything darker than specified, because its ink spreads.
 
     CMYK to Lab through a table of 17 x 17 x 17 x 17 colours (tag type `mft1`): four segments of a JPEG.
     """

@@ -1,4 +1,4 @@
-"""Small files that ask for very much memory or time."""
+"""Small image files whose decoding would take very much memory or time without limits."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ OVERSIZED: dict[str, Callable[[int, int], bytes]] = {
 
 
 def with_scans(count: int) -> bytes:
-    """A progressive JPEG, 160 x 111, whose last scan is there again and again."""
+    """A progressive JPEG, 160 x 111, whose last scan is repeated many times."""
     whole = jpeg(photo().resize((160, 111)), progressive=True)
     last = whole.rindex(b"\xff\xda")
     return whole[:last] + whole[last:-2] * max(1, count - whole.count(b"\xff\xda") + 1) + whole[-2:]
@@ -79,7 +79,7 @@ def moving_webp() -> bytes:
 
 
 def greedy_exif() -> bytes:
-    """Thousands of tags that all claim the same 60 KB."""
+    """EXIF with thousands of tags that all refer to the same 60 KB."""
     tags = b"".join(struct.pack("<HHII", tag, 7, 60_000, 0) for tag in range(1000, 6000))
     return jpeg(
         photo().resize((64, 64)), exif=(b"Exif\0\0II*\0" + struct.pack("<IH", 8, 5000) + tags)[:65_500]
@@ -97,7 +97,7 @@ def very_many_segments() -> bytes:
 
 
 def entities_in_xmp() -> bytes:
-    """XMP in which each entity stands for ten of the one before: a billion for an XML parser that expands them."""
+    """XMP in which each entity expands to ten of the previous one: a billion in total for an expanding XML parser."""
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
     packet = f'<!DOCTYPE x [<!ENTITY e0 "lol">{entities}]><x tiff:Make="&e9;" tiff:Orientation="6"/>'.encode()
     body = b"http://ns.adobe.com/xap/1.0/\0" + packet

@@ -1,4 +1,4 @@
-"""One photo in every kind of file that people send: what each test of the decoder starts from."""
+"""One photo in every kind of file, as input for the tests of the decoder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def exif(orientation: int) -> bytes:
 
 
 def stored_turned(orientation: int) -> Image.Image:
-    """The photo as a camera stores it that was held so that `orientation` turns it upright."""
+    """The photo as a rotated camera stores it, so that `orientation` turns it upright."""
     turn = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -60,7 +60,7 @@ def stored_turned(orientation: int) -> Image.Image:
 
 
 def in_profile(profile: bytes) -> Image.Image:
-    """The photo in the colours of an RGB profile: the same to the eye, other numbers."""
+    """The photo in the colours of an RGB profile: it looks the same but has other values."""
     target = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     converted = ImageCms.profileToProfile(photo(), ImageCms.createProfile("sRGB"), target)
     assert converted is not None
@@ -74,21 +74,21 @@ def in_linear_grey() -> Image.Image:
 
 
 def with_a_clear_strip(image: Image.Image) -> Image.Image:
-    """The image with red under full transparency in its top rows."""
+    """The image with fully transparent red in its top rows."""
     clear = image.convert("RGBA")
     clear.paste((255, 0, 0, 0), (0, 0, image.width, STRIP))
     return clear
 
 
 def deep(image: Image.Image) -> bytes:
-    """A PNG with 16 bits a channel."""
+    """A PNG with 16 bits per channel."""
     pixels = np.asarray(image).astype(np.uint16) * 257
     return bytes(cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1])
 
 
 @cache
 def in_palette(colours: int) -> Image.Image:
-    """The photo in so many colours, dithered."""
+    """The photo with this number of colours, dithered."""
     return photo().quantize(palette=photo().quantize(colours, kmeans=2))
 
 
@@ -100,7 +100,7 @@ def palette_with_transparency() -> bytes:
 
 
 def interlaced(image: Image.Image) -> bytes:
-    """A PNG in the seven passes of Adam7, which Pillow reads and does not write."""
+    """A PNG in the seven passes of Adam7, which Pillow can read but not write."""
     pixels = np.asarray(image)
     passes = [
         (0, 0, 8, 8),
@@ -206,11 +206,11 @@ KINDS: dict[str, tuple[str, Callable[[], bytes]]] = {
         ),
     ),
 }
-"""Name: what the picture shows (the photo, in grey, with a white strip at its top), and how it is made."""
+"""By name: the expected picture (the photo, in grey, with a white strip at its top), and the function that makes it."""
 
 
 def expected(shows: str) -> NDArray[np.uint8]:
-    """The pixels that a decoder should make of it, (h, w, 3) BGR."""
+    """The expected pixels, (h, w, 3) BGR."""
     image = photo().convert("L").convert("RGB") if "grey" in shows else photo()
     if "stripped" in shows:
         image = image.copy()

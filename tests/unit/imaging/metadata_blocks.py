@@ -1,4 +1,4 @@
-"""EXIF and XMP blocks that say which way is up, and files that carry them."""
+"""Makes EXIF and XMP blocks with an orientation, and image files that contain them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the tests of this folder decode: limits that do not matter, and one small photo."""
+"""Decodes images for the tests of this folder, with large limits, and provides one small photo."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def read(image: bytes, **options: float) -> DecodedImage:
 
 
 def is_upright(decoded: DecodedImage) -> bool:
-    """Whether this is the photo as it was taken, and so were its width and height read."""
+    """Whether the decoded pixels, width and height are those of the upright photo."""
     same_size = (decoded.width, decoded.height) == photo().size
     return same_size and bool(np.abs(decoded.pixels.astype(np.int16) - expected("colour")).mean() < 1)

@@ -1,6 +1,6 @@
-"""Damaged image files by the thousand: each is read or refused, and both decoders agree.
+"""Tests thousands of damaged image files: each is decoded or refused, and both decoders agree.
 
-IMAGE_MUTATIONS sets how many there are of each kind of file.
+IMAGE_MUTATIONS sets the number of mutations per kind of file.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ FILES = {
 
 
 def mutated(file: bytes, chance: random.Random) -> bytes:
-    """Bits flipped, bytes set, parts cut out, doubled or filled: one to four times, the header most often."""
+    """Damages a file one to four times, mostly in its header: flips bits, sets bytes, changes or removes parts."""
     data = bytearray(file)
     for _ in range(chance.randint(1, 4)):
         at = chance.randrange(min(len(data), 700) if chance.random() < 0.6 else len(data))
@@ -86,7 +86,7 @@ def mutations(kind: str) -> list[bytes]:
 
 
 def repaired(file: bytes) -> bytes:
-    """A PNG's checksums made right, so that the damage gets past them; other files as they are."""
+    """Corrects the checksums of a PNG, so that the damage is not found by them; does not change other files."""
     at = len(PNG_SIGNATURE)
     if not file.startswith(PNG_SIGNATURE):
         return file
@@ -101,7 +101,7 @@ def repaired(file: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_damaged_file_is_read_or_refused_and_nothing_else_happens(kind: str) -> None:
+def test_a_damaged_file_is_decoded_or_refused_with_the_right_error(kind: str) -> None:
     read = 0
     for image in mutations(kind):
         try:
@@ -115,11 +115,13 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else_happens(kind: str) -
         assert decoded.width * decoded.height <= MAX_PIXELS
         sides = (math.ceil(decoded.height * decoded.scale), math.ceil(decoded.width * decoded.scale))
         assert decoded.pixels.shape == (*sides, 3)
-    assert 0 < read < CASES, "the damage is neither too little nor too much to tell anything"
+    assert 0 < read < CASES, (
+        "the share of decoded files shows that the damage is neither too small nor too large"
+    )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FILES if kind.startswith("jpeg") and "cmyk" not in kind])
-def test_what_the_fast_decoder_reads_the_slow_one_reads_alike(kind: str) -> None:
+def test_the_slow_decoder_gives_the_pixels_of_the_fast_one(kind: str) -> None:
     compared = 0
     for image in mutations(kind):
         try:

@@ -1,4 +1,4 @@
-"""Image files to pixels: what is read, how it is turned and coloured, and what is refused."""
+"""Tests of the decoder: supported files, orientation, colours, and refused files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ WHOLE: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_a_file_cut_short_anywhere_is_refused_unless_its_picture_is_complete(kind: str) -> None:
+def test_a_truncated_file_is_refused_unless_its_pixels_are_complete(kind: str) -> None:
     whole = WHOLE[kind]()
     wanted = read(whole)
     assert wanted.width == 160
@@ -131,7 +131,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
         assert np.abs(decoded.pixels[0, :, 0].astype(int) - np.arange(256)).max() <= 1
 
 
-def test_one_bit_a_pixel_is_black_and_white() -> None:
+def test_one_bit_per_pixel_is_black_and_white() -> None:
     stripes = Image.fromarray(np.tile(np.array([[True, False]]), (8, 4)))
     assert stripes.mode == "1"
     assert read(saved(stripes, "PNG")).pixels[0, :4, 1].tolist() == [255, 0, 255, 0]
@@ -145,7 +145,7 @@ def test_one_bit_a_pixel_is_black_and_white() -> None:
         (16, 0, b"\x64\0", bytes([100, 0, 50, 0])),
     ],
 )
-def test_the_one_colour_that_a_png_calls_transparent_is_white(
+def test_the_transparent_colour_of_a_png_becomes_white(
     depth: int, colour: int, key: bytes, row: bytes
 ) -> None:
     header = struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0)
@@ -153,12 +153,12 @@ def test_the_one_colour_that_a_png_calls_transparent_is_white(
     assert decoded.pixels[0].tolist() == [[255] * 3, [50] * 3]
 
 
-def test_half_transparent_is_half_way_to_white() -> None:
+def test_half_transparent_pixels_are_blended_with_white() -> None:
     image = Image.new("RGBA", (4, 4), (0, 0, 0, 128))
     assert read(saved(image, "PNG")).pixels[0, 0].tolist() == [127] * 3
 
 
-def test_a_grey_picture_under_a_colour_profile_keeps_its_greys() -> None:
+def test_a_grey_picture_with_a_colour_profile_keeps_its_greys() -> None:
     from tests.unit.imaging.icc_profiles import adobe_rgb, srgb_by_hand
 
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None].repeat(16, axis=0))
@@ -168,14 +168,14 @@ def test_a_grey_picture_under_a_colour_profile_keeps_its_greys() -> None:
         assert np.abs(read(saved(ramp, kind, icc_profile=adobe_rgb())).pixels - plain).max() <= 16
 
 
-def test_a_profile_of_other_inks_than_the_picture_is_ignored() -> None:
+def test_a_profile_for_another_colour_mode_is_ignored() -> None:
     from tests.unit.imaging.icc_profiles import cmyk_press
 
     plain = read(jpeg(small())).pixels
     assert np.array_equal(read(jpeg(small(), icc_profile=cmyk_press())).pixels, plain)
 
 
-def test_no_chunk_beside_the_picture_can_spoil_a_png() -> None:
+def test_a_broken_metadata_chunk_does_not_affect_a_png() -> None:
     whole = saved(small(), "PNG")
     after_header = 8 + 25
     for kind, body in (
@@ -189,7 +189,7 @@ def test_no_chunk_beside_the_picture_can_spoil_a_png() -> None:
         assert np.array_equal(read(spoilt).pixels, read(whole).pixels)
 
 
-def test_decoding_in_many_threads_gives_what_one_gives() -> None:
+def test_decoding_in_many_threads_gives_the_same_pixels_as_in_one() -> None:
     kinds = ["jpeg", "jpeg display p3", "png rgba", "webp", "jpeg cmyk, profile"] * 3
     files = [file_of(kind) for kind in kinds]
     with ThreadPoolExecutor(8) as threads:
@@ -197,7 +197,7 @@ def test_decoding_in_many_threads_gives_what_one_gives() -> None:
             assert np.array_equal(alone.pixels, together.pixels)
 
 
-def test_silence_ends_with_the_last_thread_inside() -> None:
+def test_warnings_are_enabled_again_after_the_last_thread() -> None:
     before = list(warnings.filters)
     with suppress_warnings(), suppress_warnings():
         warnings.warn("not heard", stacklevel=1)
@@ -206,7 +206,7 @@ def test_silence_ends_with_the_last_thread_inside() -> None:
         warnings.warn("heard", stacklevel=1)
 
 
-def test_a_file_is_read_whatever_it_says_of_its_camera() -> None:
+def test_a_file_is_read_whatever_its_camera_metadata_contain() -> None:
     endless = (
         b"Exif\0\0II*\0" + struct.pack("<IH", 8, 65535) + struct.pack("<HHII", 0x010F, 2, 0xFFFFFF, 0) * 5000
     )

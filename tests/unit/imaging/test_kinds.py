@@ -1,4 +1,4 @@
-"""Files by their first bytes: the three kinds that are read, and what an error says of the others."""
+"""Tests of kinds of files by their first bytes: three are supported, and errors name the others."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "zeros": ("not a JPEG, PNG or WebP", lambda: bytes(1000)),
     "half a box": ("not a JPEG, PNG or WebP", lambda: b"\0\0\0\x18fty"),
 }
-"""Name: what the message says, and how the file is made."""
+"""By name: the expected message, and the first bytes of the file."""
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -88,7 +88,7 @@ def test_every_other_kind_is_refused_with_its_name_and_what_to_send(kind: str) -
         assert "Send a JPEG, PNG or WebP image" in caught.value.message
 
 
-def test_a_head_that_is_made_to_be_searched_for_long_is_refused_at_once() -> None:
+def test_a_head_that_is_slow_to_search_is_refused_at_once() -> None:
     for head in (
         b"<?xml" + b">" * 10_000,
         b"<?xml " + b"<sv" * 10_000,

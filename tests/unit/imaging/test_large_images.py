@@ -1,4 +1,4 @@
-"""Images of many pixels: limits, JPEGs decoded reduced, and the memory that each may take."""
+"""Tests of images with many pixels: limits, JPEGs that are scaled down while decoding, and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.imaging.reading import ENOUGH, SAVED_AS, read, small
 
 
 @pytest.mark.parametrize("kind", OVERSIZED)
-def test_more_pixels_than_the_limit_are_refused_by_the_header_alone(kind: str) -> None:
+def test_more_pixels_than_the_limit_are_refused_from_the_header(kind: str) -> None:
     with pytest.raises(ImageTooLarge) as caught:
         read(OVERSIZED[kind](16383, 16383))
     assert caught.value.details == {"max_pixels": ENOUGH}
@@ -65,7 +65,7 @@ def test_no_small_file_takes_more_memory_than_its_pixels_may(bomb: str) -> None:
 
 @pytest.mark.parametrize("shrink_to", [1, 80, 160, 161, 319, 320, 640, 641, 1280, 5000])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_a_large_jpeg_is_reduced_to_no_less_than_was_asked(shrink_to: int, mode: str) -> None:
+def test_a_large_jpeg_is_scaled_down_but_not_below_the_requested_size(shrink_to: int, mode: str) -> None:
     decoded = read(jpeg(photo().convert(mode)), shrink_to=shrink_to)
     height, width = decoded.pixels.shape[:2]
     assert (decoded.width, decoded.height) == photo().size
@@ -79,12 +79,12 @@ def test_a_large_jpeg_is_reduced_to_no_less_than_was_asked(shrink_to: int, mode:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
-def test_a_strip_too_thin_to_reduce_is_left_as_it_is(mode: str) -> None:
+def test_an_image_too_thin_to_scale_down_is_not_scaled(mode: str) -> None:
     decoded = read(jpeg(Image.new(mode, (5, 16480))), shrink_to=640)
     assert (decoded.pixels.shape, decoded.scale) == ((16480, 5, 3), 1.0)
 
 
-def test_a_reduced_jpeg_is_turned_too() -> None:
+def test_a_scaled_jpeg_is_turned_upright_too() -> None:
     decoded = read(jpeg(stored_turned(6), exif=exif(6)), shrink_to=640)
     assert decoded.pixels.shape == (443, 640, 3)
     assert (decoded.width, decoded.height, decoded.scale) == (1280, 886, 0.5)
@@ -98,7 +98,7 @@ ALL = 1280 * 886
     ("max_pixels", "scale"), [(ALL, 1.0), (ALL - 1, 1 / 2), (ALL // 4 - 1, 1 / 4), (70_000, 1 / 8)]
 )
 @pytest.mark.parametrize("options", [{}, {"shrink_to": 1280}, {"shrink_to": 1, "min_scale": 1.0}])
-def test_a_jpeg_above_the_limit_is_reduced_until_its_pixels_are_within_it(
+def test_a_jpeg_above_the_limit_is_scaled_down_until_its_pixels_are_within_it(
     mode: str, max_pixels: int, scale: float, options: dict[str, float]
 ) -> None:
     decoded = read(jpeg(photo().convert(mode)), max_pixels=max_pixels, max_jpeg_pixels=ALL, **options)
@@ -113,7 +113,7 @@ def test_a_jpeg_above_its_own_limit_is_refused() -> None:
     assert caught.value.details == {"max_pixels": ALL - 1}
 
 
-def test_a_jpeg_that_is_too_thin_to_be_reduced_within_the_limit_is_refused() -> None:
+def test_a_jpeg_too_thin_to_be_scaled_down_within_the_limit_is_refused() -> None:
     strip = jpeg(Image.new("RGB", (5000, 9)))
     assert read(strip, max_pixels=45_000).scale == 1.0
     with pytest.raises(ImageTooLarge):
@@ -121,7 +121,7 @@ def test_a_jpeg_that_is_too_thin_to_be_reduced_within_the_limit_is_refused() -> 
 
 
 def _one_component_a_scan() -> bytes:
-    """A sequential JPEG whose first scan says that it holds the first of three components alone."""
+    """A sequential JPEG whose first scan contains only the first of three components."""
     whole = jpeg()
     at = whole.index(b"\xff\xda")
     length = int.from_bytes(whole[at + 2 : at + 4])
@@ -133,7 +133,7 @@ def _one_component_a_scan() -> bytes:
     [jpeg(progressive=True), _one_component_a_scan(), saved(photo(), "PNG"), saved(photo(), "WEBP")],
     ids=["progressive", "a scan for each component", "png", "webp"],
 )
-def test_what_takes_memory_by_its_full_size_keeps_the_lower_limit(file: bytes) -> None:
+def test_images_that_need_memory_for_their_full_size_have_the_lower_limit(file: bytes) -> None:
     with pytest.raises(ImageTooLarge) as caught:
         read(file, max_pixels=ALL - 1, max_jpeg_pixels=10**9, shrink_to=160)
     assert caught.value.details == {"max_pixels": ALL - 1}
@@ -143,7 +143,7 @@ def test_what_takes_memory_by_its_full_size_keeps_the_lower_limit(file: bytes) -
     ("min_scale", "scale"),
     [(0.0, 1 / 8), (0.125, 1 / 8), (0.126, 1 / 4), (0.3, 1 / 2), (0.51, 1.0), (1.0, 1.0)],
 )
-def test_a_jpeg_is_reduced_no_further_than_the_least_scale(min_scale: float, scale: float) -> None:
+def test_a_jpeg_is_not_scaled_down_below_the_least_scale(min_scale: float, scale: float) -> None:
     decoded = read(jpeg(), shrink_to=1, min_scale=min_scale)
     assert (decoded.scale, decoded.largest_scale) == (scale, 1.0)
     assert read(jpeg(), shrink_to=640, min_scale=min_scale).scale == max(scale, 1 / 2)
@@ -160,7 +160,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, decoded.scale
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
-def test_a_jpeg_decoded_reduced_takes_the_memory_of_its_reduced_pixels(mode: str) -> None:
+def test_a_scaled_jpeg_takes_the_memory_of_its_scaled_pixels(mode: str) -> None:
     file = jpeg(Image.new(mode, (6000, 4000), "teal" if mode == "RGB" else (9, 9, 9, 9)), quality=60)
     child = subprocess.run(
         [sys.executable, "-c", REDUCED], input=file, capture_output=True, check=True, timeout=60

@@ -1,4 +1,4 @@
-"""Which way is up: EXIF in every integer type, XMP, and PNG's texts; compared by upright pixels."""
+"""Tests of the orientation in EXIF (every integer type), XMP and PNG texts, by the upright pixels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.unit.imaging.reading import SAVED_AS, is_upright, read, small
 
 @pytest.mark.parametrize("saved_as", SAVED_AS)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_all_eight_orientations_come_out_upright(saved_as: str, orientation: int) -> None:
+def test_all_eight_orientations_are_turned_upright(saved_as: str, orientation: int) -> None:
     kind, options = SAVED_AS[saved_as]
     assert is_upright(read(saved(stored_turned(orientation), kind, exif=exif(orientation), **options)))
 
@@ -98,7 +98,7 @@ TURNED: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", TURNED)
-def test_a_file_comes_out_upright_wherever_its_orientation_stands(kind: str) -> None:
+def test_a_file_is_turned_upright_wherever_its_orientation_is_stored(kind: str) -> None:
     assert is_upright(read(TURNED[kind]()))
 
 
@@ -118,7 +118,7 @@ def test_a_file_comes_out_upright_wherever_its_orientation_stands(kind: str) -> 
         b"nonsense" * 10,
     ],
 )
-def test_an_orientation_that_makes_no_sense_turns_nothing(block: bytes) -> None:
+def test_an_invalid_orientation_is_ignored(block: bytes) -> None:
     assert exif_orientation(block) is None
     assert read(jpeg(small(), exif=b"Exif\0\0" + block)).width == 160
 
@@ -136,7 +136,7 @@ def test_an_orientation_that_makes_no_sense_turns_nothing(block: bytes) -> None:
         b" " * (1 << 20) + xmp(6),
     ],
 )
-def test_an_xmp_packet_without_a_valid_orientation_turns_nothing(packet: bytes) -> None:
+def test_an_xmp_packet_without_a_valid_orientation_is_ignored(packet: bytes) -> None:
     assert xmp_orientation(packet) is None
 
 
@@ -144,7 +144,7 @@ def test_an_xmp_packet_without_a_valid_orientation_turns_nothing(packet: bytes) 
 @pytest.mark.parametrize(
     "content", [b"", b"\nexif\n", b"\nexif\n    4\nabc", b"\nexif\n    4\nzz", b"\xff" * 99]
 )
-def test_a_raw_profile_that_makes_no_sense_turns_nothing(
+def test_an_invalid_raw_profile_is_ignored(
     chunk: Callable[[str, bytes], tuple[bytes, bytes]], content: bytes
 ) -> None:
     assert read(png_with(saved(small(), "PNG"), *chunk(_RAW_EXIF, content))).width == 160

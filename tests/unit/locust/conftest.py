@@ -1,4 +1,4 @@
-"""A stand-in for image-search that answers at once, so that the generators are tested and not the service."""
+"""Fixtures: a stand-in for image-search that responds at once, for tests of the load generators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RIGHT = {"results": [{"photo_id": "p", "collection_id": "a", "score": 0.9}], "co
 
 @dataclass
 class StandIn:
-    """`fails_every`: so many requests apart one is refused as overloaded; 0: none."""
+    """`fails_every`: every n-th request is refused as overloaded; 0: none."""
 
     url: str = ""
     fails_every: int = 0

@@ -1,4 +1,4 @@
-"""Arrivals keep to their rate and wait for nobody."""
+"""Tests of arrival times: their rate does not depend on responses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from bench.arrivals import Metronome, due_times
 
 
-def test_steady_arrivals_are_equally_far_apart():
+def test_steady_arrivals_have_equal_intervals():
     assert list(itertools.islice(due_times(4, "steady"), 5)) == [0, 0.25, 0.5, 0.75, 1.0]
 
 
-def test_poisson_arrivals_come_at_the_rate_that_was_asked_for_on_average():
+def test_poisson_arrivals_have_the_requested_rate_on_average():
     last = next(itertools.islice(due_times(100, "poisson"), 20_000, None))
     assert last == pytest.approx(200, rel=0.03)
 
@@ -24,12 +24,12 @@ def test_poisson_arrivals_never_go_back_in_time_and_are_the_same_for_the_same_se
     assert times == list(itertools.islice(due_times(10, "poisson", seed=5), 1000))
 
 
-def test_a_rate_of_nothing_is_refused():
+def test_a_rate_of_zero_is_refused():
     with pytest.raises(ValueError, match="above 0"):
         next(due_times(0, "steady"))
 
 
-def test_an_overdue_request_is_not_waited_for_and_its_lateness_is_kept():
+def test_an_overdue_request_is_sent_without_waiting_and_its_lateness_is_recorded():
     now = [0.0]
     metronome = Metronome(due_times(10, "steady"), lambda: now[0])
     assert metronome.left_s() == 0

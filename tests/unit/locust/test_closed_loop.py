@@ -1,4 +1,4 @@
-"""The cheap generator: keeps its connections, counts rightly, survives a server that closes them."""
+"""Tests of the closed-loop generator: it keeps connections, counts errors, and reconnects when a server closes them."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ async def test_right_answers_are_timed(stand_in):
     assert stand_in.seen["with key"] == stand_in.seen["requests"] == len(stand_in.bodies)
 
 
-async def test_refusals_are_counted_by_their_code(stand_in):
+async def test_error_responses_are_counted_by_code(stand_in):
     stand_in.fails_every = 2
     told = await _run(stand_in)
     assert set(told["failures"]) == {"503 overloaded"}
     assert told["ms"]
 
 
-async def test_a_server_that_is_not_there_is_an_error_and_no_crash(stand_in):
+async def test_a_missing_server_is_an_error_and_no_crash(stand_in):
     stand_in.url = "http://127.0.0.1:1"
     told = await _run(stand_in)
     assert told["ms"] == []
     assert sum(told["failures"].values()) > 0
 
 
-async def test_the_form_reads_as_what_was_asked_for():
+async def test_the_form_contains_the_requested_fields():
     kind = search_tasks(["a", "b"], [50])[2]
     head, _, body = Requests("host", KEY, [kind], [JPEG]).following()[1].partition(b"\r\n\r\n")
     headers = [

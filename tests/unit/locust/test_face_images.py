@@ -1,4 +1,4 @@
-"""Made images: the same for the same number, and with the faces that they claim to have."""
+"""Tests of made images: the same number gives the same image, with the faces that it is said to have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_another_number_seed_or_attempt_gives_another_image():
     assert len({image.jpeg for image in images}) == len(images)
 
 
-def test_a_selfie_has_the_size_that_was_asked_for_in_pixels_and_about_in_bytes():
+def test_a_selfie_has_the_requested_pixels_and_about_the_requested_bytes():
     made = selfie(2, size=(600, 800), target_bytes=90_000)
     assert Image.open(io.BytesIO(made.jpeg)).size == (600, 800)
     assert abs(len(made.jpeg) - 90_000) < 15_000
@@ -33,7 +33,7 @@ def test_every_selfie_of_the_pool_has_exactly_one_face(extraction):
     assert len(set(pool)) == 12
 
 
-def test_the_people_of_a_photo_are_nearly_always_all_found(extraction):
+def test_nearly_always_all_people_of_a_photo_are_detected(extraction):
     made = [photo(index) for index in range(24)]
     found = extraction.detect([image.jpeg for image in made])
     as_claimed = sum(len(each.faces) == len(image.people) for each, image in zip(found, made, strict=True))

@@ -1,4 +1,4 @@
-"""Percentiles, the table, and which thresholds a run misses."""
+"""Tests of percentiles, the table of a run, and its thresholds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_last_row_is_all_tasks_together():
     assert (rows[-1].requests, rows[-1].errors, rows[-1].slowest) == (4, 1, 3.0)
 
 
-def test_a_task_without_an_answer_has_a_line_in_the_table_and_is_valid_json():
+def test_a_task_without_an_answer_has_a_row_in_the_table_and_is_valid_json():
     rows = rows_of([Latencies("nobody answered", errors=2)], seconds=1)
     assert "nobody answered" in table(rows)
     assert json.loads(json.dumps(as_json(rows), allow_nan=False))[0]["p95"] is None
@@ -44,7 +44,7 @@ def test_a_task_without_an_answer_has_a_line_in_the_table_and_is_valid_json():
         (Thresholds(p95_ms=19), ["p95"]),
         (Thresholds(p99_ms=19), ["p99"]),
         (Thresholds(errors=0.1), ["errors"]),
-        (Thresholds(rps=3), ["answers a second"]),
+        (Thresholds(rps=3), ["answers per second"]),
         (Thresholds(p95_ms=1, errors=0), ["p95", "errors"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""The load test as a program: its rate, its reports, its exit status."""
+"""Tests of the load test's command line: its rate, its reports, its exit status."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def load(tmp_path, selfies, stand_in):
     return run
 
 
-def test_a_run_within_its_thresholds_ends_well_and_leaves_its_reports(load, stand_in, tmp_path):
+def test_a_run_within_its_thresholds_exits_with_0_and_writes_its_reports(load, stand_in, tmp_path):
     done = load("--arrivals", "steady")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all thresholds are kept" in done.stdout
+    assert "all thresholds are met" in done.stdout
     report = json.loads((tmp_path / "load.json").read_text())
     tasks = {row["task"] for row in report["rows"]}
     assert {"top_k 10, a", "top_k 50, b", "top_k 10, a+b", "top_k 50, whole base"} <= tasks
@@ -63,7 +63,7 @@ def test_the_rate_does_not_depend_on_the_number_of_users(load, stand_in):
     [
         (("--max-errors", "0.05"), "errors"),
         (("--max-errors", "1", "--p95-ms", "0.001"), "p95"),
-        (("--max-errors", "1", "--min-answered", "1.5"), "answers a second"),
+        (("--max-errors", "1", "--min-answered", "1.5"), "answers per second"),
     ],
 )
 def test_a_missed_threshold_is_exit_status_1(load, stand_in, threshold, reason):
@@ -84,7 +84,7 @@ def test_an_answer_that_is_wrong_counts_as_an_error(load, stand_in, tmp_path):
     assert json.loads((tmp_path / "load.json").read_text())["rows"][-1]["errors"] > 0
 
 
-def test_without_a_key_the_run_does_not_begin(load, stand_in):
+def test_without_a_key_the_run_does_not_start(load, stand_in):
     done = load(key="")
     assert done.returncode == 1
     assert "API_KEY" in done.stderr

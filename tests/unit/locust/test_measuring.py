@@ -1,4 +1,4 @@
-"""Stages, processes, memory, and the report of a bench."""
+"""Tests of the measured stages, CPU times and memory, and of the report of a bench."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_the_stages_of_a_request_add_up_to_it_and_are_read_back():
     assert mean_ms(after, after) == {}
 
 
-def test_a_request_that_named_no_stage_leaves_nothing():
+def test_a_request_without_stages_is_not_recorded():
     before = parse_stages(generate_latest().decode())
     begin_stages("a service of the tests").close()
     assert parse_stages(generate_latest().decode()) == before
 
 
-def test_processes_are_told_apart_by_their_command_line():
+def test_the_role_of_a_process_follows_from_its_command_line():
     worker = [
         "python",
         "-m",
@@ -49,13 +49,13 @@ def test_processes_are_told_apart_by_their_command_line():
     assert role_of([]) == "other"
 
 
-def test_cpu_is_what_was_spent_between_two_looks_by_role():
+def test_cpu_time_is_counted_by_role_between_two_measurements():
     before = {1: Cost("runner", 10.0, 1, 1), 2: Cost("runner", 20.0, 1, 1)}
     after = {1: Cost("runner", 11.0, 1, 1), 2: Cost("runner", 22.0, 1, 1), 3: Cost("milvus", 0.5, 1, 1)}
     assert cpu_spent(before, after) == {"runner": 3.0, "milvus": 0.5}
 
 
-def test_memory_growth_leaves_out_the_start_and_what_did_not_live_to_the_end():
+def test_memory_growth_ignores_the_first_part_and_processes_that_ended():
     samples = [{1: Cost("a", 0, mb, mb)} for mb in (10, 100, 101, 102, 103, 104, 105, 106, 107, 110)]
     samples[5] = {**samples[5], 2: Cost("b", 0, 1, 1)}
     (growth,) = growths(samples)

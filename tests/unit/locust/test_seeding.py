@@ -1,4 +1,4 @@
-"""Seeding goes through the indexing of the API, and can be repeated."""
+"""Tests of seeding: it uses the indexing of the API and can be repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest_asyncio
 from starlette.datastructures import State
 
 from bench.vector_base import fill, neighbours, strangers
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings
 from bentos.demo import photos
 from bentos.pipeline.pack_info import PackInfo
@@ -18,13 +18,13 @@ from seed.seeding import Seeder
 
 
 @pytest_asyncio.fixture
-async def parts(tmp_path, finder, pack_folder):
+async def dependencies(tmp_path, finder, pack_folder):
     settings = Settings(
         milvus_uri=str(tmp_path / "vectors.db"),
         postgrest_url=f"sqlite:///{tmp_path / 'metadata.db'}",
         s3_endpoint_url=f"file://{tmp_path / 'images'}",
     )
-    made = Parts(settings, finder, PackInfo.read(pack_folder))
+    made = Dependencies(settings, finder, PackInfo.read(pack_folder))
     stores = (made.metadata, made.images, made.vectors)
     for store in stores:
         await store.open()
@@ -34,22 +34,22 @@ async def parts(tmp_path, finder, pack_folder):
 
 
 @pytest.fixture
-def seeder(parts):
+def seeder(dependencies):
     state = State()
-    attach_indexing(state, parts)
-    return Seeder(parts, state.indexing)
+    attach_indexing(state, dependencies)
+    return Seeder(dependencies, state.indexing)
 
 
-async def test_a_made_photo_is_indexed_once(seeder, parts):
+async def test_a_made_photo_is_indexed_once(seeder, dependencies):
     item = MadeItem("made-a", 3)
     first, again = await seeder.seed(item), await seeder.seed(item)
     assert (first.outcome, again.outcome) == ("indexed", "already there")
     assert first.faces == again.faces > 0
-    assert await parts.images.exists("made-a-000003")
-    assert [len(batch) async for batch in parts.vectors.scan_faces()] == [first.faces]
+    assert await dependencies.images.exists("made-a-000003")
+    assert [len(batch) async for batch in dependencies.vectors.scan_faces()] == [first.faces]
 
 
-async def test_a_photo_that_was_left_half_done_is_finished(seeder, parts, monkeypatch):
+async def test_an_unfinished_photo_is_finished(seeder, dependencies, monkeypatch):
     item = MadeItem("made-a", 0)
 
     async def dies(*_: object, **__: object) -> None:
@@ -62,7 +62,7 @@ async def test_a_photo_that_was_left_half_done_is_finished(seeder, parts, monkey
     assert (await seeder.seed(item)).outcome == "already there"
 
 
-async def test_files_of_ones_own_get_the_ids_that_an_upload_would_give(seeder, tmp_path):
+async def test_files_of_a_folder_get_the_ids_that_an_upload_would_get(seeder, tmp_path):
     good, faceless, broken = (tmp_path / name for name in ("a.jpg", "b.png", "c.jpg"))
     good.write_bytes(photos.group_photo().read_bytes())
     faceless.write_bytes(photos.coffee_cup().read_bytes())
@@ -88,11 +88,11 @@ def test_vectors_that_are_filled_in_are_unit_vectors_near_their_faces():
     assert ((near @ faces.T).max(axis=1) > 0.75).all()
 
 
-async def test_vectors_alone_are_found_in_both_collections(parts):
+async def test_vectors_alone_are_found_in_both_collections(dependencies):
     vectors = next(strangers(512, 60))
-    await fill(parts.vectors, iter([vectors]), ["a", "b"], count=60, prefix="vector")
+    await fill(dependencies.vectors, iter([vectors]), ["a", "b"], count=60, prefix="vector")
     for number, collection_id in ((10, "a"), (11, "b")):
-        (best,) = await parts.vectors.nearest(
+        (best,) = await dependencies.vectors.nearest(
             vectors[number], photos=1, score_threshold=0.9, collection_ids=[collection_id]
         )
         assert best.photo_id == f"vector-{number:08d}"

@@ -1,4 +1,4 @@
-"""The default pack, assembled once, and the published files that it is made of."""
+"""Fixtures: the default pack, assembled once, and its published files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graphs small enough to read, and a way to run them."""
+"""Small graphs for tests of the transforms, and a function that runs them."""
 
 from __future__ import annotations
 

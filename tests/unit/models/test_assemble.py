@@ -1,4 +1,4 @@
-"""The command, as a person runs it: in a process of its own, with a BentoML store of its own."""
+"""Tests of the command in a separate process with its own BentoML store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass(frozen=True)
 class Place:
-    """A store, a scratch folder and a folder of one's own with the published files."""
+    """A store, a temporary folder and a user's folder with the published files."""
 
     home: Path
     scratch: Path
@@ -64,7 +64,7 @@ def is_one_sentence(error: str) -> bool:
     return error.startswith("error: ") and error.count("\n") == 1 and error.endswith(".\n")
 
 
-def test_a_folder_of_ones_own_is_assembled_once_and_the_second_run_does_nothing(place: Place) -> None:
+def test_a_users_folder_is_assembled_once_and_the_second_run_does_nothing(place: Place) -> None:
     code, out, error = place.run("--dir", str(place.own))
     assert code == 0, error
     folder = Path(out.strip())
@@ -80,7 +80,7 @@ def test_a_folder_of_ones_own_is_assembled_once_and_the_second_run_does_nothing(
     assert not list(place.scratch.iterdir())
 
 
-def test_a_pack_that_lost_a_part_is_made_again(place: Place) -> None:
+def test_an_incomplete_pack_is_assembled_again(place: Place) -> None:
     _, out, _ = place.run("--dir", str(place.own))
     recogniser = Path(out.strip()) / RECOGNISER_FILE
     whole = recogniser.read_bytes()
@@ -91,7 +91,7 @@ def test_a_pack_that_lost_a_part_is_made_again(place: Place) -> None:
     assert recogniser.read_bytes() == whole
 
 
-def test_ctrl_c_leaves_nothing_behind(place: Place) -> None:
+def test_ctrl_c_leaves_no_files(place: Place) -> None:
     process = place.start("--dir", str(place.own))
     assert process.stderr is not None
     assert any("detector" in line for line in iter(process.stderr.readline, ""))
@@ -113,7 +113,7 @@ def test_a_recogniser_that_cannot_be_conditioned_is_refused_in_one_sentence(plac
     assert not place.packs.exists()
 
 
-def test_the_report_measures_the_pack_beside_the_published_files(place: Place) -> None:
+def test_the_report_measures_the_pack_and_the_published_files(place: Place) -> None:
     code, out, error = place.run("--dir", str(place.own), "--report")
     assert code == 0, error
     rows = {line.split("  ")[0].strip(): line.split() for line in out.splitlines()}
@@ -122,21 +122,21 @@ def test_the_report_measures_the_pack_beside_the_published_files(place: Place) -
     assert "detector, 320×320" in rows
 
 
-def test_an_unknown_name_is_one_sentence_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_name_gives_one_sentence_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert assemble.main(["--pack", "buffalo_xl"]) == 1
     error = capsys.readouterr().err
     assert is_one_sentence(error)
     assert "yunet-mbf, buffalo_l, buffalo_s, buffalo_sc, antelopev2" in error
 
 
-def test_a_folder_that_is_not_there_is_one_sentence_and_exit_code_1(
+def test_a_missing_folder_gives_one_sentence_and_exit_code_1(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert assemble.main(["--dir", str(tmp_path / "nowhere")]) == 1
     assert is_one_sentence(capsys.readouterr().err)
 
 
-def test_no_network_is_one_sentence_and_exit_code_1(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_gives_one_sentence_and_exit_code_1(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
         "PIP_EXTRA_INDEX_URL": "",
@@ -153,14 +153,14 @@ def test_no_network_is_one_sentence_and_exit_code_1(place: Place, monkeypatch: p
     assert is_one_sentence(error.splitlines(keepends=True)[-1])
 
 
-def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_gives_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         assemble.main(["--pack", "a", "--dir", "b"])
     assert raised.value.code == 2
     assert "not allowed with" in capsys.readouterr().err
 
 
-def test_ensure_gives_the_folder_that_the_store_calls_latest(pack_folder: Path) -> None:
+def test_ensure_returns_the_folder_of_the_latest_pack_in_the_store(pack_folder: Path) -> None:
     import bentoml
 
     assert assembly.find(find_pack(DEFAULT_PACK)) == pack_folder

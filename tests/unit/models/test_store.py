@@ -26,14 +26,14 @@ def another(pack_folder: Path, tmp_path: Path) -> Iterator[tuple[Path, PackInfo]
         store.remove(store.tag_for(info.name, fingerprint))
 
 
-def test_a_saved_pack_is_found_whole(another: tuple[Path, PackInfo]) -> None:
+def test_a_saved_pack_is_found_and_complete(another: tuple[Path, PackInfo]) -> None:
     folder, info = another
     saved = store.save(folder, info, replace=False)
     assert store.find(store.tag_of(info)) == saved
     assert PackInfo.read(saved) == info
 
 
-def test_saving_again_changes_nothing_unless_asked_to_replace(another: tuple[Path, PackInfo]) -> None:
+def test_saving_again_changes_nothing_without_replace(another: tuple[Path, PackInfo]) -> None:
     folder, info = another
     created = (store.save(folder, info, replace=False) / DETECTOR_FILE).stat().st_ino
     assert (store.save(folder, info, replace=False) / DETECTOR_FILE).stat().st_ino == created
@@ -47,7 +47,9 @@ def test_a_pack_whose_file_changed_is_not_found(name: str, another: tuple[Path, 
     assert store.find(store.tag_of(info)) is None
 
 
-def test_the_latest_is_the_one_that_was_asked_for_last(another: tuple[Path, PackInfo]) -> None:
+def test_the_latest_pack_is_the_one_that_was_saved_last(
+    another: tuple[Path, PackInfo],
+) -> None:
     folder, info = another
     newer = replace(info, fingerprint="0" * 16)
     store.save(folder, info, replace=False)
@@ -57,7 +59,7 @@ def test_the_latest_is_the_one_that_was_asked_for_last(another: tuple[Path, Pack
     assert bentoml.models.get(f"{info.name}:latest").tag.version == info.fingerprint[:12]
 
 
-def test_an_interrupted_copy_into_the_store_leaves_no_half_pack(
+def test_an_interrupted_copy_into_the_store_leaves_no_incomplete_pack(
     another: tuple[Path, PackInfo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, info = another

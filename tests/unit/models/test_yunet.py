@@ -17,11 +17,13 @@ from models.yunet import is_yunet, to_scrfd
 from tests.unit.models.small_graphs import model_of, noise
 
 
-def test_the_published_detector_is_known_as_yunet(published: Published) -> None:
+def test_the_published_detector_is_recognised_as_yunet(published: Published) -> None:
     assert is_yunet(onnx.load(str(published.detector)))
 
 
-def test_the_rewritten_detector_has_scrfds_nine_outputs_and_free_dimensions(pack_folder: Path) -> None:
+def test_the_rewritten_detector_has_the_nine_outputs_of_scrfd_and_variable_dimensions(
+    pack_folder: Path,
+) -> None:
     detector = session(pack_folder / DETECTOR_FILE)
     assert [len(value.shape) for value in detector.get_outputs()] == [3] * 9
     assert [value.shape[2] for value in detector.get_outputs()] == [1] * 3 + [4] * 3 + [10] * 3
@@ -29,12 +31,12 @@ def test_the_rewritten_detector_has_scrfds_nine_outputs_and_free_dimensions(pack
     assert [output.shape[:2] for output in found[:3]] == [(2, 480), (2, 120), (2, 30)]
 
 
-def test_no_dequantisation_is_left(pack_folder: Path) -> None:
+def test_no_dequantisation_remains(pack_folder: Path) -> None:
     model = onnx.load(str(pack_folder / DETECTOR_FILE))
     assert "DequantizeLinear" not in {node.op_type for node in model.graph.node}
 
 
-def test_two_images_in_a_batch_give_what_they_give_alone(pack_folder: Path) -> None:
+def test_two_images_in_a_batch_give_the_same_results_as_alone(pack_folder: Path) -> None:
     detector = session(pack_folder / DETECTOR_FILE)
     photo = scrfd_input(square_photo(320))
     images = np.concatenate([photo, photo[..., ::-1]])

@@ -1,4 +1,4 @@
-"""Alignment against InsightFace's own."""
+"""Compares alignment with that of InsightFace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.pipeline.shown import shown
 
 RIGHTLY = pytest.mark.filterwarnings(
     "ignore::FutureWarning"
-)  # InsightFace calls what scikit-image has deprecated
+)  # InsightFace calls deprecated functions of scikit-image
 
 
 def _landmarks(seed: int) -> Landmarks:
@@ -25,14 +25,14 @@ def _landmarks(seed: int) -> Landmarks:
 
 @RIGHTLY
 @pytest.mark.parametrize("seed", range(20))
-def test_the_transform_is_insightfaces(seed: int) -> None:
+def test_the_transform_equals_that_of_insightface(seed: int) -> None:
     landmarks = _landmarks(seed)
     expected = face_align.estimate_norm(np.array(landmarks), 112)
     np.testing.assert_allclose(similarity(landmarks), expected, atol=1e-4)
 
 
 @RIGHTLY
-def test_the_crop_of_a_face_that_is_not_shrunk_by_half_is_insightfaces() -> None:
+def test_the_crop_of_a_face_that_is_not_reduced_by_half_equals_that_of_insightface() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (400, 500, 3), dtype=np.uint8)
     landmarks = tuple((1.6 * x + 100, 1.6 * y + 80) for x, y in face_align.arcface_dst.tolist())
     expected = face_align.norm_crop(pixels, np.array(landmarks))
@@ -50,6 +50,6 @@ def test_the_crop_of_a_face_that_is_not_shrunk_by_half_is_insightfaces() -> None
         ((0.0, 0.0), (1.0, 1.0), (float("inf"), 2.0), (3.0, 1.0), (4.0, 4.0)),
     ],
 )
-def test_landmarks_that_say_nothing_give_no_transform(landmarks: Landmarks) -> None:
+def test_degenerate_landmarks_give_no_transform(landmarks: Landmarks) -> None:
     assert similarity(landmarks) is None
     assert align(shown(np.zeros((10, 10, 3), np.uint8)), landmarks) is None

@@ -1,4 +1,4 @@
-"""A base on embedded stores that changes from one pack to another, with embeddings that need no model."""
+"""Embedded stores that change from one pack to another, with embeddings that need no model."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def pack_named(name: str) -> PackInfo:
 
 
 class Service:
-    """Both services of one version over the stores of the base."""
+    """Both services of one version, on the shared stores."""
 
     def __init__(self, base: Base, pack: PackInfo) -> None:
         self.base, self.finder = base, OneFace(pack)
@@ -100,7 +100,7 @@ class Service:
         return face.face_id
 
     async def search(self, photo_id: str, *, collections: Sequence[str] = ()) -> list[str]:
-        """The photos that a search with that very image finds."""
+        """The photos that a search with the same image finds."""
         found: list[Match] = await self.vectors.nearest(
             self.finder.embedding(photo_id.encode()),
             photos=10,
@@ -133,7 +133,7 @@ class Base:
 
     @asynccontextmanager
     async def service(self, pack: PackInfo) -> AsyncIterator[Service]:
-        """A running service of the pack. Raises `NotReady` when the base is another pack's."""
+        """A running service of the pack. Raises `NotReady` when the collection belongs to another pack."""
         service = Service(self, pack)
         await service.vectors.open()
         try:
@@ -143,7 +143,7 @@ class Base:
 
     @asynccontextmanager
     async def change_to(self, pack: PackInfo, finder: OneFace | None = None) -> AsyncIterator[Change]:
-        """What `python -m bentos.reembed` runs with the settings of the pack."""
+        """The change that `python -m bentos.reembed` runs with the settings of the pack."""
         vectors = replacement_vector_store(self.settings, pack)
         writer = VectorWriter(embedder=finder or OneFace(pack), metadata=self.metadata, vectors=vectors)
         mirroring = Mirroring(

@@ -1,4 +1,4 @@
-"""A base changes to another pack and back, over embedded stores; nothing that the services do meanwhile is lost."""
+"""Tests the change to another pack and back, on embedded stores: no concurrent work of the services is lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def old(base: Base) -> AsyncIterator[Service]:
 
 
 class Meanwhile(OneFace):
-    """Does something once, while the job embeds the first face."""
+    """Runs an action once, while the job embeds the first face."""
 
     def __init__(self, work) -> None:
         super().__init__(NEW)
@@ -78,7 +78,7 @@ async def test_running_it_again_embeds_only_what_is_missing(base: Base, old: Ser
         assert await new.search("before") == []
 
 
-async def test_the_way_back_embeds_only_what_was_added_since(base: Base, old: Service) -> None:
+async def test_the_change_back_embeds_only_faces_added_since(base: Base, old: Service) -> None:
     for n in range(5):
         await old.add(f"photo{n}")
     async with base.change_to(NEW) as change:
@@ -97,7 +97,7 @@ async def test_the_way_back_embeds_only_what_was_added_since(base: Base, old: Se
         assert await again.search("photo1") == ["photo1"]
 
 
-async def test_what_is_added_changed_and_removed_meanwhile_is_taken_in(base: Base, old: Service) -> None:
+async def test_photos_added_changed_and_removed_meanwhile_are_processed_too(base: Base, old: Service) -> None:
     for n in range(6):
         await old.add(f"photo{n}")
 
@@ -133,9 +133,7 @@ async def test_a_face_that_is_removed_while_it_is_embedded_does_not_get_a_vector
     assert (report.stored, report.failures) == (0, [])
 
 
-async def test_another_image_that_takes_the_place_of_the_embedded_one_gets_its_own_vector(
-    base: Base, old: Service
-) -> None:
+async def test_an_image_that_replaces_the_embedded_one_gets_its_own_vector(base: Base, old: Service) -> None:
     await old.add("photo")
 
     async def replace() -> None:
@@ -149,7 +147,7 @@ async def test_another_image_that_takes_the_place_of_the_embedded_one_gets_its_o
         assert await new.search("another image") == ["photo"]
 
 
-async def test_vectors_of_a_removal_that_crashed_half_way_are_removed(base: Base, old: Service) -> None:
+async def test_vectors_of_an_interrupted_removal_are_removed(base: Base, old: Service) -> None:
     await old.add("photo")
     async with base.change_to(NEW) as change:
         await change.run()
@@ -173,7 +171,9 @@ async def test_a_face_that_another_writer_has_begun_is_left_to_that_writer(base:
     assert [face.state for face in photo.faces] == ["pending"]
 
 
-async def test_photos_without_a_usable_image_are_reported_and_stop_nothing(base: Base, old: Service) -> None:
+async def test_photos_without_a_usable_image_are_reported_and_do_not_stop_the_job(
+    base: Base, old: Service
+) -> None:
     for n in range(4):
         await old.add(f"photo{n}")
     await old.add("damaged", image=b"whole")
@@ -202,7 +202,7 @@ async def test_a_wrong_image_store_is_refused_before_the_alias_moves(base: Base,
         pass
 
 
-async def test_an_empty_metadata_store_beside_a_full_base_is_refused(
+async def test_an_empty_metadata_store_with_stored_vectors_is_refused(
     base: Base, old: Service, tmp_path: Path
 ) -> None:
     await old.add("photo")
@@ -215,7 +215,7 @@ async def test_an_empty_metadata_store_beside_a_full_base_is_refused(
         pass
 
 
-async def test_an_empty_base_changes_too(base: Base, old: Service) -> None:
+async def test_an_empty_database_can_change_too(base: Base, old: Service) -> None:
     async with base.change_to(NEW) as change:
         report = await change.run()
     assert report.moved
@@ -223,7 +223,7 @@ async def test_an_empty_base_changes_too(base: Base, old: Service) -> None:
         pass
 
 
-async def test_it_stops_with_what_was_begun_finished_and_goes_on_from_there(base: Base, old: Service) -> None:
+async def test_it_finishes_started_photos_when_stopped_and_continues_later(base: Base, old: Service) -> None:
     for n in range(20):
         await old.add(f"photo{n}")
 
@@ -243,7 +243,7 @@ async def test_it_stops_with_what_was_begun_finished_and_goes_on_from_there(base
     assert report.moved
 
 
-async def test_it_waits_for_a_store_that_is_away_and_says_so(base: Base, old: Service) -> None:
+async def test_it_waits_for_an_unavailable_store_and_says_so(base: Base, old: Service) -> None:
     for n in range(5):
         await old.add(f"photo{n}")
     get, refusals = base.images.get, iter(range(6))
@@ -273,7 +273,7 @@ async def test_it_can_be_stopped_while_it_waits(base: Base, old: Service) -> Non
             await change.run()
 
 
-async def test_a_base_that_changes_faster_than_it_is_compared_is_moved_all_the_same(
+async def test_the_alias_moves_even_if_photos_change_faster_than_they_are_compared(
     base: Base, old: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(change_module, "_FEW", 0)
@@ -292,7 +292,7 @@ async def test_a_base_that_changes_faster_than_it_is_compared_is_moved_all_the_s
     assert report.passes < 20
 
 
-async def test_the_old_collections_are_dropped_only_when_asked(base: Base, old: Service) -> None:
+async def test_the_old_collections_are_dropped_only_on_request(base: Base, old: Service) -> None:
     await old.add("photo")
     async with base.change_to(NEW) as change:
         report = await change.run()
@@ -305,7 +305,7 @@ async def test_the_old_collections_are_dropped_only_when_asked(base: Base, old: 
         assert await new.search("photo") == []
 
 
-async def test_a_photo_that_another_writer_keeps_is_reported_and_not_waited_for_without_end(
+async def test_a_photo_that_another_writer_holds_for_long_is_reported(
     base: Base, old: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(change_module, "_PASSES_AFTERWARDS", 1)

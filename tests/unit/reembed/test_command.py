@@ -1,4 +1,4 @@
-"""`python -m bentos.reembed` as a person runs it, on embedded stores, from the default pack to one that rotates it."""
+"""Tests of the command `python -m bentos.reembed` on embedded stores, from the default pack to a rotated one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.composition import Parts
+from bentos.composition import Dependencies
 from bentos.config.settings import Settings
 from bentos.demo import photos
 from bentos.demo.embedded import embedded_environment
@@ -33,21 +33,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Base:
-    """Embedded stores with three faces of the default pack, and the command over them."""
+    """Embedded stores with three faces of the default pack, and the command for them."""
 
     def __init__(self, environment: dict[str, str], finder: LocalFaceFinder, pack: PackInfo) -> None:
         self.environment = environment
         settings = Settings(**{name.lower(): value for name, value in environment.items()})
-        self._parts: Callable[[], Parts] = lambda: Parts(settings, finder, pack)
+        self._dependencies: Callable[[], Dependencies] = lambda: Dependencies(settings, finder, pack)
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Parts]:
-        parts = self._parts()
-        stores = (parts.metadata, parts.images, parts.vectors)
+    async def opened(self) -> AsyncIterator[Dependencies]:
+        dependencies = self._dependencies()
+        stores = (dependencies.metadata, dependencies.images, dependencies.vectors)
         for store in stores:
             await store.open()
         try:
-            yield parts
+            yield dependencies
         finally:
             for store in stores:
                 await store.close()
@@ -63,7 +63,7 @@ class Base:
         )
 
     def run(self, *arguments: str, **changed: str) -> tuple[int, str]:
-        """Exit status and what was said."""
+        """Exit status and output."""
         process = self.start(*arguments, **changed)
         said, _ = process.communicate(timeout=120)
         return process.returncode, said
@@ -73,8 +73,8 @@ class Base:
 async def base(tmp_path: Path, home: Path, finder: LocalFaceFinder, pack_folder: Path) -> Base:
     environment = {**embedded_environment(tmp_path, KEY), "BENTOML_HOME": str(home)}
     base = Base(environment, finder, PackInfo.read(pack_folder))
-    async with base.opened() as parts:
-        indexing, _ = indexing_of(parts)
+    async with base.opened() as dependencies:
+        indexing, _ = indexing_of(dependencies)
         for n in range(3):
             photo = await indexing.detect_uploaded(
                 photos.astronaut().read_bytes(), "image/png", photo_id=f"photo{n}", collection_id=None
@@ -83,7 +83,7 @@ async def base(tmp_path: Path, home: Path, finder: LocalFaceFinder, pack_folder:
     return base
 
 
-def test_it_says_what_it_would_do_and_does_nothing_then_does_it_once(base: Base) -> None:
+def test_a_dry_run_changes_nothing_and_the_change_is_made_once(base: Base) -> None:
     foretold = (
         "the vectors of 3 of 3 photos would be stored or removed\nthe alias 'faces' would move from faces_"
     )
@@ -102,28 +102,28 @@ def test_it_says_what_it_would_do_and_does_nothing_then_does_it_once(base: Base)
 
 
 async def test_faces_that_cannot_be_embedded_are_listed_and_the_status_is_1(base: Base) -> None:
-    async with base.opened() as parts:
-        await parts.images.delete("photo1")
+    async with base.opened() as dependencies:
+        await dependencies.images.delete("photo1")
     status, said = base.run()
     assert status == 1, said
     assert "2 vectors stored" in said
     assert said.endswith("  photo photo1: its image is missing\n")
 
 
-async def test_a_file_that_a_service_has_open_is_not_waited_for(base: Base) -> None:
+async def test_a_file_that_a_service_has_open_is_refused_at_once(base: Base) -> None:
     async with base.opened():
         status, said = base.run()
     assert status == 2
     assert "stop the service" in said
 
 
-def test_a_pack_that_is_not_there_or_has_another_dimension_is_refused(base: Base) -> None:
+def test_a_missing_pack_or_one_with_another_dimension_is_refused(base: Base) -> None:
     assert base.run(FACE_PACK="nobody")[0] == 2
     status, said = base.run(EMBEDDING_DIM="128")
     assert (status, said.startswith("EMBEDDING_DIM is 128")) == (2, True), said
 
 
-def test_told_to_stop_while_it_waits_for_a_store_it_ends_and_says_so(base: Base) -> None:
+def test_a_stop_signal_ends_the_wait_for_a_store_with_a_message(base: Base) -> None:
     process = base.start(POSTGREST_URL=f"http://127.0.0.1:{free_port()}", POSTGREST_TOKEN="x")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("waiting: postgrest is not available")

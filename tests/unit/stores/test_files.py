@@ -1,4 +1,4 @@
-"""What is special to the folder of images."""
+"""Tests of the image folder beyond the contract of `ImageStore`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ async def test_the_folder_is_created_with_its_parents(folder: Path) -> None:
     assert (folder / "a" / "b").is_dir()
 
 
-async def test_a_folder_that_cannot_be_is_said_to_be_unavailable(folder: Path) -> None:
+async def test_a_path_that_cannot_be_a_folder_is_unavailable(folder: Path) -> None:
     (folder / "file").write_bytes(b"")
     with pytest.raises(DependencyUnavailable, match="S3_ENDPOINT_URL"):
         await opened(folder / "file" / "images")
 
 
-async def test_a_folder_that_went_away_is_an_outage_and_not_a_missing_photo(folder: Path) -> None:
+async def test_a_missing_folder_is_an_outage_and_not_a_missing_photo(folder: Path) -> None:
     store = await opened(folder / "images")
     (folder / "images").rmdir()
     with pytest.raises(DependencyUnavailable):
@@ -45,7 +45,7 @@ async def test_a_folder_that_went_away_is_an_outage_and_not_a_missing_photo(fold
         await store.get("photo", max_bytes=10)
 
 
-async def test_a_write_that_fails_leaves_the_old_image_and_no_litter(
+async def test_a_failed_write_keeps_the_old_image_and_leaves_no_temporary_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = await opened(folder)
@@ -61,7 +61,7 @@ async def test_a_write_that_fails_leaves_the_old_image_and_no_litter(
     assert [entry.name for entry in folder.iterdir()] == ["photo"]
 
 
-async def test_a_link_in_the_folder_leads_nowhere(folder: Path) -> None:
+async def test_a_symbolic_link_in_the_folder_is_not_followed(folder: Path) -> None:
     (folder / "secret").write_bytes(b"secret")
     store = await opened(folder / "images")
     (folder / "images" / "photo").symlink_to(folder / "secret")
@@ -72,7 +72,7 @@ async def test_a_link_in_the_folder_leads_nowhere(folder: Path) -> None:
     assert (folder / "secret").read_bytes() == b"secret"
 
 
-async def test_a_scan_passes_over_what_is_no_photo(folder: Path) -> None:
+async def test_a_scan_skips_files_that_are_no_photos(folder: Path) -> None:
     store = await opened(folder)
     (folder / "sub").mkdir()
     (folder / "a b").write_bytes(b"")
@@ -81,7 +81,7 @@ async def test_a_scan_passes_over_what_is_no_photo(folder: Path) -> None:
     assert [batch async for batch in store.scan_images()] == [["photo"]]
 
 
-async def test_opening_sweeps_what_a_crash_left_and_spares_what_is_being_written(
+async def test_open_deletes_temporary_files_of_a_crash_and_keeps_those_being_written(
     folder: Path,
 ) -> None:
     long_ago, just_now = folder / ".put-old", folder / ".put-new"

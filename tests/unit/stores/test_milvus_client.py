@@ -1,4 +1,4 @@
-"""The connection: what pymilvus does as it is imported, and one Milvus Lite file for several stores."""
+"""Tests of the connection: the import of pymilvus, and one Milvus Lite file for several stores."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_environment_may_name_a_file_as_MILVUS_URI_and_stays_as_it_is(folder
     assert python(code, folder, MILVUS_URI="./vectors.db") == "./vectors.db False"
 
 
-def test_a_stray_env_file_does_not_become_part_of_the_settings(folder: Path) -> None:
+def test_an_env_file_in_a_parent_folder_does_not_affect_the_settings(folder: Path) -> None:
     (folder / ".env").write_text("FROM_A_STRAY_FILE=1\n")
     code = "import os, bentos.stores.milvus.store; print('FROM_A_STRAY_FILE' in os.environ)"
     assert python(code, folder) == "False"
@@ -68,7 +68,7 @@ async def test_closing_one_store_leaves_the_file_open_for_the_other(folder: Path
     await other.close()
 
 
-async def test_a_file_that_is_open_in_another_process_is_said_so(folder: Path) -> None:
+async def test_the_error_says_that_the_file_is_open_in_another_process(folder: Path) -> None:
     store = MilvusVectorStore(options(folder))
     await store.open()
     code = (
@@ -102,7 +102,7 @@ async def test_a_closed_file_can_be_opened_by_another_process(folder: Path) -> N
     assert python(code, folder) == "['photo']"
 
 
-async def test_a_folder_where_the_file_should_be_made_cannot_be_a_file(folder: Path) -> None:
+async def test_the_parent_folder_must_not_be_a_file(folder: Path) -> None:
     (folder / "vectors.db").write_text("not a folder, which is what Milvus Lite keeps under such a name")
     with pytest.raises(DependencyUnavailable, match=r"vectors\.db"):
         await MilvusVectorStore(options(folder)).open()

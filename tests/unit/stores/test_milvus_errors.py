@@ -1,4 +1,4 @@
-"""Failures of Milvus in fixed sentences."""
+"""Tests that failures of Milvus become fixed sentences."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_each_status_of_grpc_has_a_sentence_that_quotes_nothing(code: grpc.Statu
     assert "text of the server" not in seen.reason
 
 
-def test_what_the_server_said_is_kept_for_the_log_in_one_line_without_the_token() -> None:
+def test_the_servers_text_is_kept_for_the_log_in_one_line_without_the_token() -> None:
     detail = failure(MilvusException(5, FOREIGN)).detail
     assert detail == "text of the server at 10.0.0.7 with ***, then ***"
     assert len(failure(MilvusException(5, "x" * 10_000)).detail) <= 200
 
 
-def test_a_refused_token_is_named_though_pymilvus_calls_it_no_connection() -> None:
+def test_a_refused_token_is_reported_although_pymilvus_reports_no_connection() -> None:
     error = MilvusException(2, "Fail connecting to server")
     error.__cause__ = rpc_error(grpc.StatusCode.UNAUTHENTICATED)
     assert failure(error).reason == "it refuses MILVUS_TOKEN"
@@ -57,10 +57,10 @@ def test_an_error_that_is_its_own_cause_is_described() -> None:
 
 
 @pytest.mark.parametrize("code", [100, 101])
-def test_a_lost_collection_is_opened_again(code: int) -> None:
+def test_errors_of_a_lost_collection_start_a_reopening(code: int) -> None:
     assert failure(MilvusException(code, "")).needs_reopening
 
 
 @pytest.mark.parametrize("code", [2, 3, 8, 1100])
-def test_what_opening_again_cannot_mend_starts_nothing(code: int) -> None:
+def test_other_errors_start_no_reopening(code: int) -> None:
     assert not failure(MilvusException(code, "")).needs_reopening

@@ -1,4 +1,4 @@
-"""A Milvus server that is away, silent, or back again, as the store sees it."""
+"""Tests of the store with a Milvus server that is stopped, frozen or running again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 DIM = 8
 TIMEOUT_S = 3.0
 MARGIN_S = 1.5
-"""Beyond the timeout, for a machine that is busy."""
+"""Allowance beyond the timeout, for a busy machine."""
 BACK_WITHIN_S = 120
 TOKEN = "root:a-secret-that-no-message-may-hold"
 FACE = FaceVector(
@@ -101,15 +101,15 @@ async def finds_its_face_again(store: MilvusVectorStore) -> bool:
     return False
 
 
-async def test_a_server_that_is_not_there_is_said_so_in_time() -> None:
+async def test_a_missing_server_is_reported_within_the_timeout() -> None:
     await fails_in_time(MilvusVectorStore(options("http://127.0.0.1:1")).open())
 
 
-async def test_a_store_that_was_not_opened_says_so() -> None:
+async def test_calls_to_a_store_that_is_not_open_fail_with_the_reason() -> None:
     await fails_in_time(found(MilvusVectorStore(options("http://127.0.0.1:1"))))
 
 
-async def test_a_silent_server_fails_every_call_in_time_and_is_used_again_when_it_answers(
+async def test_calls_to_a_frozen_server_fail_in_time_and_succeed_once_it_responds(
     server: MilvusServer, store: MilvusVectorStore
 ) -> None:
     server.freeze()
@@ -123,7 +123,9 @@ async def test_a_silent_server_fails_every_call_in_time_and_is_used_again_when_i
     await store.check()
 
 
-async def test_a_store_that_met_a_silent_server_opens_when_it_answers(server: MilvusServer) -> None:
+async def test_a_store_that_failed_to_open_on_a_frozen_server_opens_once_it_responds(
+    server: MilvusServer,
+) -> None:
     store = MilvusVectorStore(options(server.uri))
     server.freeze()
     try:

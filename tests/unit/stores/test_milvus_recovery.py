@@ -1,4 +1,4 @@
-"""A collection of a real Milvus server that is released, dropped or replaced while a store works on it."""
+"""Tests of a collection that is released, dropped or replaced on a real Milvus server while a store uses it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FACE = FaceVector(
 
 @pytest.fixture
 def options(milvus_uri: str) -> MilvusOptions:
-    """A base of its own for each test, which does not exist yet."""
+    """Options of a separate alias for each test, which does not exist yet."""
     return MilvusOptions(
         uri=milvus_uri,
         alias=f"faces_{uuid.uuid4().hex[:8]}",
@@ -58,7 +58,7 @@ async def store(options: MilvusOptions, admin: MilvusClient) -> AsyncIterator[Mi
 
 @pytest.fixture
 def admin(options: MilvusOptions) -> Iterator[MilvusClient]:
-    """What an operator has; removes the base of the test afterwards."""
+    """An operator's client; removes the collections of the test afterwards."""
     with contextlib.closing(MilvusClient(options.uri, timeout=20)) as client:
         yield client
         client.drop_alias(options.alias)
@@ -82,7 +82,7 @@ async def found(store: MilvusVectorStore) -> list[str]:
 
 
 async def eventually(call: Callable[[], Awaitable[object]], expected: object) -> None:
-    """Until the call returns what is expected, unavailable or not until then; fails with the last outcome."""
+    """Repeats the call until it returns the expected value; fails with the last outcome."""
     outcome: object = None
     deadline = asyncio.get_running_loop().time() + BACK_WITHIN_S
     while asyncio.get_running_loop().time() < deadline:
@@ -125,7 +125,7 @@ async def test_a_released_collection_is_loaded_again_by_the_first_search_that_fa
     assert logged(logging.ERROR) == ""
 
 
-async def test_a_released_collection_is_loaded_again_by_a_check_where_nobody_searches(
+async def test_a_released_collection_is_loaded_again_by_a_check_without_a_search(
     store: MilvusVectorStore, options: MilvusOptions, admin: MilvusClient
 ) -> None:
     admin.release_collection(options.collection)
@@ -135,7 +135,7 @@ async def test_a_released_collection_is_loaded_again_by_a_check_where_nobody_sea
     assert await found(store) == [FACE.photo_id]
 
 
-async def test_a_dropped_collection_is_created_again_once_and_said_to_be_empty(
+async def test_a_dropped_collection_is_created_again_once_and_reported_as_empty(
     store: MilvusVectorStore, options: MilvusOptions, admin: MilvusClient, logged: Callable[[int], str]
 ) -> None:
     admin.drop_alias(options.alias)
@@ -169,7 +169,7 @@ async def test_several_stores_that_lose_one_collection_share_the_new_one(
         await other.close()
 
 
-async def test_a_dropped_alias_is_created_again_while_searches_go_on(
+async def test_a_dropped_alias_is_created_again_while_searches_succeed(
     store: MilvusVectorStore, options: MilvusOptions, admin: MilvusClient
 ) -> None:
     admin.drop_alias(options.alias)
@@ -198,7 +198,7 @@ async def test_an_alias_that_moves_to_a_collection_of_the_same_pack_is_followed(
     assert f"now use {moved_to} instead of {options.collection}" in logged(logging.WARNING)
     await store.save_faces([FACE])
     assert await found(store) == [FACE.photo_id]
-    # What is written now is in the new collection, and a process that starts now uses it as well.
+    # Writes now go to the new collection, and a process that starts now uses it as well.
     started = MilvusVectorStore(options)
     await started.open()
     assert await found(started) == [FACE.photo_id]
@@ -213,7 +213,7 @@ def _aliases(admin: MilvusClient, collection: str) -> list[str]:
     return list(admin.list_aliases(collection)["aliases"])
 
 
-async def test_an_alias_that_moves_to_another_pack_is_not_followed_and_refused_at_a_start(
+async def test_an_alias_that_moves_to_another_pack_is_not_followed_and_is_refused_at_a_start(
     store: MilvusVectorStore, options: MilvusOptions, admin: MilvusClient, logged: Callable[[int], str]
 ) -> None:
     another = dataclasses.replace(options, fingerprint="fedcba9876543210", pack_name="other-pack")
@@ -244,14 +244,14 @@ async def test_an_alias_that_moves_to_another_pack_is_not_followed_and_refused_a
 
     await eventually(state, "NotReady")
     assert options.collection not in admin.list_collections(), (
-        "nothing is created behind another pack's alias"
+        "no collection is created for another pack's alias"
     )
     assert target_of(admin, options) == moved_to
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
-    """A server that asks for a token."""
+    """A server that requires a token."""
     with MilvusServer(tmp_path_factory.mktemp("milvus"), authorization=True).running() as server:
         yield server
 

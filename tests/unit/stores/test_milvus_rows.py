@@ -1,4 +1,4 @@
-"""The rows of a search: asked for as pymilvus asks, and the same as pymilvus reads them."""
+"""Tests that a search sends pymilvus' request and reads the rows that pymilvus reads."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def asked_of_pymilvus(connection: MilvusConnection, options: MilvusOptions
 
 
 async def recorded(connection: MilvusConnection, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """From now on, every request of a search."""
+    """Records every request of a search."""
     requests: list[Any] = []
 
     async def stub_of(client: Any) -> Any:
@@ -92,7 +92,7 @@ async def recorded(connection: MilvusConnection, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("consistency", get_args(Consistency))
 @pytest.mark.parametrize(("ef", "sent"), [(10, WIDTH), (128, 128)])
-async def test_a_search_sends_what_pymilvus_sends(
+async def test_a_search_sends_the_request_of_pymilvus(
     consistency: Consistency,
     ef: int,
     sent: int,

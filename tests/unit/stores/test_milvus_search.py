@@ -1,4 +1,4 @@
-"""From rows to photos, against rows in memory: what a server with a limit on its answers can hide, and does not."""
+"""Tests how rows become photos, with rows in memory: a limit on rows must not hide photos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def row(photo_id: str, score: float, face_id: str = "0") -> Match:
 
 
 class Base:
-    """Rows in memory. Like Milvus, it gives the best `width` rows, and of equal ones whichever it likes."""
+    """Rows in memory. Like Milvus, it returns the best `width` rows, and any of those with equal scores."""
 
     def __init__(self, rows: list[Match], steady_width: int = WIDEST) -> None:
         self._rows = sorted(rows, key=lambda row: -row.score)
@@ -40,7 +40,7 @@ class Base:
 
 
 class ApproximateBase(Base):
-    """An index that misses rows until it is asked for many: `effort[i]` is the width from which row i is found."""
+    """An index that misses rows at small widths: `effort[i]` is the width from which row i is found."""
 
     def __init__(self, rows: list[Match], effort: list[int], steady_width: int) -> None:
         super().__init__(rows, steady_width)
@@ -55,7 +55,7 @@ class ApproximateBase(Base):
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that gives at most eight rows, so that the photos seen have to be left out of the next question."""
+    """A server that returns at most eight rows, so that the next request has to exclude the photos found so far."""
     monkeypatch.setattr(milvus_search, "_WIDTHS", (2, 3, 8))
     monkeypatch.setattr(milvus_search, "WIDEST", 8)
 
@@ -83,7 +83,7 @@ SAME_FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixtu
 
 @SAME_FIXTURE
 @given(rows=ROWS, photos=st.integers(0, 14), threshold=THRESHOLDS, steady_width=st.sampled_from([0, 2, 3, 8]))
-async def test_the_answer_is_that_of_a_search_without_any_limit(
+async def test_the_result_equals_that_of_a_search_without_a_limit(
     narrow: None, rows: list[Match], photos: int, threshold: float, steady_width: int
 ) -> None:
     matches = await Base(rows, steady_width).nearest(photos, threshold)
@@ -92,7 +92,7 @@ async def test_the_answer_is_that_of_a_search_without_any_limit(
 
 @SAME_FIXTURE
 @given(rows=ROWS, threshold=THRESHOLDS, steady_width=st.sampled_from([0, 2, 3]), data=st.data())
-async def test_the_answer_for_fewer_photos_begins_the_answer_for_more_though_the_index_misses_rows(
+async def test_the_result_for_fewer_photos_is_a_prefix_even_if_the_index_misses_rows(
     narrow: None, rows: list[Match], threshold: float, steady_width: int, data: st.DataObject
 ) -> None:
     effort = data.draw(st.lists(st.sampled_from([2, 3, 8]), min_size=len(rows), max_size=len(rows)))
@@ -105,20 +105,20 @@ async def test_the_answer_for_fewer_photos_begins_the_answer_for_more_though_the
     assert len({match.photo_id for match in answers[-1]}) == len(ranks)
 
 
-async def test_one_question_is_enough_when_photos_have_one_face_each() -> None:
+async def test_one_request_is_enough_when_photos_have_one_face_each() -> None:
     base = Base([row(f"photo{i:02}", 0.9 - i / 100) for i in range(50)])
     assert len(await base.nearest(11, 0.0)) == 11
     assert base.widths == [16]
 
 
-async def test_one_question_is_enough_when_the_rest_is_below_the_threshold() -> None:
+async def test_one_request_is_enough_when_the_other_rows_are_below_the_threshold() -> None:
     crowd = [row("crowd", 0.9, str(i)) for i in range(10)]
     base = Base([*crowd, *(row(f"photo{i}", 0.1) for i in range(500))])
     assert [m.photo_id for m in await base.nearest(11, 0.5)] == ["crowd"]
     assert base.widths == [16]
 
 
-async def test_every_search_that_goes_on_takes_the_same_steps() -> None:
+async def test_all_searches_use_the_same_sequence_of_widths() -> None:
     crowd = [row("crowd", 0.9, str(i)) for i in range(300)]
     base = Base(crowd, steady_width=128)
     for photos in (11, 21, 51):
@@ -126,7 +126,7 @@ async def test_every_search_that_goes_on_takes_the_same_steps() -> None:
     assert base.widths == [16, 32, 64, 256, 1024, 32, 64, 256, 1024, 64, 256, 1024]
 
 
-async def test_a_photo_with_more_faces_than_one_answer_holds_hides_no_other() -> None:
+async def test_a_photo_with_more_faces_than_one_response_displaces_no_other() -> None:
     crowd = [row("crowd", 0.9, str(i)) for i in range(milvus_search.WIDEST + 100)]
     base = Base([*crowd, row("other", 0.8)])
     found = await base.nearest(2, 0.0)
@@ -145,7 +145,7 @@ async def test_a_photo_with_more_faces_than_one_answer_holds_hides_no_other() ->
         (500, 0, 16),
     ],
 )
-async def test_the_first_question_is_no_wider_than_the_index_looks_equally_hard(
+async def test_the_first_request_is_not_wider_than_the_steady_width(
     photos: int, steady_width: int, first: int
 ) -> None:
     base = Base([row(f"photo{i}", 0.5) for i in range(10)], steady_width)

@@ -1,4 +1,4 @@
-"""How the PostgREST store meets outages, lost answers and wrong settings; no more than its timeout each time."""
+"""Tests of the PostgREST store with outages, lost responses and wrong settings, within its timeout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAR_AHEAD = 4_000_000_000
 
 @pytest.fixture(scope="module")
 def by_version(postgres_dsn: str, postgrest_url: str) -> Iterator[dict[int, str]]:
-    """URLs of the stand-in as the versions of PostgREST answer."""
+    """URLs of the stand-in, one for each supported version of PostgREST."""
     with PostgrestServer(authenticator_dsn(postgres_dsn), major=12).running() as twelve:
         yield {12: twelve.url, 14: postgrest_url}
 
@@ -44,7 +44,7 @@ async def opened(
 
 @pytest.fixture
 def server(postgres_dsn: str) -> Iterator[PostgrestServer]:
-    """A stand-in of one's own, to stop and to freeze."""
+    """A separate stand-in that a test may stop and freeze."""
     with PostgrestServer(authenticator_dsn(postgres_dsn), pool=2).running() as server:
         yield server
 
@@ -56,14 +56,14 @@ def empty(postgres_dsn: str) -> None:
         connection.execute("truncate photos, faces, purged_photos, photo_counts")
 
 
-async def test_nobody_listens() -> None:
+async def test_a_port_without_a_server_is_unavailable() -> None:
     with pytest.raises(DependencyUnavailable, match="ConnectError") as refused:
         async with opened("http://127.0.0.1:9"):
             pass
     assert refused.value.dependency == "postgrest"
 
 
-async def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(server: PostgrestServer) -> None:
+async def test_calls_to_a_server_that_never_answers_fail_in_time(server: PostgrestServer) -> None:
     async with opened(server.url, timeout_s=2) as store:
         server.freeze()
         started = time.monotonic()
@@ -74,7 +74,7 @@ async def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(serve
         assert await store.photo("nobody") is None
 
 
-async def test_service_returns_by_itself_when_the_server_does(server: PostgrestServer) -> None:
+async def test_recovery_is_automatic(server: PostgrestServer) -> None:
     async with opened(server.url) as store:
         server.stop()
         with pytest.raises(DependencyUnavailable):
@@ -97,7 +97,7 @@ async def test_service_returns_by_itself_when_the_server_does(server: PostgrestS
     ],
 )
 @pytest.mark.parametrize("major", [12, 14])
-async def test_a_token_that_does_not_open_says_so_when_the_store_opens(
+async def test_an_unusable_token_is_reported_when_the_store_opens(
     by_version: dict[int, str], major: int, token: str, reason: str
 ) -> None:
     with pytest.raises(DependencyUnavailable, match=reason) as refused:
@@ -113,7 +113,7 @@ async def test_a_token_that_does_not_open_says_so_when_the_store_opens(
         ("create schema face_search", r"does not know a function.*apply deploy/postgrest/schema\.sql"),
     ],
 )
-async def test_a_database_without_the_schema_says_so_when_the_store_opens(
+async def test_a_missing_schema_is_reported_when_the_store_opens(
     postgres_dsn: str, made_so_far: str, reason: str
 ) -> None:
     with empty_database(postgres_dsn, "bare") as dsn:
@@ -129,7 +129,9 @@ async def test_a_database_without_the_schema_says_so_when_the_store_opens(
 
 
 @pytest.mark.parametrize(("major", "code"), [(12, "42P01"), (14, "PGRST205")])
-async def test_a_missing_view_says_what_to_apply(postgres_dsn: str, major: int, code: str) -> None:
+async def test_the_error_for_a_missing_view_says_what_to_apply(
+    postgres_dsn: str, major: int, code: str
+) -> None:
     with empty_database(postgres_dsn, "viewless") as dsn:
         apply_schema(dsn)
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -142,7 +144,7 @@ async def test_a_missing_view_says_what_to_apply(postgres_dsn: str, major: int, 
 
 
 @pytest.mark.parametrize("was_up", [True, False])
-async def test_postgresql_that_is_down_is_told_from_a_postgrest_that_is(
+async def test_an_outage_of_postgresql_is_distinguished_from_one_of_postgrest(
     postgres_dsn: str, was_up: bool
 ) -> None:
     with empty_database(postgres_dsn, "lost") as dsn:
@@ -189,11 +191,11 @@ async def test_a_token_that_is_replaced_is_used_by_the_next_request(postgrest_ur
     await store.close()
 
 
-async def test_the_token_is_not_in_what_is_printed() -> None:
+async def test_the_token_is_not_printed() -> None:
     assert TOKEN not in repr(PostgrestOptions("http://localhost:3000", TOKEN))
 
 
-async def test_an_exhausted_pool_is_unavailable_and_passes(
+async def test_an_exhausted_pool_is_unavailable_until_a_connection_is_free(
     postgres_dsn: str, tmp_path: Path, empty: None
 ) -> None:
     small = PostgrestServer(authenticator_dsn(postgres_dsn), pool=1, pool_acquisition_timeout_s=0.2)
@@ -209,7 +211,7 @@ async def test_an_exhausted_pool_is_unavailable_and_passes(
             assert await store.photo("q") is None
 
 
-async def test_connections_that_postgresql_cuts_are_replaced_unseen(
+async def test_connections_that_postgresql_closes_are_replaced_without_an_error(
     postgres_dsn: str, postgrest_url: str, empty: None
 ) -> None:
     async with opened(postgrest_url) as store:
@@ -224,7 +226,7 @@ async def test_connections_that_postgresql_cuts_are_replaced_unseen(
 
 @contextlib.asynccontextmanager
 async def answers_lost(url: str, lose: Callable[[bytes], bool]) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A way to `url` that delivers every request, and cuts the line instead of the answers that `lose` names."""
+    """A proxy to `url` that delivers every request, but closes the connection for the responses named in `lose`."""
     target, lost = urlsplit(url), list[bytes]()
     tasks = set[asyncio.Task[None]]()
 
@@ -282,7 +284,7 @@ STEPS: dict[str, Step] = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_a_call_whose_answer_was_lost_is_repeated_and_succeeds(
+async def test_a_call_whose_response_was_lost_is_retried_and_succeeds(
     postgrest_url: str, empty: None, step: str
 ) -> None:
     async with (
@@ -296,7 +298,7 @@ async def test_a_call_whose_answer_was_lost_is_repeated_and_succeeds(
         assert await store.photo("p") is None
 
 
-async def test_a_lost_answer_does_not_let_a_second_writer_in(postgrest_url: str, empty: None) -> None:
+async def test_a_lost_response_does_not_allow_a_second_writer(postgrest_url: str, empty: None) -> None:
     async with (
         answers_lost(postgrest_url, lambda request: b"/rpc/begin_detection " in request) as (url, _),
         opened(url) as store,

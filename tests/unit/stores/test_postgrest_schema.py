@@ -1,4 +1,4 @@
-"""deploy/postgrest/schema.sql on a real PostgreSQL: repeatable, with least rights, and wrong states impossible."""
+"""Tests of deploy/postgrest/schema.sql on a real PostgreSQL: repeatable, least rights, constraints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FACE = (
 
 @pytest.fixture
 def database(postgres_dsn: str) -> Iterator[psycopg.Connection]:
-    """A database of its own with the schema, as its owner."""
+    """A separate database with the schema, as its owner."""
     with empty_database(postgres_dsn, "schema_test") as dsn:
         apply_schema(dsn)
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -34,7 +34,7 @@ def database(postgres_dsn: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def role(database: psycopg.Connection) -> Iterator[psycopg.Connection]:
-    """The same database as PostgREST has it: the authenticator, turned into `face_search`."""
+    """The same database as PostgREST uses it: connected as the authenticator, with the role `face_search`."""
     database.execute(PHOTO)
     database.execute(FACE)
     with psycopg.connect(authenticator_dsn(database.info.dsn), autocommit=True) as connection:
@@ -43,7 +43,7 @@ def role(database: psycopg.Connection) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def test_the_schema_applies_twice_without_a_word_or_a_difference(postgres_dsn: str) -> None:
+def test_applying_the_schema_twice_prints_and_changes_nothing(postgres_dsn: str) -> None:
     with empty_database(postgres_dsn, "twice") as dsn:
         assert apply_schema(dsn) == ""
         once = dump_schema(dsn)
@@ -103,7 +103,7 @@ def test_the_role_cannot_call_the_inner_functions(role: psycopg.Connection, call
         role.execute(f"select {call}")  # type: ignore[arg-type]
 
 
-def test_the_role_creates_nothing_and_logs_in_nowhere(role: psycopg.Connection) -> None:
+def test_the_role_cannot_create_objects_or_log_in(role: psycopg.Connection) -> None:
     with pytest.raises(errors.InsufficientPrivilege):
         role.execute("create table face_search.mine ()")
     row = role.execute(
@@ -112,14 +112,14 @@ def test_the_role_creates_nothing_and_logs_in_nowhere(role: psycopg.Connection) 
     assert row == (False, False, False, False)
 
 
-def test_nobody_else_may_call_or_read_anything(database: psycopg.Connection) -> None:
+def test_no_other_role_may_call_or_read_anything(database: psycopg.Connection) -> None:
     with psycopg.connect(authenticator_dsn(database.info.dsn), autocommit=True) as stranger:
         for statement in ("select face_search.clock()", "select from face_search.photo_records"):
             with pytest.raises(errors.InsufficientPrivilege):
                 stranger.execute(statement)  # type: ignore[arg-type]
 
 
-def test_no_temporary_table_shadows_what_the_functions_use(role: psycopg.Connection) -> None:
+def test_a_temporary_table_cannot_shadow_the_tables_of_the_functions(role: psycopg.Connection) -> None:
     role.execute("create temporary table photos (photo_id text, lease_token text, lease_until timestamptz)")
     row = role.execute("select face_search.begin_removal('p', 'token', 30)").fetchone()
     assert row == (True,)
@@ -161,7 +161,7 @@ def test_no_temporary_table_shadows_what_the_functions_use(role: psycopg.Connect
         ("faces", "landmarks = '{{1,2},{3,4},{5,6},{7,8},{9,null}}'"),
     ],
 )
-def test_a_wrong_state_cannot_be_written_even_by_the_owner(
+def test_constraints_reject_invalid_states_even_for_the_owner(
     database: psycopg.Connection, table: str, change: str
 ) -> None:
     database.execute(PHOTO)
@@ -170,7 +170,7 @@ def test_a_wrong_state_cannot_be_written_even_by_the_owner(
         database.execute(f"update {table} set {change}")  # type: ignore[arg-type]
 
 
-def test_a_face_has_a_photo_and_goes_with_it(database: psycopg.Connection) -> None:
+def test_a_face_needs_a_photo_and_is_deleted_with_it(database: psycopg.Connection) -> None:
     with pytest.raises(errors.ForeignKeyViolation):
         database.execute(FACE)
     database.execute(PHOTO)
@@ -179,7 +179,7 @@ def test_a_face_has_a_photo_and_goes_with_it(database: psycopg.Connection) -> No
     assert database.execute("select count(*) from faces").fetchone() == (0,)
 
 
-def test_the_counters_follow_whatever_is_written_by_hand(database: psycopg.Connection) -> None:
+def test_the_counters_follow_manual_changes(database: psycopg.Connection) -> None:
     totals = (
         "select collection_id, status, sum(photos)::int from photo_counts group by 1, 2 having sum(photos) <> 0"
         " order by 1, 2"
@@ -200,7 +200,7 @@ def test_the_counters_follow_whatever_is_written_by_hand(database: psycopg.Conne
     assert database.execute(totals).fetchall() == []
 
 
-def test_the_owner_of_the_database_can_apply_it_when_an_administrator_made_the_roles(
+def test_the_owner_of_the_database_can_apply_it_once_an_administrator_has_created_the_roles(
     postgres_dsn: str,
 ) -> None:
     with empty_database(postgres_dsn, "owned") as dsn, psycopg.connect(dsn, autocommit=True) as superuser:

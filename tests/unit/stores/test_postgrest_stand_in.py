@@ -1,4 +1,4 @@
-"""The stand-in for PostgREST is strict: it answers what is documented, and refuses what it does not know."""
+"""Tests that the stand-in for PostgREST implements what is documented and refuses everything else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bentos.demo.servers.postgrest_tokens import make_token
 
 @pytest.fixture
 def api(postgres_dsn: str, postgrest_url: str) -> Iterator[httpx.Client]:
-    """Three photos behind the stand-in."""
+    """The stand-in with three photos."""
     with psycopg.connect(postgres_dsn) as connection:
         connection.execute("set search_path = face_search")
         connection.execute("truncate photos, faces, purged_photos, photo_counts")
@@ -54,7 +54,7 @@ def test_the_documented_filters_work(api: httpx.Client, query: dict[str, str], e
     )
 
 
-def test_an_exact_count_comes_in_the_range(api: httpx.Client) -> None:
+def test_an_exact_count_is_in_the_content_range(api: httpx.Client) -> None:
     answer = api.get("/photo_records", params={"limit": "2"}, headers={"Prefer": "count=exact"})
     assert (answer.status_code, answer.headers["content-range"]) == (206, "0-1/3")
     answer = api.get("/photo_records", headers={"Prefer": "count=exact"})
@@ -80,7 +80,7 @@ def test_an_exact_count_comes_in_the_range(api: httpx.Client) -> None:
         ("and=(photo_id.eq.a)", "42703"),
     ],
 )
-def test_what_it_does_not_know_in_a_query_is_refused(api: httpx.Client, query: str, code: str) -> None:
+def test_unknown_query_parameters_are_refused(api: httpx.Client, query: str, code: str) -> None:
     answer = api.get(f"/photo_records?{query}")
     assert (answer.status_code, answer.json()["code"]) == (400, code)
 
@@ -100,14 +100,14 @@ def test_what_it_does_not_know_in_a_query_is_refused(api: httpx.Client, query: s
         ({"Authorization": f"Bearer {make_token(JWT_SECRET, role='postgres')}"}, 403, "42501"),
     ],
 )
-def test_headers_that_it_cannot_honour_are_refused(
+def test_unsupported_headers_are_refused(
     api: httpx.Client, headers: dict[str, str], status: int, code: str
 ) -> None:
     answer = api.get("/photo_records", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_tables_are_out_of_reach_and_unknown_ones_unknown(api: httpx.Client) -> None:
+def test_tables_cannot_be_read_and_unknown_ones_are_not_found(api: httpx.Client) -> None:
     answer = api.get("/photos")
     assert (answer.status_code, answer.json()["code"]) == (403, "42501")
     answer = api.get("/nothing")

@@ -22,7 +22,7 @@ from bentos.stores.s3.store import S3Options, S3Store
 
 LIMIT = 1 << 20
 UPLOAD_BYTES = 32 << 20
-"""More than the buffers between two sockets of one machine."""
+"""Larger than the buffers between two sockets of one machine."""
 
 
 def options_for(endpoint_url: str) -> S3Options:
@@ -52,7 +52,7 @@ async def opened(options: S3Options) -> AsyncIterator[S3Store]:
         await store.close()
 
 
-async def test_the_content_type_is_kept_and_travels_with_the_link(options: S3Options) -> None:
+async def test_the_content_type_is_kept_and_returned_by_the_link(options: S3Options) -> None:
     async with opened(options) as store:
         await store.put("photo", b"image", "image/webp")
         (url,) = await store.presigned_urls(["photo"], expires_s=60)
@@ -62,7 +62,7 @@ async def test_the_content_type_is_kept_and_travels_with_the_link(options: S3Opt
     assert answer.headers["content-type"] == "image/webp"
 
 
-async def test_a_link_opens_one_object_only_and_only_while_it_lasts(options: S3Options) -> None:
+async def test_a_link_gives_access_to_one_object_until_it_expires(options: S3Options) -> None:
     async with opened(options) as store:
         for photo_id in ("photo", "other"):
             await store.put(photo_id, b"image", "image/jpeg")
@@ -77,13 +77,13 @@ async def test_a_link_opens_one_object_only_and_only_while_it_lasts(options: S3O
     assert httpx.get(url).status_code == 403
 
 
-async def test_no_link_is_made_for_what_is_no_valid_id(options: S3Options) -> None:
+async def test_no_link_is_made_for_an_invalid_id(options: S3Options) -> None:
     async with opened(options) as store:
         with pytest.raises(InvalidRequest):
             await store.presigned_urls(["photo", "../other-bucket/secret"], expires_s=60)
 
 
-async def test_a_scan_passes_over_deeper_keys_and_what_is_no_id(s3_endpoint: str) -> None:
+async def test_a_scan_skips_keys_with_further_slashes_and_invalid_ids(s3_endpoint: str) -> None:
     options = options_for(s3_endpoint)
     async with (
         opened(options) as store,
@@ -113,7 +113,7 @@ async def test_a_scan_reads_page_after_page(options: S3Options) -> None:
         ({"endpoint_url": "http://127.0.0.1:1"}, "S3_ENDPOINT_URL"),
     ],
 )
-async def test_open_names_the_setting_that_is_wrong(
+async def test_the_error_of_open_names_the_wrong_setting(
     options: S3Options, wrong: dict[str, str], named: str
 ) -> None:
     with pytest.raises(DependencyUnavailable) as caught:
@@ -155,12 +155,12 @@ async def test_a_missing_bucket_is_an_outage_and_not_a_missing_photo(
         ({"secret_access_key": ""}, "S3_SECRET_ACCESS_KEY"),
     ],
 )
-def test_options_that_cannot_work_stop_the_start(wrong: dict[str, str], named: str) -> None:
+def test_invalid_options_end_the_start(wrong: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         S3Store(replace(options_for("http://127.0.0.1:1"), **wrong))
 
 
-def test_the_secret_is_not_part_of_what_the_options_print() -> None:
+def test_the_printed_options_do_not_contain_the_secret() -> None:
     assert SECRET_ACCESS_KEY not in repr(options_for("http://127.0.0.1:1"))
 
 
@@ -182,7 +182,7 @@ async def test_an_image_that_ends_too_early_is_an_outage() -> None:
         await store.close()
 
 
-async def test_a_server_that_trickles_is_left_in_time_and_its_thread_comes_free() -> None:
+async def test_a_read_from_a_slow_server_ends_in_time_and_frees_its_thread() -> None:
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", then=b"x", pause_s=0.1) as (url, _):
         store = S3Store(replace(options_for(url), timeout_s=1, threads=1))
         begun = time.monotonic()
@@ -208,7 +208,7 @@ async def test_an_upload_sends_nothing_after_its_timeout() -> None:
         await store.close()
 
 
-async def test_an_upload_that_is_cancelled_is_over_when_its_caller_goes_on() -> None:
+async def test_a_cancelled_upload_has_ended_when_its_caller_continues() -> None:
     with slowly_reading() as (url, received):
         store = S3Store(replace(options_for(url), timeout_s=20, threads=1))
         upload = asyncio.create_task(store.put("photo", b"x" * UPLOAD_BYTES, "image/jpeg"))
@@ -222,7 +222,7 @@ async def test_an_upload_that_is_cancelled_is_over_when_its_caller_goes_on() -> 
 
 
 async def received_whole_by_now(received: list[int]) -> None:
-    """Nobody sends any more, and the server did not get the whole image: it has nothing to store."""
+    """Checks that sending has stopped and the server has not received the whole image, so it can store nothing."""
     while received[-1]:
         await asyncio.sleep(0.05)
     assert sum(received) < UPLOAD_BYTES
@@ -278,7 +278,7 @@ async def calls_fail_as_unavailable(store: S3Store) -> None:
 
 
 @pytest.mark.system
-async def test_a_server_that_is_gone_is_unavailable_until_it_is_back(
+async def test_a_stopped_server_is_unavailable_until_it_runs_again(
     own_server: S3Server,
 ) -> None:
     async with opened(replace(options_for(own_server.url), timeout_s=2, threads=4)) as store:
@@ -290,7 +290,7 @@ async def test_a_server_that_is_gone_is_unavailable_until_it_is_back(
 
 
 @pytest.mark.system
-async def test_a_server_that_never_answers_is_unavailable_until_it_does(
+async def test_a_frozen_server_is_unavailable_until_it_responds(
     own_server: S3Server,
 ) -> None:
     async with opened(replace(options_for(own_server.url), timeout_s=2, threads=4)) as store:
@@ -316,7 +316,7 @@ async def recovered(store: S3Store) -> None:
 
 @contextmanager
 def answering(head: bytes, *, then: bytes = b"", pause_s: float = 0) -> Iterator[tuple[str, list[int]]]:
-    """A server that misbehaves as no real one can be told to: `head`, then `then` over and over."""
+    """A misbehaving server, which sends `head`, and then `then` repeatedly."""
     sent: list[int] = []
     done = threading.Event()
 
@@ -350,7 +350,7 @@ def answering(head: bytes, *, then: bytes = b"", pause_s: float = 0) -> Iterator
 
 @contextmanager
 def slowly_reading() -> Iterator[tuple[str, list[int]]]:
-    """A server that reads what it is sent bit by bit and answers nothing; 0 in the list is the end of a connection."""
+    """A server that reads slowly and sends no response; 0 in the list marks the end of a connection."""
     received: list[int] = []
     done = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The links that we sign are those that boto3 signs, for every way in which a bucket is addressed."""
+"""Tests that our signed links equal those of boto3, for every address style of a bucket."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def client(endpoint: str, addressing: str, region: str) -> Any:
 
 @pytest.mark.parametrize("addressing", ["auto", "path", "virtual"])
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_a_link_is_the_one_that_boto3_signs(endpoint: str, addressing: str) -> None:
+def test_a_link_equals_the_one_that_boto3_signs(endpoint: str, addressing: str) -> None:
     boto = client(endpoint, addressing, "ru-central1")
     signer = LinkSigner(boto, bucket="photos", region="ru-central1")
     for key in [f"{prefix}{photo}" for prefix in ("", "people/2026_x-y.z/") for photo in PHOTOS]:

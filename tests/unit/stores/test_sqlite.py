@@ -1,4 +1,4 @@
-"""What the SQLite store promises beyond `MetadataStore`: a file that outlives its process, and may be shared."""
+"""Tests of the SQLite store beyond `MetadataStore`: a durable file that several processes may share."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_the_file_and_its_folder_are_created(tmp_path: Path) -> None:
     assert path.exists()
 
 
-async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
+async def test_completed_calls_survive_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "photos.db"
     process = writer(path, "p", 1_000_000)
     assert process.stdout is not None
@@ -62,7 +62,7 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     await store.open()
     for photo_id in answered:
         assert await store.photo(photo_id) is not None
-    # Not one of them is free: the leases survive too.
+    # No photo is free: the leases survive too.
     with pytest.raises(PhotoBusy):
         await store.begin_removal(answered[0], lease=Lease(30))
     await store.close()

@@ -1,4 +1,4 @@
-"""A request that is cancelled at its deadline: no lease is left, no write lands later, a repeat finishes."""
+"""Tests of requests cancelled at their deadline: leases are released, no later write happens, a repeat finishes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARKS = tuple((float(n), 1.0) for n in range(5))
 
 
 class Slow:
-    """A store one of whose methods is slow at its n-th call: it takes effect, then takes its time."""
+    """A store with a method whose n-th call is slow: it takes effect first and then waits."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -93,7 +93,7 @@ async def _is_free(metadata: Any, photo_id: str) -> bool:
 
 
 @pytest.mark.parametrize("slow", ["begin_removals", "remove_photos", "finish_removals"])
-async def test_a_removal_of_everything_that_is_cancelled_keeps_what_it_removed_and_a_repeat_goes_on(
+async def test_a_cancelled_remove_all_keeps_its_finished_batches_and_a_repeat_continues(
     metadata: Slow, slow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removal, "_BATCH", BATCH)
@@ -111,7 +111,7 @@ async def test_a_removal_of_everything_that_is_cancelled_keeps_what_it_removed_a
 
     at.method = ""
     left = {photo_id for photo_id in photo_ids if (await metadata.photo(photo_id)).faces}
-    assert len(left) == PHOTOS - 2 * BATCH, "two whole batches are gone"
+    assert len(left) == PHOTOS - 2 * BATCH, "two complete batches are removed"
     assert vectors.photo_ids == left, "both stores agree"
     for photo_id in photo_ids:
         assert await _is_free(metadata, photo_id)
@@ -121,7 +121,7 @@ async def test_a_removal_of_everything_that_is_cancelled_keeps_what_it_removed_a
 
 
 @pytest.mark.parametrize("slow", ["begin_removal", "finish_removals"])
-async def test_a_cancelled_writer_gives_its_lease_back_after_its_call_has_ended(
+async def test_a_cancelled_writer_releases_its_lease_after_its_call_has_ended(
     metadata: Slow, slow: str
 ) -> None:
     await _record(metadata, "1")
@@ -150,10 +150,10 @@ async def test_a_lease_is_kept_when_the_store_failed_during_the_cancellation(met
     with pytest.raises(DependencyUnavailable):
         await work
     metadata.method = ""
-    assert not await _is_free(metadata, "1"), "its write may still land"
+    assert not await _is_free(metadata, "1"), "its write may still be carried out"
 
 
-async def test_work_that_was_cancelled_twice_ends_all_the_same() -> None:
+async def test_work_that_is_cancelled_twice_runs_to_its_end() -> None:
     ended = False
 
     async def work() -> None:
@@ -178,7 +178,7 @@ def _begin(metadata: Any) -> Callable[[Lease], Any]:
 
 
 def _writer(metadata: Slow) -> Callable[[], Any]:
-    """Removes photo 1 as the endpoint does."""
+    """Remove photo 1 as the endpoint does."""
     store: Any = uninterrupted(metadata)
     stores: dict[str, Any] = {"metadata": store, "vectors": Vectors(), "images": None}
     one = Removal(leases=PhotoLeases(store, lease_s=LEASE_S), **stores)

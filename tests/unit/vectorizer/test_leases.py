@@ -1,4 +1,4 @@
-"""What happens when work takes longer than the lease of its photo. Kills and races: tests/system/real."""
+"""Tests of work that takes longer than the lease of its photo; tests/system/real has kills and races."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PHOTO = "photo"
 
 
 class SlowFinder:
-    """Two faces in any image; embeds the second one, and whatever is asked for with it, slowly."""
+    """Finds two faces in any image; embedding the second face, alone or with others, is slow."""
 
     slow_s = 0.0
 
@@ -49,7 +49,7 @@ class SlowFinder:
 
 
 class WatchedVectors:
-    """A vector store that tells when faces were saved."""
+    """A vector store that signals when faces were saved."""
 
     def __init__(self, store: MilvusVectorStore) -> None:
         self._store = store
@@ -69,7 +69,7 @@ class WatchedVectors:
 
 
 class LateImages:
-    """An image store whose next upload is stored when `arrive` is set, however long that takes."""
+    """An image store that stores the next upload only when `arrive` is set."""
 
     def __init__(self, store: FilesStore) -> None:
         self._store = store
@@ -131,7 +131,9 @@ async def _left_by_a_crash(base: Base, face_id: str) -> None:
     await asyncio.sleep(0.05)
 
 
-async def test_a_face_left_by_a_crash_is_indexed_with_the_next_one_of_its_photo(base: Base) -> None:
+async def test_a_face_that_a_crash_left_pending_is_indexed_with_the_next_face_of_its_photo(
+    base: Base,
+) -> None:
     first, second = (await base.detected()).faces
     await _left_by_a_crash(base, second.face_id)
     assert (await base.indexing.index_face(first.face_id, collection_id=None)).created
@@ -140,7 +142,7 @@ async def test_a_face_left_by_a_crash_is_indexed_with_the_next_one_of_its_photo(
     assert [face.state for face in photo.faces] == ["indexed", "indexed"]
 
 
-async def test_an_addition_that_outlives_its_lease_writes_nothing_once_the_photo_was_removed(
+async def test_an_addition_with_an_expired_lease_writes_nothing_after_the_photo_was_removed(
     base: Base,
 ) -> None:
     faces = sorted((await base.detected()).faces, key=lambda face: face.bbox.x1)
@@ -152,11 +154,11 @@ async def test_an_addition_that_outlives_its_lease_writes_nothing_once_the_photo
     assert base.vectors.saves == 0
     with pytest.raises((FaceNotFound, Overloaded)):
         await addition
-    assert base.vectors.saves == 0, "not even for a moment may a removed face be found again"
+    assert base.vectors.saves == 0, "a removed face must not be found again, even for a short time"
     assert await base.found() == []
 
 
-async def test_an_addition_that_outlives_its_lease_alone_is_finished_all_the_same(base: Base) -> None:
+async def test_an_addition_with_an_expired_lease_is_finished_if_no_other_writer_took_it(base: Base) -> None:
     faces = sorted((await base.detected()).faces, key=lambda face: face.bbox.x1)
     await _left_by_a_crash(base, faces[1].face_id)
     base.finder.slow_s = 2 * LEASE_S
@@ -164,7 +166,7 @@ async def test_an_addition_that_outlives_its_lease_alone_is_finished_all_the_sam
     assert await base.found() == [PHOTO]
 
 
-async def test_a_photo_mended_for_longer_than_its_lease_does_not_bring_removed_faces_back(base: Base) -> None:
+async def test_a_repair_that_takes_longer_than_its_lease_does_not_restore_removed_faces(base: Base) -> None:
     faces = sorted((await base.detected()).faces, key=lambda face: face.bbox.x1)
     await _left_by_a_crash(base, faces[1].face_id)
     base.finder.slow_s = 4 * LEASE_S
@@ -176,7 +178,7 @@ async def test_a_photo_mended_for_longer_than_its_lease_does_not_bring_removed_f
     assert await base.found() == []
 
 
-async def test_a_photo_that_another_writer_keeps_is_refused_as_overloaded_and_never_waited_for_without_end(
+async def test_a_photo_that_another_writer_holds_for_too_long_is_refused_as_overloaded(
     base: Base,
 ) -> None:
     await base.detected()
@@ -188,7 +190,7 @@ async def test_a_photo_that_another_writer_keeps_is_refused_as_overloaded_and_ne
 
 
 async def _late_upload(base: Base) -> asyncio.Task[PhotoRecord]:
-    """An upload of a photo that is recorded already; its image has not arrived yet."""
+    """An upload of a photo that is recorded already, whose image is not stored yet."""
     await base.detected()
     base.images.late = True
     upload = asyncio.create_task(base.detected())
@@ -196,7 +198,7 @@ async def _late_upload(base: Base) -> asyncio.Task[PhotoRecord]:
     return upload
 
 
-async def test_an_image_that_arrives_after_its_photo_was_purged_is_removed_again(base: Base) -> None:
+async def test_an_image_stored_after_its_photo_was_purged_is_removed_again(base: Base) -> None:
     upload = await _late_upload(base)
     await base.removal.remove_photo(PHOTO, purge=True)
     base.images.arrive.set()
@@ -206,7 +208,7 @@ async def test_an_image_that_arrives_after_its_photo_was_purged_is_removed_again
     assert await base.metadata.purged([PHOTO]) == [PHOTO]
 
 
-async def test_an_image_that_arrives_after_a_purge_and_a_new_upload_stays(base: Base) -> None:
+async def test_an_image_stored_after_a_purge_and_a_new_upload_is_kept(base: Base) -> None:
     upload = await _late_upload(base)
     await base.removal.remove_photo(PHOTO, purge=True)
     assert len((await base.detected()).faces) == 2
@@ -219,7 +221,7 @@ async def test_an_image_that_arrives_after_a_purge_and_a_new_upload_stays(base: 
     assert len(photo.faces) == 2
 
 
-async def test_a_repeated_purge_removes_an_image_that_arrived_since_and_no_other(base: Base) -> None:
+async def test_a_repeated_purge_removes_an_image_that_was_stored_since_and_no_other(base: Base) -> None:
     await base.detected()
     assert await base.removal.remove_photo(PHOTO, purge=True) == 2
     await base.images.put(PHOTO, b"image", "image/jpeg")
@@ -233,7 +235,9 @@ async def test_a_repeated_purge_removes_an_image_that_arrived_since_and_no_other
     assert await base.images.exists("never-seen")
 
 
-async def test_vectors_that_take_long_to_go_leave_the_upload_behind_them_a_whole_lease(base: Base) -> None:
+async def test_a_slow_removal_of_vectors_does_not_shorten_the_lease_of_the_following_upload(
+    base: Base,
+) -> None:
     await base.detected()
     await base.metadata.begin_removal(PHOTO, lease=Lease(0.01))
     await asyncio.sleep(0.05)
@@ -248,7 +252,7 @@ async def test_vectors_that_take_long_to_go_leave_the_upload_behind_them_a_whole
     assert len((await upload).faces) == 2
 
 
-async def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_failed(
+async def test_a_lease_that_cannot_be_released_does_not_hide_the_first_error(
     base: Base, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("bentos"), "propagate", True)
@@ -264,5 +268,5 @@ async def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_fail
 
     with pytest.raises(FaceNotFound):
         await fail()
-    assert f"the lease of photo {PHOTO} was not given back: postgrest is not available" in caplog.text
+    assert f"the lease of photo {PHOTO} was not released: postgrest is not available" in caplog.text
     await base.metadata.open()

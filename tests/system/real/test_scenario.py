@@ -1,4 +1,4 @@
-"""The product on real servers, through two services that share nothing but those servers."""
+"""Tests the product on real servers, with two services that share only those servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from bentos.demo import photos
 from bentos.demo.client import FaceSearchClient
-from bentos.demo.scenario import Story
+from bentos.demo.scenario import Scenario
 from tests.system.real.mortal import TwoFaces
 from tests.system.real.stack import KEY, Api, Stack, disagreements
 
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.system
 ROUNDS = 10
 
 
-def test_the_demo_is_right_on_real_servers(stack: Stack, api: Api) -> None:
+def test_the_demo_gets_right_answers_on_real_servers(stack: Stack, api: Api) -> None:
     assert api.remove_all().status_code == 200
     client = FaceSearchClient(stack.vectorizer.url, stack.search.url, KEY)
     lines: list[str] = []
-    right = Story(client, lines.append).tell()
+    right = Scenario(client, lines.append).run()
     client.close()
     assert right, "\n".join(lines)
 
 
-def test_a_face_is_found_through_the_other_service_as_soon_as_it_is_added_and_not_once_removed(
+def test_the_other_service_finds_a_face_right_after_its_addition_and_not_after_its_removal(
     api: Api, astronaut: bytes, selfie: bytes, record_property: pytest.RecordProperty
 ) -> None:
     added, removed = [], []
@@ -46,7 +46,7 @@ def test_a_face_is_found_through_the_other_service_as_soon_as_it_is_added_and_no
     for name, seconds in (("added", added), ("removed", removed)):
         figures = f"median {statistics.median(seconds) * 1000:.0f} ms, longest {max(seconds) * 1000:.0f} ms"
         record_property(name, figures)
-        print(f"{name}: seen by the first search that begins after the answer; that search took {figures}")
+        print(f"{name}: seen by the first search after the response; that search took {figures}")
 
 
 def test_a_link_opens_the_image_as_it_was_uploaded(api: Api, astronaut: bytes, selfie: bytes) -> None:
@@ -56,7 +56,7 @@ def test_a_link_opens_the_image_as_it_was_uploaded(api: Api, astronaut: bytes, s
     assert (link.status_code, link.content, link.headers["content-type"]) == (200, astronaut, "image/png")
 
 
-def test_a_photo_belongs_to_one_collection_and_a_search_stays_in_those_it_names(
+def test_a_photo_belongs_to_one_collection_and_a_search_is_limited_to_the_named_ones(
     api: Api, astronaut: bytes, selfie: bytes
 ) -> None:
     here = api.indexed(astronaut, collection_id="here")
@@ -68,7 +68,7 @@ def test_a_photo_belongs_to_one_collection_and_a_search_stays_in_those_it_names(
     assert (refused.status_code, refused.json()["error"]) == (409, "collection_mismatch")
 
 
-def test_a_photo_goes_through_every_status(api: Api) -> None:
+def test_a_photo_can_have_every_status(api: Api) -> None:
     group = photos.group_photo().read_bytes()
     photo = api.detected(group, collection_id="statuses")
 
@@ -88,6 +88,6 @@ def test_a_photo_goes_through_every_status(api: Api) -> None:
     assert api.status(collection_id="statuses").json()["total"] == 0
 
 
-async def test_the_stores_agree_after_all_that(stack: Stack) -> None:
-    async with stack.parts(TwoFaces()) as parts:
-        assert await disagreements(parts) == {}
+async def test_the_stores_agree_after_the_other_tests(stack: Stack) -> None:
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        assert await disagreements(dependencies) == {}
