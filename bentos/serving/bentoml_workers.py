@@ -4,7 +4,7 @@ Private interface of bentoml 1.4.39: its arbiter gives each worker the option `-
 `--timeout-keep-alive` of `bentoml serve`, which its help does not show; the environment variable BENTOML_CONTAINERIZED
 keeps it from replacing workers that have died.
 
-What it buys: a runner that dies is replaced within a second, without a restart of the pod; a service that stays without
+What it buys: a runner that dies is replaced within seconds, without a restart of the pod; a service that stays without
 workers ends the container; no search is lost because a proxy reuses a connection that is being closed (8 of 9,000 with
 BentoML's 5 s, docs/performance.md). `problem` is the self-check at start. Without these the supervisor warns and
 watches the arbiter alone, `/readyz`, which asks the runner, takes the pod out of the load balancer, and connections

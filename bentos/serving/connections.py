@@ -6,9 +6,10 @@ that continues. (`bentos.http.middleware.body_limits` bounds the body of a reque
 Private interface of uvicorn 0.54.0: `HttpToolsProtocol` and its callbacks, `RequestResponseCycle.response_complete` and
 `more_body`, `Config.http_protocol_class` read when the server starts to listen.
 
-What it buys: 2,000 idle or trickling connections cost the others nothing (tests/system/test_abuse.py); without it each
-holds a file descriptor for ever. `check_uvicorn` is the self-check at start: where the library differs the service does
-not start. The documented way is CONNECTION_LIMITS=off with a proxy in front that bounds slow and endless requests.
+What it buys: connections that send slowly or without an end (tests/system/attacks.py opens up to 200) are closed after
+RECEIVE_TIMEOUT_S, or 64 KiB beside the body; without it each holds a file descriptor for ever, and a head without an
+end grows in memory. `check_uvicorn` is the self-check at start: where the library differs the service does not start.
+The documented way is CONNECTION_LIMITS=off with a proxy in front that bounds slow and endless requests.
 """
 
 from __future__ import annotations
