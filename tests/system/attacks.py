@@ -68,7 +68,7 @@ async def silence(port: int) -> str:
     return await _many(CONNECTIONS, lambda: _dribbled(port, b"", b"", 0.5))
 
 
-async def slow_heads(port: int) -> str:
+async def slow_headers(port: int) -> str:
     """Headers that are sent one letter at a time."""
     return await _many(100, lambda: _dribbled(port, b"GET /ping HTTP/1.1\r\nX-A: ", b"a", 0.3))
 
@@ -89,7 +89,7 @@ async def uploads_that_stop(port: int) -> str:
     return result
 
 
-async def bodies_without_an_end(port: int) -> str:
+async def endless_bodies(port: int) -> str:
     """Endless chunks, to a path that takes an image, with a key and without."""
     chunk = b"10000\r\n" + bytes(65536) + b"\r\n"
     first = f"{len(OPENING):x}\r\n".encode() + OPENING + b"\r\n"
@@ -102,7 +102,7 @@ async def bodies_without_an_end(port: int) -> str:
     return f"{told}; without a key {without}"
 
 
-async def heads_without_an_end(port: int) -> str:
+async def endless_headers(port: int) -> str:
     """Endless headers, trailers and addresses."""
     trailer = f"POST /search/ HTTP/1.1\r\n{HEAD}{FORM}Transfer-Encoding: chunked\r\n\r\n0\r\n".encode()
     result = []
@@ -116,7 +116,7 @@ async def heads_without_an_end(port: int) -> str:
     return "; ".join(result)
 
 
-async def lies_about_the_length(port: int) -> str:
+async def wrong_content_lengths(port: int) -> str:
     """`Content-Length` too small, too big, negative, no number, twice, and together with chunks."""
     body = OPENING + b"x\r\n--b--\r\n"
     told = {}
@@ -139,7 +139,7 @@ async def lies_about_the_length(port: int) -> str:
     return ", ".join(f"{name}: {status}" for name, status in told.items())
 
 
-async def megabytes_for_an_id(port: int) -> str:
+async def ids_of_megabytes(port: int) -> str:
     """An id of 5 MB, five thousand fields, ten thousand parameters."""
     told: Counter[int] = Counter()
     async with httpx.AsyncClient(
@@ -167,7 +167,7 @@ def _in_one_piece(client: httpx.AsyncClient, **form: Any) -> httpx.Request:
     return client.build_request("POST", "/search/", content=request.read(), headers=request.headers)
 
 
-async def bombs(port: int) -> str:
+async def image_bombs(port: int) -> str:
     """Small files of all three formats that have, or claim to have, gigapixels."""
     told: Counter[str] = Counter()
     async with httpx.AsyncClient(
@@ -183,7 +183,7 @@ async def bombs(port: int) -> str:
     return ", ".join(f"{n} x {error}" for error, n in told.items())
 
 
-async def edges(port: int) -> str:
+async def ends_of_ranges(port: int) -> str:
     """`top_k` and `page` at the ends of their ranges and beyond, with an invalid image, which is checked later."""
     told: Counter[int] = Counter()
     async with httpx.AsyncClient(
@@ -209,7 +209,7 @@ async def edges(port: int) -> str:
 ATTACKS: dict[str, Attack] = {
     attack.__name__.replace("_", " "): attack
     for attack in (
-        silence, slow_heads, slow_uploads, uploads_that_stop, bodies_without_an_end, heads_without_an_end,
-        lies_about_the_length, megabytes_for_an_id, bombs, edges,
+        silence, slow_headers, slow_uploads, uploads_that_stop, endless_bodies, endless_headers,
+        wrong_content_lengths, ids_of_megabytes, image_bombs, ends_of_ranges,
     )
 }  # fmt: skip
