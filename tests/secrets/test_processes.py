@@ -105,7 +105,7 @@ def _wait_until_alive(url: str, *, ready: bool) -> None:
         except httpx.TransportError:
             time.sleep(0.2)
             continue
-        if answer.status_code == httpx.codes.OK or (not ready and "milvus is not available" in answer.text):
+        if answer.status_code == httpx.codes.OK or (not ready and "milvus: not available" in answer.text):
             return
         time.sleep(0.2)
     pytest.fail(f"not alive after {PATIENCE_S} s")
