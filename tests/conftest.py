@@ -11,9 +11,14 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that was started in this process has its log lines printed and no longer passed on to pytest."""
-    monkeypatch.setattr(logging.getLogger("bentos"), "propagate", True)
+def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what an earlier service of this process did: `configure_logging` sets a level and stops propagation."""
+    logger = logging.getLogger("bentos")
+    level = logger.level
+    monkeypatch.setattr(logger, "propagate", True)
+    logger.setLevel(logging.NOTSET)
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,3 +85,21 @@ class FacesInImage:
     def count(self) -> int:
         """How many faces the detector found, including those left out."""
         return len(self.faces) + self.left_out
+
+
+SAME_FACE_IOU = 0.5
+"""Two boxes that overlap at least this much are one face."""
+
+
+class _Boxed(Protocol):
+    @property
+    def bbox(self) -> BoundingBox: ...
+
+
+AnyBoxed = TypeVar("AnyBoxed", bound=_Boxed)
+
+
+def same_face(bbox: BoundingBox, faces: Iterable[AnyBoxed]) -> AnyBoxed | None:
+    """The face whose box overlaps `bbox` best, or None when no IoU reaches `SAME_FACE_IOU`."""
+    best = max(faces, key=lambda face: face.bbox.iou(bbox), default=None)
+    return best if best is not None and best.bbox.iou(bbox) >= SAME_FACE_IOU else None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.domain.errors import FaceSearchError
-from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks, same_face
 from bentos.pipeline.chunks import in_chunks
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.finding import FaceFinding, Seen
@@ -99,6 +99,16 @@ class Extraction:
             images, lambda image, check: self._cut(self._finding.known(image[0], check, image[1])), is_wanted
         )
 
+    def embed_at(
+        self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
+    ) -> list[Answer]:
+        """The faces of each image; only the face at the box has its embedding.
+
+        That is the face that overlaps the box best; when none does, the best one that is found in the box's region.
+        No face has an embedding when there is none either.
+        """
+        return self._embedded(images, lambda image, check: self._cut_at(image[0], check, image[1]), is_wanted)
+
     def detect_in_region(
         self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
@@ -156,6 +166,22 @@ class Extraction:
             return _Cut(seen.found, ())
         with self.clock.timed("align"):
             return _Cut(seen.found, tuple(self._pack.crop(seen.image, face.landmarks) for face in seen.faces))
+
+    def _cut_at(self, file: bytes, check: Check, box: BoundingBox) -> Work[_Cut]:
+        seen = yield from self._finding.photo(file, check)
+        faces, source = seen.faces, seen.image
+        chosen = same_face(box, faces)
+        if chosen is None:
+            region = yield from self._finding.region(file, check, box)
+            best = max(region.faces, key=lambda face: (face.bbox.iou(box), face.score), default=None)
+            chosen = None if best is None else same_face(best.bbox, faces)
+            if best is not None and chosen is None:
+                faces, source, chosen = (*faces, best), region.image, best
+        with self.clock.timed("align"):
+            crops = tuple(
+                self._pack.crop(source, face.landmarks) if face is chosen else None for face in faces
+            )
+        return _Cut(replace(seen.found, faces=faces), crops)
 
 
 def _without_pixels(finding: Work[Seen]) -> Work[FacesInImage]:

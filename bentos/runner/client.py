@@ -43,8 +43,10 @@ class FaceFinder(Protocol):
     async def embed_only_face(self, image: bytes) -> FacesInImage:
         """For an image that should show one face: that face with its embedding; or several faces without."""
 
-    async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
-        """The faces whose centre lies in the region, without embeddings."""
+    async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
+        """All faces; only the face at the box has its embedding: the face that overlaps it best (`same_face`), else the
+        best that is found in its region; no face has one when there is none.
+        """
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """One embedding for each face, (dim,) float32, L2-normalised; None where the landmarks are degenerate."""
@@ -88,9 +90,9 @@ class RunnerClient:
         """See `FaceFinder`."""
         return await self._ask("embed_only_face", Request(image))
 
-    async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
+    async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._ask("detect_in_region", Request(image, region=region))
+        return await self._ask("embed_at", Request(image, box=box))
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""

@@ -78,16 +78,16 @@ class Ticket(NamedTuple):
 
 
 class Request(NamedTuple):
-    """An image, and what of it is asked for: faces known by their `landmarks`, or those in a `region`."""
+    """An image, and what of it is asked for: faces known by their `landmarks`, or the one at a `box`."""
 
     image: bytes
     landmarks: tuple[Landmarks, ...] = ()
-    region: BoundingBox = BoundingBox(0.0, 0.0, 0.0, 0.0)
+    box: BoundingBox = BoundingBox(0.0, 0.0, 0.0, 0.0)
 
 
 def encode_request(request: Request, ticket: Ticket) -> bytes:
     """A request as bytes."""
-    header = {"landmarks": request.landmarks, "region": request.region.as_list()}
+    header = {"landmarks": request.landmarks, "box": request.box.as_list()}
     return b"".join((_TICKET.pack(*ticket), json.dumps(header).encode(), b"\n", request.image))
 
 
@@ -96,7 +96,7 @@ def decode_request(payload: bytes) -> Request:
     end = payload.index(b"\n", _TICKET.size)
     header = json.loads(payload[_TICKET.size : end])
     landmarks = tuple(tuple((x, y) for x, y in points) for points in header["landmarks"])
-    return Request(payload[end + 1 :], landmarks, BoundingBox(*header["region"]))
+    return Request(payload[end + 1 :], landmarks, BoundingBox(*header["box"]))
 
 
 def ticket_of(payload: bytes) -> Ticket:

@@ -124,12 +124,12 @@ class FaceRunner:
         )
 
     @_lists
-    def detect_in_region(self, requests: list[bytes]) -> Payloads:
-        """Boxes, scores and landmarks of the faces whose centre lies in the region."""
+    def embed_at(self, requests: list[bytes]) -> Payloads:
+        """Boxes, scores and landmarks of all faces, and the embedding of the face at the box."""
         return self._answers(
             requests,
-            lambda asked, is_wanted: self._extraction.detect_in_region(
-                [(each.image, each.region) for each in asked], is_wanted
+            lambda asked, is_wanted: self._extraction.embed_at(
+                [(each.image, each.box) for each in asked], is_wanted
             ),
         )
 

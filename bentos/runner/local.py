@@ -67,11 +67,9 @@ class LocalFaceFinder:
         """See `FaceFinder`."""
         return await self._run(lambda is_wanted: self._extraction.embed_only_face([image], is_wanted)[0])
 
-    async def detect_in_region(self, image: bytes, region: BoundingBox) -> FacesInImage:
+    async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(
-            lambda is_wanted: self._extraction.detect_in_region([(image, region)], is_wanted)[0]
-        )
+        return await self._run(lambda is_wanted: self._extraction.embed_at([(image, box)], is_wanted)[0])
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""

@@ -7,14 +7,14 @@ lease is taken, so that a lease is held for a few short calls only.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bentos.domain.errors import (
     FaceNotFound,
     NoFacesDetected,
-    PhotoNotFound,
 )
-from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, same_face
 from bentos.domain.ids import derive_face_id, derive_photo_id, image_digest
 from bentos.runner.client import FaceFinder
 from bentos.stores.base import (
@@ -31,9 +31,6 @@ from bentos.stores.base import (
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.purged_image import remove_purged_image
 from bentos.vectorizer.vector_writer import VectorWriter
-
-SAME_FACE_IOU = 0.5
-"""Two boxes with at least this intersection over union are the same face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +101,24 @@ class Indexing:
         Raises `PhotoNotFound`; `NoFacesDetected` when the region holds no face; `CollectionMismatch`.
         """
         photo = await self._metadata.photo(photo_id)
-        if photo is None or photo.width is None:
-            photo = await self._first_sight(photo_id)
-        face = _best_overlap(bbox, photo.faces)
+        known = photo if photo is not None and photo.width is not None else None
+        face = None if known is None else same_face(bbox, _present(known))
+        if known is not None and face is not None:
+            return await self._index(known, face.face_id, collection_id)
+        image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
+        found = await self._finder.embed_at(image, bbox)
+        at_box = next((face for face in found.faces if face.embedding is not None), None)
+        if known is None:
+            with suppress(NoFacesDetected):  # such a photo is recorded too
+                known = await self._record(photo_id, None, image_digest(image), found)
+        if known is None or at_box is None:
+            raise NoFacesDetected("There is no face in this box.", {"photo_id": photo_id})
+        face = same_face(at_box.bbox, _present(known))
         if face is None:
-            photo, face = await self._discover(photo, bbox)
-        return await self._index(photo, face.face_id, collection_id)
+            face = _record_of(photo_id, at_box)
+            alone = replace(found, faces=(at_box,), left_out=0)
+            known = await self._record(photo_id, None, image_digest(image), alone)
+        return await self._index(known, face.face_id, collection_id, image, at_box.embedding)
 
     async def list_photos(
         self, *, collection_id: str | None, status: PhotoStatus | None, limit: int, offset: int
@@ -186,35 +195,23 @@ class Indexing:
     async def _remove_purged_image(self, photo_id: str) -> None:
         await remove_purged_image(photo_id, metadata=self._metadata, images=self._images, leases=self._leases)
 
-    async def _first_sight(self, photo_id: str) -> PhotoRecord:
-        """Detect an image that another program put into the object store; it may show no face."""
-        try:
-            return await self.detect_stored(photo_id, collection_id=None)
-        except NoFacesDetected:
-            photo = await self._metadata.photo(photo_id)
-            if photo is None:
-                raise PhotoNotFound(photo_id) from None
-            return photo
-
-    async def _discover(self, photo: PhotoRecord, bbox: BoundingBox) -> tuple[PhotoRecord, FaceRecord]:
-        image = await self._images.get(photo.photo_id, max_bytes=self._max_image_bytes)
-        found = await self._finder.detect_in_region(image, bbox)
-        if not found.faces:
-            raise NoFacesDetected("There is no face in this box.", {"photo_id": photo.photo_id})
-        best = max(found.faces, key=lambda face: (face.bbox.iou(bbox), face.score))
-        known = _best_overlap(best.bbox, photo.faces)
-        if known is not None:
-            return photo, known
-        new = _record_of(photo.photo_id, best)
-        one = FacesInImage(found.width, found.height, (best,))
-        return await self._record(photo.photo_id, None, image_digest(image), one), new
-
-    async def _index(self, photo: PhotoRecord, face_id: str, collection_id: str | None) -> IndexedFace:
+    async def _index(
+        self,
+        photo: PhotoRecord,
+        face_id: str,
+        collection_id: str | None,
+        image: bytes | None = None,
+        embedding: Embedding | None = None,
+    ) -> IndexedFace:
+        """`image` and `embedding`: where they are known already, so that neither is fetched or computed again."""
         face = _named(face_id, photo)
         if face.state == "indexed" and collection_id in {None, photo.collection_id}:
             return IndexedFace(photo, face, created=False)
-        image = await self._images.get(photo.photo_id, max_bytes=self._max_image_bytes)
-        embeddings = await self._writer.embed(image, [face])
+        if image is None:
+            image = await self._images.get(photo.photo_id, max_bytes=self._max_image_bytes)
+        embeddings = (
+            {face_id: embedding} if embedding is not None else await self._writer.embed(image, [face])
+        )
         if not embeddings:
             raise NoFacesDetected("This face cannot be aligned.", {"face_id": face_id})
 
@@ -250,10 +247,9 @@ def _named(face_id: str, photo: PhotoRecord) -> FaceRecord:
     raise FaceNotFound(face_id)
 
 
-def _best_overlap(bbox: BoundingBox, faces: Sequence[FaceRecord]) -> FaceRecord | None:
-    alive = [face for face in faces if face.state != "removing"]
-    best = max(alive, key=lambda face: face.bbox.iou(bbox), default=None)
-    return best if best is not None and best.bbox.iou(bbox) >= SAME_FACE_IOU else None
+def _present(photo: PhotoRecord) -> list[FaceRecord]:
+    """The faces that are not being removed."""
+    return [face for face in photo.faces if face.state != "removing"]
 
 
 def _record_of(photo_id: str, face: Face) -> FaceRecord:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from prometheus_client import REGISTRY
 
 from tests.http.conftest import Api
 
@@ -110,6 +111,32 @@ async def test_a_wide_box_around_one_face_finds_that_face(api: Api, astronaut: b
     added = await api.add(photo_id=photo["photo_id"], bbox="[60, 0, 400, 300]")
     assert added.json()["face_id"] == photo["faces"][0]["face_id"]
     assert (await api.status())["items"][0]["faces_detected"] == 1
+
+
+def calls_to(dependency: str) -> float:
+    """How many calls this process made to a dependency, checks of readiness excepted."""
+    return sum(
+        sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == "face_search_dependency_calls_total"
+        and sample.labels["dependency"] == dependency
+        and sample.labels["operation"] != "check"
+    )
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("box", ["[178, 63, 270, 174]", "[60, 0, 400, 300]", "[400, 380, 500, 500]"])
+async def test_adding_by_box_reads_the_image_once_and_calls_the_runner_once(
+    api: Api, astronaut: bytes, tmp_path: Path, is_known: bool, box: str
+) -> None:
+    (tmp_path / "images" / "stored").write_bytes(astronaut)
+    if is_known:
+        assert (await api.detect(photo_id="stored")).status_code == 200
+    before = calls_to("runner"), calls_to("object_store")
+    added = await api.add(photo_id="stored", bbox=box)
+    assert added.status_code == (422 if box.startswith("[400") else 200)
+    assert (calls_to("runner"), calls_to("object_store")) == (before[0] + 1, before[1] + 1)
 
 
 async def test_a_box_without_a_face_is_refused(api: Api, astronaut: bytes) -> None:

@@ -96,7 +96,7 @@ class TwoFaces:
 
     detect_and_embed = detect
 
-    async def detect_in_region(self, _image: bytes, _region: BoundingBox) -> FacesInImage:
+    async def embed_at(self, _image: bytes, _box: BoundingBox) -> FacesInImage:
         return FacesInImage(100, 50, ())
 
     async def embed(self, image: bytes, landmarks: list[Landmarks]) -> list[Embedding | None]:

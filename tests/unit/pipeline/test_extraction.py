@@ -195,3 +195,29 @@ def test_a_tiny_face_counts_unless_a_smallest_size_is_set(pack_folder: Path) -> 
     assert min(face.bbox.x2 - face.bbox.x1 for face in faces) < 30
     assert all(face.embedding is not None and np.isfinite(face.embedding).all() for face in faces)
     assert len(_found(large_only.detect_and_embed([_passer_by()])[0]).faces) == 1
+
+
+def test_only_the_face_at_the_box_has_an_embedding(extraction: Extraction) -> None:
+    group = photos.group_photo().read_bytes()
+    faces = _found(extraction.detect([group])[0]).faces
+    asked = [(group, face.bbox) for face in faces] + [(b"broken", faces[0].bbox)]
+    *at_boxes, broken = extraction.embed_at(asked)
+    assert isinstance(broken, InvalidImageFormat)
+    whole = _found(extraction.detect_and_embed([group])[0]).faces
+    for number, found in enumerate(map(_found, at_boxes)):
+        assert [face.bbox for face in found.faces] == [face.bbox for face in faces]
+        assert [face.embedding is not None for face in found.faces] == [
+            other == number for other in range(len(faces))
+        ]
+        assert float(found.faces[number].embedding @ whole[number].embedding) > 0.9999
+
+
+def test_a_face_that_only_its_region_shows_is_added_to_the_faces(extraction: Extraction) -> None:
+    astronaut = photos.astronaut().read_bytes()
+    [face] = _found(extraction.detect([astronaut])[0]).faces
+    wide = BoundingBox(60, 0, 400, 300)
+    [found] = map(_found, extraction.embed_at([(astronaut, wide)]))
+    assert [each.bbox for each in found.faces] == [face.bbox]
+    assert found.faces[0].embedding is not None
+    [nothing] = map(_found, extraction.embed_at([(astronaut, BoundingBox(400, 380, 500, 500))]))
+    assert [each.embedding for each in nothing.faces] == [None]

@@ -39,7 +39,7 @@ class SlowFinder:
 
     detect_and_embed = detect
 
-    async def detect_in_region(self, _image: bytes, _region: BoundingBox) -> FacesInImage:
+    async def embed_at(self, _image: bytes, _box: BoundingBox) -> FacesInImage:
         return FacesInImage(40, 20, ())
 
     async def embed(self, _image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
