@@ -31,8 +31,9 @@ from bentos.serving.gc_tuning import collect_less
 from bentos.serving.readiness import Readiness, Store
 from bentos.serving.runner_check import RunnerCheck
 from bentos.serving.scheduling import give_way
-from bentos.stores.base import ImageStore, LeaseLost, MetadataStore, PhotoBusy, VectorStore
+from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
+from bentos.stores.records import LeaseLost, PhotoBusy
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from bentos.audit.reading import read_stores
 from bentos.audit.repair import Repair, WrongStores
 from bentos.audit.snapshot import Kind, Snapshot
 from bentos.composition import Dependencies
-from bentos.config.settings import Settings, SettingsError, load_settings
+from bentos.config.loading import load_settings
+from bentos.config.settings import Settings, SettingsError
 from bentos.domain.errors import FaceSearchError
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder

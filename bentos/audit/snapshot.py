@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bentos.stores.base import PhotoRecord, StoredVector
+from bentos.stores.records import PhotoRecord, StoredVector
 
 _SCHEMA = """
 CREATE TABLE photos (photo_id TEXT PRIMARY KEY, finished INTEGER NOT NULL) WITHOUT ROWID;

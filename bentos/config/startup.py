@@ -6,7 +6,8 @@ import sys
 
 import bentoml
 
-from bentos.config.settings import Role, Settings, SettingsError, load_settings, read_settings
+from bentos.config.loading import load_settings, read_settings
+from bentos.config.settings import Role, Settings, SettingsError
 
 
 def settings_or_exit(role: Role | None = None) -> Settings:

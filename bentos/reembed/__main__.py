@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from bentos.config.settings import Settings, SettingsError, load_settings
+from bentos.config.loading import load_settings
+from bentos.config.settings import Settings, SettingsError
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import checked_pack, face_pack_folder

@@ -9,7 +9,8 @@ from bentos.domain.errors import InvalidRequest, NoFacesDetected, TooManyFaces
 from bentos.domain.faces import Face
 from bentos.observability.stages import end_stage
 from bentos.runner.client import FaceFinder
-from bentos.stores.base import ImageStore, Match, VectorStore
+from bentos.stores.base import ImageStore, VectorStore
+from bentos.stores.records import Match
 
 _DEEPEST = 10_000
 """The most photos that the pages of one search can reach; more would make Milvus sort a large part of the vectors."""

@@ -13,7 +13,7 @@ from bentos.http.api import EitherSlashRouter, api_key_header, invalid_fields, u
 from bentos.http.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
 from bentos.http.openapi import documented, one_of_forms
 from bentos.imaging.kinds import sniff_content_type
-from bentos.stores.base import PhotoRecord, PhotoStatus
+from bentos.stores.records import PhotoRecord, PhotoStatus
 from bentos.vectorizer.indexing import IndexedFace, Indexing
 from bentos.vectorizer.removal import Removal
 from bentos.vectorizer.schemas import (

@@ -17,17 +17,8 @@ from bentos.domain.errors import (
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, same_face
 from bentos.domain.ids import derive_face_id, derive_photo_id, image_digest
 from bentos.runner.client import FaceFinder
-from bentos.stores.base import (
-    FaceRecord,
-    ImageStore,
-    Lease,
-    LeaseLost,
-    MetadataStore,
-    PhotoPage,
-    PhotoRecord,
-    PhotoStatus,
-    VectorStore,
-)
+from bentos.stores.base import ImageStore, MetadataStore, VectorStore
+from bentos.stores.records import FaceRecord, Lease, LeaseLost, PhotoPage, PhotoRecord, PhotoStatus
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.purged_image import remove_purged_image
 from bentos.vectorizer.vector_writer import VectorWriter

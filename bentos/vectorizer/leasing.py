@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError, Overloaded
-from bentos.stores.base import Lease, LeaseLost, MetadataStore, PhotoBusy
+from bentos.stores.base import MetadataStore
+from bentos.stores.records import Lease, LeaseLost, PhotoBusy
 
 logger = logging.getLogger(__name__)
 

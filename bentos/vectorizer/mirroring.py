@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from bentos.domain.errors import PhotoNotFound
 from bentos.domain.faces import Embedding
-from bentos.stores.base import FaceRecord, ImageStore, Lease, MetadataStore, PhotoRecord, VectorStore
+from bentos.stores.base import ImageStore, MetadataStore, VectorStore
+from bentos.stores.records import FaceRecord, Lease, PhotoRecord
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.vector_writer import VectorWriter
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bentos.stores.base import ImageStore, Lease, MetadataStore
+from bentos.stores.base import ImageStore, MetadataStore
+from bentos.stores.records import Lease
 from bentos.vectorizer.leasing import PhotoLeases
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bentos.stores.base import ImageStore, Lease, LeaseLost, MetadataStore, RemovalBatch, VectorStore
+from bentos.stores.base import ImageStore, MetadataStore, VectorStore
+from bentos.stores.records import Lease, LeaseLost, RemovalBatch
 from bentos.vectorizer.leasing import PhotoLeases, busy, pause
 from bentos.vectorizer.purged_image import remove_purged_image
 from bentos.vectorizer.uninterrupted import finish

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from bentos.stores.base import PhotoStatus
+from bentos.stores.records import PhotoStatus
 
 Box = list[float]
 

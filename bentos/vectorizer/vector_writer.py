@@ -6,15 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from bentos.domain.faces import Embedding, Landmarks
-from bentos.stores.base import (
-    FaceRecord,
-    FaceVector,
-    Lease,
-    LeaseLost,
-    MetadataStore,
-    PhotoRecord,
-    VectorStore,
-)
+from bentos.stores.base import MetadataStore, VectorStore
+from bentos.stores.records import FaceRecord, FaceVector, Lease, LeaseLost, PhotoRecord
 
 
 class Embedder(Protocol):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bentos.config.settings import read_settings
+from bentos.config.loading import read_settings
 from bentos.domain.faces import FacesInImage
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.pack_store import face_pack_folder

@@ -17,8 +17,9 @@ from tqdm import tqdm
 from bentos.domain.faces import BoundingBox, FacesInImage
 from bentos.domain.ids import derive_face_id
 from bentos.pipeline.extraction import Extraction
-from bentos.stores.base import FaceVector, VectorStore
+from bentos.stores.base import VectorStore
 from bentos.stores.milvus.schema import EMBEDDING
+from bentos.stores.records import FaceVector
 from seed.face_images import photo
 
 Vectors = NDArray[np.float32]

@@ -19,7 +19,8 @@ from typing import Any
 from tqdm import tqdm
 
 from bench.vector_base import fill, strangers
-from bentos.config.settings import Settings, SettingsError, load_settings, read_settings
+from bentos.config.loading import load_settings, read_settings
+from bentos.config.settings import Settings, SettingsError
 from bentos.domain.errors import FaceSearchError
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder

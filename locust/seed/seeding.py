@@ -27,7 +27,7 @@ from bentos.imaging.kinds import sniff_content_type
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import LocalFaceFinder, extraction_of
-from bentos.stores.base import PhotoRecord
+from bentos.stores.records import PhotoRecord
 from bentos.vectorizer.indexing import Indexing
 from bentos.vectorizer.wiring import attach_indexing
 from seed.seed_sources import Item

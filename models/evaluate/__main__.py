@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bentos.config.settings import Settings, SettingsError, read_settings
+from bentos.config.loading import read_settings
+from bentos.config.settings import Settings, SettingsError
 from bentos.pipeline.pack_info import BadPackInfo
 from models.evaluate.comparisons import Comparisons, EvaluationError
 from models.evaluate.json_report import write_json

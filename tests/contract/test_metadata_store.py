@@ -21,8 +21,9 @@ from bentos.domain.errors import (
 )
 from bentos.domain.faces import BoundingBox
 from bentos.domain.ids import derive_face_id
-from bentos.stores.base import FaceRecord, Lease, LeaseLost, MetadataStore, PhotoBusy, PhotoRecord
+from bentos.stores.base import MetadataStore
 from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
+from bentos.stores.records import FaceRecord, Lease, LeaseLost, PhotoBusy, PhotoRecord
 from bentos.stores.sqlite.store import SqliteMetadataStore
 
 SHA = "5f" * 32

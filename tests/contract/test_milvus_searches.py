@@ -9,11 +9,11 @@ import pytest
 
 from bentos.domain.faces import BoundingBox
 from bentos.domain.ids import derive_face_id
-from bentos.stores.base import FaceVector
 from bentos.stores.milvus.client import MilvusConnection
 from bentos.stores.milvus.client_search import client_search
 from bentos.stores.milvus.raw_search import RawSearch, problem
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+from bentos.stores.records import FaceVector
 
 DIM = 16
 ROWS = 200

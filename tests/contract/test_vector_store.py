@@ -15,8 +15,9 @@ from pymilvus import MilvusClient
 
 from bentos.domain.errors import DependencyUnavailable, NotReady
 from bentos.domain.faces import BoundingBox, Embedding
-from bentos.stores.base import FaceVector, Match, VectorStore
+from bentos.stores.base import VectorStore
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+from bentos.stores.records import FaceVector, Match
 
 DIM = 16
 BBOX = BoundingBox(463.0, 266.1, 576.2, 416.9)

@@ -16,7 +16,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
-from bentos.config.settings import Settings, SettingsError, load_settings
+from bentos.config.loading import load_settings
+from bentos.config.settings import Settings, SettingsError
 from bentos.domain.deadline import deadline_within
 from bentos.http.api import EitherSlashRouter, create_api
 from bentos.http.middleware.options import MiddlewareOptions

@@ -22,9 +22,9 @@ from bentos.demo.servers.s3 import BUCKET, REGION
 from bentos.domain.errors import FaceSearchError
 from bentos.observability.logs import _JsonLines
 from bentos.serving.readiness import Readiness
-from bentos.stores.base import Lease
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
+from bentos.stores.records import Lease
 from bentos.stores.s3.store import S3Options, S3Store
 from tests.secrets.hostile_servers import HOSTILE, answering, grpc_echo, postgrest_error, s3_error
 

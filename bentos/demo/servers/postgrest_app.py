@@ -20,22 +20,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bentos.demo.servers.postgrest_cache import Cache, Function, read_cache
 from bentos.demo.servers.postgrest_requests import Read, Refused, preferences, read_of
 from bentos.demo.servers.postgrest_tokens import claims_of
 
-_FUNCTIONS = """
-select p.proname, p.provolatile, p.prorettype::regtype::text = 'void', p.proretset,
-    coalesce(p.proargnames, '{}'), array(select format_type(t, null) from unnest(p.proargtypes) t)
-from pg_proc p where p.pronamespace = %s::regnamespace and p.prorettype <> 'trigger'::regtype
-"""
-_RELATIONS = """
-select c.relname, array_agg(a.attname::text)
-from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-where c.relnamespace = %s::regnamespace and c.relkind in ('r', 'v') group by 1
-"""
-_ROLE_SETTINGS = """
-select r.rolname, s.setconfig from pg_db_role_setting s join pg_roles r on r.oid = s.setrole where s.setdatabase = 0
-"""
 _STATUS = (
     ("08", 503), ("09", 500), ("0L", 403), ("0P", 403), ("23503", 409), ("23505", 409), ("25006", 405), ("25", 500),
     ("28", 403), ("2D", 500), ("38", 500), ("39", 500), ("3B", 500), ("40", 500), ("53400", 500), ("53", 503),
@@ -44,24 +32,6 @@ _STATUS = (
 )  # fmt: skip
 """HTTP status by SQLSTATE, as documented: the first prefix that matches, else 400."""
 _VERSION_12 = 12
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of the exposed schema."""
-
-    arguments: dict[str, str]
-    is_void: bool
-    is_read_only: bool
-
-
-@dataclass(frozen=True)
-class Cache:
-    """The schema cache, which PostgREST keeps until it is told to reload."""
-
-    functions: dict[str, Function]
-    relations: dict[str, set[str]]
-    role_settings: dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -146,7 +116,7 @@ class _Server:
         """The schema cache. Raises `Refused` until the schema could be read once, as PostgREST does."""
         if self._cache is None:
             try:
-                self._cache = await _read_cache(connection, self._config.schema)
+                self._cache = await read_cache(connection, self._config.schema)
             except psycopg.errors.InvalidSchemaName as error:
                 raise _no_schema_cache(str(error)) from error
         return self._cache
@@ -225,24 +195,6 @@ def _no_schema_cache(reason: str) -> Refused:
 
 def _lost(reason: str) -> Refused:
     return Refused(503, "PGRST001", "Database client error. Retrying the connection.", reason)
-
-
-async def _read_cache(connection: AsyncConnection, schema: str) -> Cache:
-    functions = {}
-    for name, volatility, is_void, is_set, names, types in await (
-        await connection.execute(_FUNCTIONS, (schema,))
-    ).fetchall():
-        if not is_set:
-            functions[name] = Function(dict(zip(names, types, strict=True)), is_void, volatility != "v")
-    relations = {
-        name: set(columns)
-        for name, columns in await (await connection.execute(_RELATIONS, (schema,))).fetchall()
-    }
-    settings = {
-        role: dict(setting.split("=", 1) for setting in config)
-        for role, config in await (await connection.execute(_ROLE_SETTINGS)).fetchall()
-    }
-    return Cache(functions, relations, settings)
 
 
 def _check_headers(request: Request, schema: str) -> None:

@@ -7,10 +7,10 @@ from itertools import chain
 from typing import Any
 
 from bentos.domain.faces import Embedding
-from bentos.stores.base import Match
 from bentos.stores.milvus.client import MilvusConnection
 from bentos.stores.milvus.columns import COLUMNS, matches_of
 from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, METRIC, PHOTO_ID
+from bentos.stores.records import Match
 
 
 async def client_search(

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import Match
 from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, PHOTO_ID
+from bentos.stores.records import Match
 
 COLUMNS = [PHOTO_ID, COLLECTION_ID, BBOX]
 """What a search asks for beside the key and the score."""

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from bentos.domain.faces import Embedding
-from bentos.stores.base import Match
 from bentos.stores.milvus.client import AsyncMilvusClient, MilvusConnection
 from bentos.stores.milvus.columns import COLUMNS, matches_of
 from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, METRIC, PHOTO_ID
+from bentos.stores.records import Match
 
 _missing: str | None = None
 try:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from functools import cache
 
 from bentos.domain.faces import Embedding
-from bentos.stores.base import Match
 from bentos.stores.milvus import raw_search
 from bentos.stores.milvus.client import MilvusConnection
 from bentos.stores.milvus.client_search import client_search
+from bentos.stores.records import Match
 
 logger = logging.getLogger(__name__)
 

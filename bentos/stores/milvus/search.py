@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
-from bentos.stores.base import Match
+from bentos.stores.records import Match
 
 WIDEST = 16384
 """The most rows that Milvus returns from one search."""

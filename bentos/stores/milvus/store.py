@@ -13,12 +13,12 @@ import numpy as np
 from bentos.domain.errors import DependencyUnavailable
 from bentos.domain.faces import Embedding
 from bentos.domain.ids import is_face_id, is_valid_id
-from bentos.stores.base import FaceVector, Match, StoredVector
 from bentos.stores.milvus.collection import MilvusCollection
 from bentos.stores.milvus.options import MilvusOptions
 from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, PHOTO_ID
 from bentos.stores.milvus.search import WIDEST, nearest_photos
 from bentos.stores.milvus.siblings import remove_from_all
+from bentos.stores.records import FaceVector, Match, StoredVector
 
 __all__ = ["MilvusOptions", "MilvusVectorStore"]
 

@@ -14,7 +14,9 @@ from bentos.domain.errors import (
     PhotoNotFound,
 )
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import (
+from bentos.stores.errors import other_image
+from bentos.stores.postgrest.client import PostgrestClient, PostgrestError, PostgrestOptions
+from bentos.stores.records import (
     FaceRecord,
     Lease,
     LeaseLost,
@@ -25,8 +27,6 @@ from bentos.stores.base import (
     PhotoSummary,
     RemovalBatch,
 )
-from bentos.stores.errors import other_image
-from bentos.stores.postgrest.client import PostgrestClient, PostgrestError, PostgrestOptions
 
 __all__ = ["PostgrestMetadataStore", "PostgrestOptions"]
 

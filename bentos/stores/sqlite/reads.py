@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import FaceRecord, PhotoPage, PhotoRecord, PhotoStatus, PhotoSummary
+from bentos.stores.records import FaceRecord, PhotoPage, PhotoRecord, PhotoStatus, PhotoSummary
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

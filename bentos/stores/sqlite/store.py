@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bentos.domain.errors import DependencyUnavailable
-from bentos.stores.base import (
+from bentos.stores.records import (
     FaceRecord,
     Lease,
     LeaseLost,

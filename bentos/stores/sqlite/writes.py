@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 
 from bentos.domain.errors import CollectionMismatch, FaceNotFound, PhotoNotFound
-from bentos.stores.base import FaceRecord, Lease, LeaseLost, PhotoBusy, RemovalBatch
 from bentos.stores.errors import other_image
+from bentos.stores.records import FaceRecord, Lease, LeaseLost, PhotoBusy, RemovalBatch
 
 _MICROS = 1_000_000
 

@@ -14,7 +14,7 @@ from pymilvus import MilvusClient
 
 from bentos.config.settings import Settings
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import FaceVector, Lease
+from bentos.stores.records import FaceVector, Lease
 from tests.system.real.mortal import TwoFaces, embedding_of
 from tests.system.real.stack import Api, Stack, disagreements, eventually
 

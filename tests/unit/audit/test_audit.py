@@ -20,7 +20,7 @@ from bentos.demo.embedded import embedded_environment
 from bentos.domain.faces import BoundingBox, FacesInImage
 from bentos.pipeline.pack_info import PackInfo
 from bentos.runner.local import LocalFaceFinder
-from bentos.stores.base import FaceVector, Lease, PhotoRecord, StoredVector
+from bentos.stores.records import FaceVector, Lease, PhotoRecord, StoredVector
 from bentos.vectorizer.wiring import indexing_of
 
 KEY = "0123456789abcdef-key-of-the-tests"

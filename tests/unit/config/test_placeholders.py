@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from bentos.config.loading import load_settings
 from bentos.config.placeholders import problem_with
-from bentos.config.settings import Settings, SettingsError, load_settings
+from bentos.config.settings import Settings, SettingsError
 
 SECRETS = ("API_KEY", "MILVUS_TOKEN", "POSTGREST_TOKEN", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY")
 ADDRESSES = ("MILVUS_URI", "POSTGREST_URL", "S3_ENDPOINT_URL")

@@ -12,10 +12,11 @@ from urllib.parse import quote
 import pytest
 
 from bentos.config import secret_source
+from bentos.config.loading import load_settings, read_settings
 from bentos.config.secret_rules import UnusableSecretError
 from bentos.config.secret_settings import SECRET_NAMES
 from bentos.config.secret_source import SecretSource
-from bentos.config.settings import Settings, SettingsError, load_settings, read_settings
+from bentos.config.settings import Settings, SettingsError
 from bentos.domain.errors import DependencyUnavailable
 from bentos.domain.redaction import redacted, remember_secret
 from tests.unit.config.test_settings import GOOD

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bentos.config.settings import Settings, SettingsError, load_settings
+from bentos.config.loading import load_settings
+from bentos.config.settings import Settings, SettingsError
 
 GOOD = {
     "API_KEY": "0123456789abcdef",

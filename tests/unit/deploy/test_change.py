@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bentos.config.settings import Role, SettingsError, load_settings
+from bentos.config.loading import load_settings
+from bentos.config.settings import Role, SettingsError
 from tests.unit.deploy.manifests import FOLDER, SERVICES, environment, the
 
 DEPLOY = FOLDER.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import kubernetes_validate
 import pytest
 
-from bentos.config.settings import load_settings
+from bentos.config.loading import load_settings
 from bentos.reembed.__main__ import _parser
 from tests.unit.deploy.manifests import (
     FOLDER,

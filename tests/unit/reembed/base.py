@@ -18,8 +18,9 @@ from bentos.pipeline.pack_info import PackFile, PackInfo
 from bentos.reembed.change import Change
 from bentos.reembed.passes import Passes
 from bentos.reembed.waiting import Patience
-from bentos.stores.base import Match, VectorStore
+from bentos.stores.base import VectorStore
 from bentos.stores.factory import image_store, metadata_store, replacement_vector_store, vector_store
+from bentos.stores.records import Match
 from bentos.vectorizer.indexing import Indexing
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.mirroring import Mirroring

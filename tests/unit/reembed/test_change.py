@@ -13,7 +13,7 @@ from bentos.domain.faces import Embedding, Landmarks
 from bentos.reembed import change as change_module
 from bentos.reembed.change import WrongStores
 from bentos.reembed.waiting import Stopped
-from bentos.stores.base import Lease
+from bentos.stores.records import Lease
 from tests.unit.reembed.base import DAMAGED, Base, OneFace, Service, pack_named
 
 OLD, NEW = pack_named("old"), pack_named("new")

@@ -12,8 +12,8 @@ import pytest
 
 from bentos.domain.errors import DependencyUnavailable
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import FaceVector
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+from bentos.stores.records import FaceVector
 
 FACE = FaceVector(
     "0b8f7c1e-55c1-5d0e-9b5e-3a7d2b1c4f60",

@@ -13,8 +13,8 @@ import pytest
 from bentos.demo.servers.milvus import MilvusServer
 from bentos.domain.errors import DependencyUnavailable
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import FaceVector
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+from bentos.stores.records import FaceVector
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -17,8 +17,8 @@ from pymilvus import MilvusClient
 from bentos.demo.servers.milvus import MilvusServer
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError, NotReady
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import FaceVector
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+from bentos.stores.records import FaceVector
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

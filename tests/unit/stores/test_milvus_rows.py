@@ -12,12 +12,12 @@ import pytest
 
 from bentos.domain.faces import BoundingBox
 from bentos.domain.ids import derive_face_id
-from bentos.stores.base import FaceVector, Match
 from bentos.stores.milvus import raw_search, rows
 from bentos.stores.milvus.client import AsyncMilvusClient, MilvusConnection
 from bentos.stores.milvus.options import Consistency
 from bentos.stores.milvus.rows import MilvusRows
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+from bentos.stores.records import FaceVector, Match
 
 DIM = 8
 ROWS = 40

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import Match
 from bentos.stores.milvus import search as milvus_search
 from bentos.stores.milvus.search import WIDEST, nearest_photos
+from bentos.stores.records import Match
 
 BBOX = BoundingBox(0, 0, 1, 1)
 

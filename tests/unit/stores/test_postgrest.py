@@ -16,8 +16,8 @@ from bentos.demo.servers.postgres import apply_schema, authenticator_dsn, empty_
 from bentos.demo.servers.postgrest import JWT_SECRET, TOKEN, PostgrestServer
 from bentos.demo.servers.postgrest_tokens import make_token
 from bentos.domain.errors import DependencyUnavailable
-from bentos.stores.base import Lease, PhotoBusy
 from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
+from bentos.stores.records import Lease, PhotoBusy
 
 SHA = "5f" * 32
 FAR_AHEAD = 4_000_000_000

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bentos.domain.errors import DependencyUnavailable
-from bentos.stores.base import Lease, PhotoBusy
+from bentos.stores.records import Lease, PhotoBusy
 from bentos.stores.sqlite.store import SqliteMetadataStore
 
 SHA = "5f" * 32
@@ -20,7 +20,7 @@ SHA = "5f" * 32
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
-from bentos.stores.base import Lease
+from bentos.stores.records import Lease
 from bentos.stores.sqlite.store import SqliteMetadataStore
 
 async def main():

@@ -11,7 +11,7 @@ import pytest
 
 from bentos.domain.errors import DependencyUnavailable
 from bentos.domain.faces import BoundingBox
-from bentos.stores.base import FaceRecord, Lease, PhotoBusy
+from bentos.stores.records import FaceRecord, Lease, PhotoBusy
 from bentos.stores.sqlite.store import SqliteMetadataStore
 from bentos.vectorizer import removal
 from bentos.vectorizer.leasing import PhotoLeases

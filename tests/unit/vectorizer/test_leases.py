@@ -14,9 +14,9 @@ import pytest
 
 from bentos.domain.errors import FaceNotFound, Overloaded, PhotoNotFound
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
-from bentos.stores.base import Lease, PhotoBusy, PhotoRecord
 from bentos.stores.files import FilesStore
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
+from bentos.stores.records import Lease, PhotoBusy, PhotoRecord
 from bentos.stores.sqlite.store import SqliteMetadataStore
 from bentos.vectorizer.indexing import Indexing
 from bentos.vectorizer.leasing import PhotoLeases
