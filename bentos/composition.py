@@ -27,10 +27,10 @@ from bentos.runner.face_runner import QUIET
 from bentos.runner.transport.choice import TransportUnavailable
 from bentos.serving.connections import ConnectionLimitsUnavailable, bound_connections, check_uvicorn
 from bentos.serving.drain import Drain
-from bentos.serving.gc_tuning import collect_less
+from bentos.serving.gc_tuning import tune_garbage_collection
 from bentos.serving.readiness import Readiness, Store
 from bentos.serving.runner_check import RunnerCheck
-from bentos.serving.scheduling import give_way
+from bentos.serving.scheduling import use_batch_scheduling
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
 from bentos.stores.records import LeaseLost, PhotoBusy
@@ -106,7 +106,7 @@ def compose(
 
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        give_way()
+        use_batch_scheduling()
         configure_logging(settings.log_level)
         if limit_connections:
             _or_end(lambda: bound_connections(settings.receive_timeout_s))
@@ -127,7 +127,7 @@ def compose(
             put(api.state, dependencies)
         try:
             async with readiness.opened(), drain.awaited():
-                collect_less()
+                tune_garbage_collection()
                 yield
         finally:
             await finder.close()

@@ -25,8 +25,8 @@ from bentos.runner.transport.callers import Callers
 from bentos.runner.transport.choice import TransportUnavailable, chosen_transport
 from bentos.runner.transport.server import listen
 from bentos.runner.transport.working import WorkRecord, record_beside
-from bentos.serving.gc_tuning import collect_less
-from bentos.serving.scheduling import give_way
+from bentos.serving.gc_tuning import tune_garbage_collection
+from bentos.serving.scheduling import use_batch_scheduling
 
 _settings = settings_or_exit()
 if is_serving():
@@ -79,7 +79,7 @@ class FaceRunner:
         # Here and not above: the processes that only call the runner start without InsightFace, two seconds earlier.
         from bentos.runner.local import extraction_of  # noqa: PLC0415
 
-        give_way()
+        use_batch_scheduling()
         self._extraction = extraction_of(Path(self.pack_model.path), _settings)
         self._callers = Callers()
         self._record: WorkRecord | None = None
@@ -88,7 +88,7 @@ class FaceRunner:
     @bentoml.on_startup
     async def listen(self) -> None:
         """Open the socket of this process, unless BentoML's own endpoints are called instead."""
-        collect_less()
+        tune_garbage_collection()
         try:
             transport = chosen_transport(_settings.runner_transport, batched=_in_batches)
         except TransportUnavailable:

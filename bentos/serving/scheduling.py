@@ -6,7 +6,7 @@ import contextlib
 import os
 
 
-def give_way() -> None:
+def use_batch_scheduling() -> None:
     """Do not take a CPU from another process each time that this one wakes up; for this thread and those it starts.
 
     A search wakes a dozen threads in four processes; each that preempts a runner finds cold caches and leaves cold

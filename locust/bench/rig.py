@@ -19,7 +19,7 @@ from bentos.demo.servers.milvus import milvus_server
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import extraction_of
-from bentos.serving.scheduling import give_way
+from bentos.serving.scheduling import use_batch_scheduling
 from bentos.stores.factory import vector_store
 
 SERVICE = "bentos.search.service:ImageSearch"
@@ -44,7 +44,7 @@ def rig(folder: Path, *, photos: int, indexed: bool, settings: Mapping[str, str]
     `indexed`: real photos are indexed, which takes long; else vectors are filled in (see `vector_base`).
     `settings` are environment variables of the service.
     """
-    give_way()  # inherited by the processes started here: Milvus and the load generator
+    use_batch_scheduling()  # inherited by the processes started here: Milvus and the load generator
     with milvus_server(folder / "milvus") as uri:
         environment = {
             "API_KEY": secrets.token_hex(24),
