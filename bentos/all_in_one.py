@@ -1,4 +1,4 @@
-"""Both services in one, for one machine: `bentoml serve` in the repository root answers all seven endpoints."""
+"""Both services as one, for one machine: `bentoml serve` in the repository root serves all seven endpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVICE: Role = "face-search"
 settings = settings_or_exit(SERVICE)
 pack_or_exit(settings)
 
-# `/ping` is answered as image-search: that is where the ingress sends it when there are two services.
+# `/ping` answers as image-search, because the ingress sends `/ping` there when there are two services.
 api = compose(
     SERVICE,
     settings,

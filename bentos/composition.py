@@ -1,4 +1,4 @@
-"""Puts a service together: stores, logic, routes and middleware. The only place that knows all of them."""
+"""Builds a service from stores, logic, routes and middleware; the only module that knows all of them."""
 
 from __future__ import annotations
 
@@ -39,21 +39,22 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Attach = Callable[[State, "Dependencies"], None]
-"""Puts the logic of one service into the state of the app."""
+"""Adds the logic of one service to the state of the app."""
 
 SERVICE_CONFIG: dict[str, Any] = {
     "workers": 1,
     "traffic": {"timeout": 2 * 3600},
     **QUIET,
 }
-"""How BentoML runs the process that talks to the network: one process, because it only waits for others.
+"""How BentoML runs the HTTP process: one process, because it mostly waits for other processes.
 
-BentoML's timeout, above the largest REQUEST_TIMEOUT_S, is never reached: our own answers in the shape of all errors.
+BentoML's timeout is above the largest REQUEST_TIMEOUT_S and is never reached: our own timeout answers first, in the
+format of all errors.
 """
 
 
 class Dependencies:
-    """What the logic is made of; a store is made when it is first asked for. Calls to each are counted and timed."""
+    """The dependencies of the logic; a store is created on first use. Calls to each store are counted and timed."""
 
     def __init__(self, settings: Settings, finder: FaceFinder, pack: PackInfo) -> None:
         self.settings, self._pack = settings, pack
@@ -61,17 +62,17 @@ class Dependencies:
 
     @cached_property
     def vectors(self) -> VectorStore:
-        """Where the embeddings are."""
+        """The store of the embeddings."""
         return _measured(vector_store(self.settings, self._pack), "milvus")
 
     @cached_property
     def metadata(self) -> MetadataStore:
-        """Where photos and faces are recorded."""
+        """The store of the records of photos and faces."""
         return _measured(metadata_store(self.settings), "postgrest")
 
     @cached_property
     def images(self) -> ImageStore:
-        """Where the images are."""
+        """The store of the images."""
         return _measured(image_store(self.settings), "object_store")
 
     def store(self, name: Dependency) -> Store:
@@ -92,9 +93,9 @@ def compose(
     attach: Sequence[Attach],
     opens: Sequence[Dependency],
 ) -> FastAPI:
-    """The FastAPI app of `service`, with the stores that it `opens`.
+    """The FastAPI app of `service`, which opens the stores in `opens`.
 
-    Before it starts, `state.finder` has to be set: a factory of the `FaceFinder`.
+    `state.finder` has to be set before the app starts: a factory of the `FaceFinder`.
     """
 
     drain = Drain(settings.shutdown_delay_s)
@@ -138,12 +139,12 @@ def compose(
 
 
 def runner_client(settings: Settings, runner: Any) -> FaceFinder:
-    """The `FaceFinder` over the runner that BentoML started for this service: `bentoml.depends(FaceRunner)`."""
+    """The `FaceFinder` that calls the runner which BentoML started for this service: `bentoml.depends(FaceRunner)`."""
     return _or_end(lambda: connect(settings, runner))
 
 
 def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callable[[], MiddlewareOptions]:
-    """What the middleware of `service` have to know, read in the process that serves."""
+    """The options of the middleware of `service`, read in the process that serves."""
 
     drain: Drain = api.state.drain
 
@@ -181,7 +182,7 @@ def _measured(dependency: T, name: Dependency) -> T:
 
 
 def _or_end(step: Callable[[], T]) -> T:
-    """Ends the process with one line of log when the step is not possible; raising would print a traceback."""
+    """Run `step`; when it fails, end the process with one log line, because raising would print a traceback."""
     try:
         return step()
     except (ConnectionLimitsUnavailable, TransportUnavailable) as error:
@@ -190,7 +191,7 @@ def _or_end(step: Callable[[], T]) -> T:
 
 
 def _or_exit(check: Callable[[], None]) -> None:
-    """Exits the process with one sentence when what the settings ask for is not possible."""
+    """Run `check`; when the settings ask for something impossible, exit the process with one sentence."""
     try:
         check()
     except (ConnectionLimitsUnavailable, TransportUnavailable) as error:

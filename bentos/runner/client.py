@@ -1,4 +1,4 @@
-"""FaceFinder, what the services ask of the runner, and the client that asks it over any transport."""
+"""`FaceFinder`, the interface through which services find faces, and `RunnerClient`, which calls the runner for it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from bentos.runner.transport.base import Method, ProcessFailed, RunnerTransport
 logger = logging.getLogger(__name__)
 
 _MOST_FAILURES = 2
-"""So many processes may fail while they work on one image; then it is the image."""
+"""When this number of processes have failed while they worked on an image, the image is taken to be the cause."""
 _RETRY_PAUSE_S = 0.05
 _CHECK_WITHIN_S = 2.0
 
 
 class FaceFinder(Protocol):
-    """Faces in images.
+    """Finds faces in images.
 
     Every method takes the bytes of a JPEG, PNG or WebP image and raises `InvalidImageFormat`, `ImageTooLarge` (more
     pixels than the limit), `Overloaded`, or `DependencyUnavailable` when the runner does not answer in time.
@@ -44,8 +44,8 @@ class FaceFinder(Protocol):
         """For an image that should show one face: that face with its embedding; or several faces without."""
 
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """All faces; only the face at the box has its embedding: the face that overlaps it best (`same_face`), else the
-        best that is found in its region; no face has one when there is none.
+        """All faces. Only the face at the box has its embedding: the face that overlaps the box best (`same_face`), or
+        else the best face that is found in the region of the box. If there is none, no face has an embedding.
         """
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
@@ -53,21 +53,21 @@ class FaceFinder(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether one more image would be refused as `Overloaded`."""
+        """Whether the next image would be refused as `Overloaded`."""
 
     async def check(self) -> None:
-        """Return when a process answers that the next image would go to. Raises `DependencyUnavailable`."""
+        """Return when the process that would get the next image answers. Raises `DependencyUnavailable`."""
 
     async def close(self) -> None:
-        """Close all connections. Nothing is asked afterwards."""
+        """Close all connections. No method may be called afterwards."""
 
 
 class RunnerClient:
     """`FaceFinder` over a transport to the processes of FaceRunner, with a bounded queue.
 
-    `queue`: how many images may be queued or running in the runner; one more is refused with `Overloaded` at once,
-    because a caller who waits behind a long queue has given up before the answer comes. An image whose caller has given
-    up counts until its process has dropped it.
+    `queue`: how many images may be queued or running in the runner. One more is refused with `Overloaded` at once,
+    because its caller would give up before a longer queue is processed. An image whose caller has given up counts until
+    its process has dropped it.
     """
 
     def __init__(self, transport: RunnerTransport, *, queue: int, timeout_s: float) -> None:
@@ -144,11 +144,11 @@ class RunnerClient:
         return found
 
     async def _answer_to(self, method: Method, request: Request, deadline: float) -> bytes:
-        """Ask again when a process fails: looking at an image twice changes nothing.
+        """Send the request again when a process fails; this is safe, because the work on an image has no side effects.
 
-        The images that were queued behind the one that a process failed with go to another process. That one goes
-        there too, alone in its batch, and is refused with `InternalError` when that process fails as well. A transport
-        that cannot tell them apart gives up each of them after as many failures, as unavailable.
+        The images that were queued behind the failed image go to another process. The failed image goes there too,
+        alone in its batch, and is refused with `InternalError` when that process fails as well. A transport that cannot
+        tell which image failed gives up each image after the same number of failures, as unavailable.
         """
         ticket = Ticket(secrets.randbits(64), deadline)
         failures, certain = 0, True

@@ -1,8 +1,8 @@
 """Encodes requests to the runner and its answers.
 
 A request is a ticket of fixed size, a line of JSON, and the bytes of the image. An answer is the timing of its batch, a
-line of JSON, and one float32 row for each face: 512 numbers as text would cost more than the rest of the call. A
-failure is sent as its error code, so that one broken image in a batch fails alone.
+line of JSON, and one float32 row for each face, because 512 numbers as text would cost more than the rest of the call.
+An error is sent as its code, so that a broken image does not fail the other images of its batch.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ _TIMING = struct.Struct("<5dI")
 
 
 class Timing(NamedTuple):
-    """When the runner began with a batch, on the machine's monotonic clock, and how long its stages took; seconds.
-
+    """When the runner began a batch, on the machine's monotonic clock, and how long the stages took; seconds.
     `batch`: how many images were in the batch.
     """
 
@@ -53,12 +52,12 @@ class Timing(NamedTuple):
 
 
 def with_timing(timing: Timing, payload: bytes) -> bytes:
-    """The payload of one item with the timing of its batch."""
+    """The payload of one item, after the timing of its batch."""
     return _TIMING.pack(*timing) + payload
 
 
 def split_timing(timed: bytes) -> tuple[Timing, bytes]:
-    """The timing and the payload again."""
+    """Split what `with_timing` has made into the timing and the payload."""
     return Timing(*_TIMING.unpack_from(timed)), timed[_TIMING.size :]
 
 
@@ -66,10 +65,11 @@ _TICKET = struct.Struct("<Qd?")
 
 
 class Ticket(NamedTuple):
-    """What the transport has to know of a request, in front of it.
+    """The fields of a request that the transport needs, sent in front of the request.
 
-    `number`: 64 bits that no other request has. `deadline`: on the machine's monotonic clock, s; after it nobody waits
-    for the answer. `alone`: not in a batch with others, because a process has ended while it worked on this request.
+    `number`: 64 bits, unique to the request. `deadline`: on the machine's monotonic clock, s; after it no caller waits
+    for the answer. `alone`: no other request may be in the batch, because a process has ended while it worked on this
+    request.
     """
 
     number: int = 0
@@ -78,7 +78,7 @@ class Ticket(NamedTuple):
 
 
 class Request(NamedTuple):
-    """An image, and what of it is asked for: faces known by their `landmarks`, or the one at a `box`."""
+    """An image and, where needed, the faces to embed: known by their `landmarks`, or the face at a `box`."""
 
     image: bytes
     landmarks: tuple[Landmarks, ...] = ()
@@ -86,7 +86,7 @@ class Request(NamedTuple):
 
 
 def encode_request(request: Request, ticket: Ticket) -> bytes:
-    """A request as bytes."""
+    """Encode a request."""
     header = {"landmarks": request.landmarks, "box": request.box.as_list()}
     return b"".join((_TICKET.pack(*ticket), json.dumps(header).encode(), b"\n", request.image))
 
@@ -105,7 +105,7 @@ def ticket_of(payload: bytes) -> Ticket:
 
 
 def encode_faces(found: FacesInImage) -> bytes:
-    """The faces of one image as bytes; landmarks and embeddings as float32."""
+    """Encode the faces of one image; landmarks and embeddings as float32."""
     dim = next((len(f.embedding) for f in found.faces if f.embedding is not None), 0)
     rows = np.empty((len(found.faces), _FIXED_COLUMNS + dim), dtype=np.float32)
     for row, face in zip(rows, found.faces, strict=True):
@@ -123,19 +123,19 @@ def encode_faces(found: FacesInImage) -> bytes:
 
 
 def encode_answer(found: FacesInImage | FaceSearchError) -> bytes:
-    """What became of one image as bytes."""
+    """Encode the result for one image: faces or an error."""
     return encode_error(found) if isinstance(found, FaceSearchError) else encode_faces(found)
 
 
 def encode_error(error: FaceSearchError) -> bytes:
-    """A failure of one image as bytes."""
+    """Encode the error for one image."""
     return (
         json.dumps({"error": error.code, "message": error.message, "details": error.details}).encode() + b"\n"
     )
 
 
 def decode_faces(payload: bytes) -> FacesInImage:
-    """The faces of one image again. Raises the error that travelled instead, `InternalError` for an unknown one."""
+    """Decode the faces of one image. Raises the error that was sent instead; `InternalError` for an unknown code."""
     line, _, table = payload.partition(b"\n")
     header = json.loads(line)
     if "error" in header:

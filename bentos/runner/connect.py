@@ -1,4 +1,4 @@
-"""Connects a service to its runner: chooses the transport, and says which one is in use."""
+"""Connects a service to its runner: chooses the transport and logs the choice."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def connect(settings: Settings, runner: Any) -> RunnerClient:
 
 
 def check_transport(settings: Settings) -> None:
-    """Raises `TransportUnavailable` when RUNNER_TRANSPORT asks for what the installed BentoML rules out."""
+    """Raises `TransportUnavailable` when the installed BentoML does not support what RUNNER_TRANSPORT asks for."""
     check_library(settings.runner_transport, batched=settings.batch_size > 1)

@@ -1,4 +1,4 @@
-"""FaceRunner: the BentoML service that turns image bytes into faces, and the only one that needs a CPU or a GPU."""
+"""FaceRunner: the BentoML service that finds faces in images, and the only service that runs the models."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUIET = {
     "logging": {"access": {"enabled": False}},
     "tracing": {"excluded_urls": ".*"},
 }
-"""BentoML's own metrics and access log: off. They cost more than a request, and label metrics with raw paths."""
+"""BentoML's own metrics and access log are off: they cost more than a request and label metrics with raw paths."""
 
 
 Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
@@ -52,14 +52,14 @@ _Look = Callable[[Sequence[Request], IsWanted], Sequence[Answer]]
 
 _in_batches = _settings.batch_size > 1
 _lists = bentoml.api(
-    # Not with batches of one: the dispatcher would look every millisecond whether the last one is done.
+    # Not for batches of one: the dispatcher would check every millisecond whether the last batch is done.
     batchable=_in_batches,
     max_batch_size=max(2, _settings.batch_size),
     max_latency_ms=_settings.runner_max_latency_ms,
 )
 
 _EVER = 10**9
-"""By default BentoML's client closes its session after 100 requests or 300 s, under the requests of other callers."""
+"""By default BentoML's client closes its session after 100 requests or 300 s, even while other callers use it."""
 
 
 @bentoml.service(
@@ -71,12 +71,12 @@ _EVER = 10**9
     **QUIET,
 )
 class FaceRunner:
-    """Each method takes a batch of requests and answers a payload for each, both of `bentos.runner.codec`."""
+    """Each method takes a batch of requests and returns a payload for each, both encoded by `bentos.runner.codec`."""
 
     pack_model = bentoml.models.BentoModel(f"{_settings.face_pack}:latest")
 
     def __init__(self) -> None:
-        # Here and not above: the processes that only call the runner start without InsightFace, two seconds earlier.
+        # Imported here, so that processes that only call the runner start without InsightFace, two seconds earlier.
         from bentos.runner.local import extraction_of  # noqa: PLC0415
 
         use_batch_scheduling()
@@ -87,12 +87,12 @@ class FaceRunner:
 
     @bentoml.on_startup
     async def listen(self) -> None:
-        """Open the socket of this process, unless BentoML's own endpoints are called instead."""
+        """Open the socket of this process, unless BentoML's own endpoints are used instead."""
         tune_garbage_collection()
         try:
             transport = chosen_transport(_settings.runner_transport, batched=_in_batches)
         except TransportUnavailable:
-            return  # the service that would call says so, and ends
+            return  # the calling service reports this and ends
         if transport.name == "socket":
             socket = own_socket()
             self._record = WorkRecord(record_beside(socket))
@@ -110,12 +110,12 @@ class FaceRunner:
 
     @_lists
     def embed_only_face(self, requests: list[bytes]) -> Payloads:
-        """The only face with its embedding, or several without."""
+        """The only face with its embedding, or several faces without embeddings."""
         return self._answers(requests, _images_alone(self._extraction.embed_only_face))
 
     @_lists
     def embed(self, requests: list[bytes]) -> Payloads:
-        """Embeddings of faces that were found before."""
+        """Embeddings of faces whose landmarks are known."""
         return self._answers(
             requests,
             lambda asked, is_wanted: self._extraction.embed(
@@ -134,7 +134,7 @@ class FaceRunner:
         )
 
     def _answers(self, requests: Sequence[bytes], look: _Look) -> list[bytes]:
-        """A payload for each request; those that nobody waits for any more are dropped."""
+        """A payload for each request; requests whose caller no longer waits are dropped."""
         tickets = [ticket_of(each) for each in requests]
         asked = [decode_request(each) for each in requests]
         with self._one_batch, self._recorded([ticket.number for ticket in tickets]):

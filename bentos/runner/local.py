@@ -20,7 +20,7 @@ from bentos.pipeline.wanted import Dropped, IsWanted
 
 
 def pack_of(folder: Path, settings: Settings) -> FacePack:
-    """The face pack in `folder`, set up as the settings say. Exits the process when a provider is not in use."""
+    """The face pack in `folder`, configured by the settings. Exits the process when a provider is not in use."""
     try:
         return FacePack(
             folder,
@@ -37,7 +37,7 @@ def pack_of(folder: Path, settings: Settings) -> FacePack:
 
 
 def extraction_of(folder: Path, settings: Settings) -> Extraction:
-    """The pipeline over the face pack in `folder`, set up as the settings say."""
+    """The pipeline over the face pack in `folder`, configured by the settings."""
     return Extraction(
         pack_of(folder, settings),
         max_pixels=settings.max_image_pixels,
@@ -82,7 +82,7 @@ class LocalFaceFinder:
         return False
 
     async def check(self) -> None:
-        """See `FaceFinder`. There is no process beside this one that could fail to answer."""
+        """See `FaceFinder`. Never fails, because no other process is involved."""
 
     async def close(self) -> None:
         """See `FaceFinder`."""

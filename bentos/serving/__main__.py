@@ -1,4 +1,4 @@
-"""`python -m bentos.serving TARGET`: `bentoml serve TARGET`, an orderly end on SIGTERM, logs as JSON lines."""
+"""`python -m bentos.serving TARGET`: runs `bentoml serve TARGET`, drains it on SIGTERM, and logs JSON lines."""
 
 from __future__ import annotations
 

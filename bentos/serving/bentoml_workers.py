@@ -1,13 +1,13 @@
-"""What the supervisor knows of the processes that BentoML starts.
+"""Recognises the processes that BentoML starts, for the supervisor.
 
 Private interface of bentoml 1.4.39: its arbiter gives each worker the option `--service-name`; the option
 `--timeout-keep-alive` of `bentoml serve`, which its help does not show; the environment variable BENTOML_CONTAINERIZED
-keeps it from replacing workers that have died.
+keeps the arbiter from replacing workers that have died.
 
 What it buys: a runner that dies is replaced within seconds, without a restart of the pod; a service that stays without
 workers ends the container; no search is lost because a proxy reuses a connection that is being closed (8 of 9,000 with
-BentoML's 5 s, docs/performance.md). `problem` is the self-check at start. Without these the supervisor warns and
-watches the arbiter alone, `/readyz`, which asks the runner, takes the pod out of the load balancer, and connections
+BentoML's 5 s, docs/performance.md). `problem` is the self-check at start. Without these interfaces the supervisor warns
+and watches only the arbiter; `/readyz`, which asks the runner, takes the pod out of the load balancer; and connections
 close after 5 s.
 """
 
@@ -41,7 +41,7 @@ def _options() -> set[str]:
 
 
 def service_of(arguments: Sequence[str]) -> str | None:
-    """The service that a process with this command line works for, or None."""
+    """The service whose worker has this command line, or None."""
     try:
         return arguments[arguments.index(_SERVICE_NAME) + 1]
     except (ValueError, IndexError):
@@ -49,5 +49,5 @@ def service_of(arguments: Sequence[str]) -> str | None:
 
 
 def replacing_dead_workers(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` without what keeps BentoML's arbiter from replacing workers that have died."""
+    """`environment` without the variable that keeps BentoML's arbiter from replacing workers that have died."""
     return {name: value for name, value in environment.items() if name != _CONTAINERIZED}

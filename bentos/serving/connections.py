@@ -1,6 +1,6 @@
-"""Bounds the seconds and bytes that a connection may take before it is a request; uvicorn bounds neither.
+"""Limits the time and the bytes that a connection may use outside the body of a request; uvicorn limits neither.
 
-Closed are: a connection that sends nothing, one that sends its headers slowly or without an end, and a refused upload
+It closes a connection that sends nothing, one that sends its headers slowly or without an end, and a refused upload
 that continues. (`bentos.http.middleware.body_limits` bounds the body of a request that is being served.)
 
 Private interface of uvicorn 0.54.0: `HttpToolsProtocol` and its callbacks, `RequestResponseCycle.response_complete` and
@@ -103,10 +103,10 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and refuse a request that is mostly something else than its body."""
+        """Parse `data`, and refuse a request that has too many bytes outside its body."""
         messages = self._messages
         super().data_received(data)
-        # Where a request begins within `data`, that one piece is not counted: it has at most 256 KiB.
+        # The piece of data in which a request begins is not counted: it has at most 256 KiB.
         self._received = self._received + len(data) if self._messages == messages else 0
         if self._received > MAX_HEAD_BYTES + _FRAMING * self._of_the_body:
             self._refuse()
@@ -130,7 +130,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """Start the timeout of the next request, unless that has begun already."""
+        """Start the timeout of the next request, unless that request has begun already."""
         super().on_response_complete()
         if self._between_requests():
             self._wait(
@@ -140,7 +140,7 @@ class BoundedHttp(HttpToolsProtocol):
             )
 
     def on_message_complete(self) -> None:
-        """A body that nobody waited for has ended: the connection is idle from now on."""
+        """The end of a body that the app did not wait for: the connection is idle from now on."""
         super().on_message_complete()
         if self._between_requests():
             self._wait(self.timeout_keep_alive)

@@ -1,10 +1,10 @@
 """Drains the serving process before it ends: not ready, then no new connections, then the open requests finish.
 
-`bentos.serving` starts this with SIGUSR1 and holds SIGTERM back from BentoML: its arbiter would remove the sockets of
-the runner while requests still need them.
+`bentos.serving` starts the drain with SIGUSR1 and holds SIGTERM back from BentoML, whose arbiter would remove the
+sockets of the runner while requests still need them.
 
-Where uvicorn's server cannot be found (see `uvicorn_server.py`), new connections wait until the process has ended, and
-a warning at start says so. BentoML's `on_shutdown` hook comes too late: the runner's sockets are gone by then.
+When uvicorn's server cannot be found (see `uvicorn_server.py`), new connections wait until the process has ended, and a
+warning at start says so. BentoML's `on_shutdown` hook runs too late: the runner's sockets are gone by then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bentos.serving.uvicorn_server import close_listeners, serving_server
 logger = logging.getLogger(__name__)
 
 SETTLE_S = 0.3
-"""Seconds between the last accepted connection and the end of idle ones: time for its request to arrive."""
+"""Seconds between the last accepted connection and the close of idle ones, so that its request can arrive."""
 
 RUN_FOLDER = "FACE_SEARCH_RUN_FOLDER"
 """The environment variable with the folder where the serving process writes its process id."""
@@ -31,7 +31,7 @@ PID_FILE = "serving.pid"
 
 
 class Drain:
-    """Drains this process when it receives SIGUSR1; `delay_s` is how long it still accepts connections, not ready."""
+    """Drains this process when it receives SIGUSR1; `delay_s`: seconds not ready while it still accepts connections."""
 
     def __init__(self, delay_s: float) -> None:
         self._delay_s = delay_s

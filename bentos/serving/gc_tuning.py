@@ -1,17 +1,18 @@
-"""Python's garbage collection in a process that serves."""
+"""Tunes Python's garbage collection in a process that serves requests."""
 
 from __future__ import annotations
 
 import gc
 
 _ALLOCATIONS = 20_000
-"""Objects that outlive their maker before the youngest are looked at: some twenty searches under way make as many."""
+"""New objects before the youngest generation is collected: about twenty searches in progress hold as many."""
 
 
 def tune_garbage_collection() -> None:
-    """Never look again at what the start has left, and seldom at the rest: a fifteenth of a search went into it.
+    """Freeze start-up objects, so that the garbage collector skips them, and collect the other objects seldom.
 
-    What a request holds is freed by its reference counts; only cycles wait for a collection.
+    Collections took a fifteenth of the time of a search. Reference counts free what a request holds; only cycles wait
+    for a collection.
     """
     gc.collect()
     gc.freeze()

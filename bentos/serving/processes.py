@@ -1,4 +1,4 @@
-"""What the kernel knows of processes: whose children they are, and whether they are alive. Linux only."""
+"""Reads from the kernel which processes exist, who their parents are, and whether they are alive. Linux only."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Process:
 
 
 def process(pid: int) -> Process | None:
-    """The process with that id, dead and not yet reaped included, or None."""
+    """The process with that id, also when it is dead and not yet reaped; or None."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
         arguments = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return None
-    state, parent = stat.rpartition(")")[2].split()[:2]  # the name before it may hold anything
+    state, parent = stat.rpartition(")")[2].split()[:2]  # the name before the last ")" may hold any character
     return Process(pid, int(parent), state not in "ZX", tuple(arguments))
 
 

@@ -1,9 +1,10 @@
 """Opens the stores of a service in the background, then asks each at an interval whether it still answers.
 
-A service starts whether its stores answer or not. It is not ready before every store was opened once, and while a store
-does not hold what the settings say (`NotReady`, for example the base of another face pack). During an outage of a store
-that was open, the service stays ready: all replicas share the store, so that taking them out of the load balancer would
-turn an answer with a reason (503 `dependency_unavailable`, only for requests that need the store) into none at all.
+A service starts whether or not its stores answer. It is not ready until every store has been opened once, nor while a
+store does not hold what the settings say (`NotReady`, for example the base of another face pack). During an outage of a
+store that has been opened, the service stays ready: all replicas share the store, so that without them in the load
+balancer callers would get no answer at all instead of an error with a reason (503 `dependency_unavailable`, only for
+requests that need the store).
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Readiness:
         }
 
     def require(self, *names: Dependency) -> None:
-        """Raise the error of the first of these stores that cannot be used yet; of any store, when none is named."""
+        """Raise the error of the first of these stores that cannot be used yet; without names, of any store."""
         for name in names or tuple(self._watched):
             watched = self._watched[name]
             if watched.summary and watched.error:
@@ -103,13 +104,13 @@ class _Watched:
 
     @property
     def summary(self) -> str | None:
-        """In fixed words, why this store makes the service not ready, or None."""
+        """Why this store makes the service not ready, in fixed words, or None."""
         if isinstance(self.error, NotReady):
             return self.error.summary
         return None if self.opened else "not available"
 
     async def ask(self) -> None:
-        """Open the store, or check it when it is open, and note what came of it. Raises nothing but cancellation."""
+        """Open the store, or check it when it is open, and record the result. Raises nothing but cancellation."""
         try:
             await (self.store.check() if self.opened else self.store.open())
         except FaceSearchError as error:
@@ -143,5 +144,5 @@ class _Watched:
 
 
 def _frames(error: Exception) -> str:
-    """Where it was raised, without its text, which may hold a secret (httpx quotes a header that it refuses)."""
+    """Where the error was raised, without its text, which may hold a secret (httpx quotes a header that it refuses)."""
     return "".join(traceback.format_tb(error.__traceback__))

@@ -1,6 +1,6 @@
-"""Asks for `/readyz` whether the runner answers, over the same connections that requests use.
+"""Checks for `/readyz` whether the runner answers, over the connections that requests use.
 
-BentoML's own readiness asks each runner process over HTTP, which no request does, and costs more.
+BentoML's own readiness check asks each runner process over HTTP, which no request uses and which costs more.
 """
 
 from __future__ import annotations

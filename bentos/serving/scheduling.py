@@ -7,11 +7,12 @@ import os
 
 
 def use_batch_scheduling() -> None:
-    """Do not take a CPU from another process each time that this one wakes up; for this thread and those it starts.
+    """Use SCHED_BATCH for this thread and those that it starts, so that waking up does not preempt other processes.
 
-    A search wakes a dozen threads in four processes; each that preempts a runner finds cold caches and leaves cold
-    ones. With SCHED_BATCH (sched(7), Linux) the same searches take up to a tenth less processor time, and not longer.
+    A search wakes a dozen threads in four processes; a thread that preempts a runner finds cold caches and leaves cold
+    caches behind. With SCHED_BATCH (sched(7), Linux) the same searches take up to a tenth less processor time, and no
+    longer than before.
     """
     if hasattr(os, "SCHED_BATCH"):
-        with contextlib.suppress(OSError):  # a container may forbid it; then it is as it was
+        with contextlib.suppress(OSError):  # a container may forbid it; the policy then stays as it was
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -24,13 +24,13 @@ _LOOK_EVERY_S = 1.0
 _WITHOUT_WORKERS_S = 20.0
 """BentoML replaces a dead worker within seconds; a service without workers for longer has to be restarted."""
 _ARBITER_S = 1.2
-"""How long the arbiter may take to end when nothing is under way."""
+"""How long the arbiter may take to end when no request is in progress."""
 
 
 class Supervisor:
     """Runs `command`, a `bentoml serve`, once.
 
-    `leave_within_s`: how long the serving process may take to leave once it was told to.
+    `leave_within_s`: how long the serving process may take to end once it was told to.
     """
 
     def __init__(self, command: Sequence[str], *, leave_within_s: float) -> None:
@@ -81,7 +81,7 @@ class Supervisor:
         return started.pid
 
     def _look(self) -> list[Process]:
-        """The living workers, remembered: each is in a process group of its own."""
+        """The living workers, remembered for the end: each is in its own process group."""
         workers = workers_of(self._arbiter)
         self._workers |= {worker.pid for worker in workers}
         return workers
@@ -111,7 +111,7 @@ class Supervisor:
         return all(now - last < _WITHOUT_WORKERS_S for last in self._seen.values())
 
     def _fail(self, what: str) -> int:
-        """Kubernetes shows the last lines of a container that has failed, so the last line repeats the reason."""
+        """Log the reason as the last line, because Kubernetes shows the last lines of a container that has failed."""
         self._kill()
         _say("error", f"{self._output.last_words} ({what})" if self._output.last_words else what)
         return 1
@@ -136,7 +136,7 @@ class Supervisor:
         try:
             pid = int((self._folder / PID_FILE).read_text())
         except (OSError, ValueError):
-            return None  # it has not come up yet, so nothing is under way
+            return None  # it has not started yet, so no request is in progress
         return pid if is_alive(pid) else None
 
     def _wait(self, done: Callable[[], bool], seconds: float) -> bool:
@@ -148,12 +148,12 @@ class Supervisor:
         return True
 
     def _kill(self) -> None:
-        """End what is left, and print what it still had to say."""
+        """Kill the processes that are left, and print the rest of their output."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._arbiter, signal.SIGKILL)
         for pid in self._workers:
             left = process(pid)
-            if left is not None and left.service is not None:  # else its number is another's by now
+            if left is not None and left.service is not None:  # otherwise another process has this id now
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self._output.join(1)

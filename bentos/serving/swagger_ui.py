@@ -2,7 +2,7 @@
 
 Private interface of bentoml 1.4.39: its folder of static files, `bentoml/_internal/server/static_content`.
 
-What it buys: `/docs` needs no other host and no package more. The package `swagger-ui-bundle` 1.1.0 holds Swagger UI
+What it buys: `/docs` needs no other host and no further package. The package `swagger-ui-bundle` 1.1.0 holds Swagger UI
 4.15, which cannot show OpenAPI 3.1, the version that FastAPI writes. `swagger_ui() is None` is the self-check at start;
 without the files `/docs` shows the OpenAPI document as text.
 """

@@ -1,7 +1,7 @@
 """Finds the uvicorn server of this process, for draining and for the limits of connections.
 
 Private interface of uvicorn 0.54.0: the server is the object behind the handler of SIGTERM (`Server.handle_exit`), and
-its asyncio servers are in `Server.servers` once it listens. BentoML makes the server itself and hands it to nobody.
+its asyncio servers are in `Server.servers` once it listens. BentoML creates the server and gives no access to it.
 
 What it buys: a service that stops refuses new connections at once (`drain.py`), and slow connections are bounded
 (`connections.py`). `serving_server() is None` is the self-check at start. Without it draining warns, and new

@@ -1,4 +1,4 @@
-"""What the client of the runner needs of a transport: one request out, one answer back."""
+"""The interface of a transport between the client and the runner: one request out, one answer back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TransportName = Literal["socket", "bentoml"]
 class ProcessFailed(Exception):
     """A process ended, closed the connection or stopped answering before it answered a request.
 
-    `worked_on_it`: whether it was working on that very request; None when the transport cannot tell.
+    `worked_on_it`: whether the process was working on this request; None when the transport cannot tell.
     """
 
     def __init__(self, *, worked_on_it: bool | None) -> None:
@@ -41,14 +41,14 @@ class RunnerTransport(Protocol):
         """How many processes have a request, as far as the transport can tell."""
 
     async def ask(self, method: Method, body: bytes, number: int) -> bytes:
-        """The answer to one encoded request; `number` is that of its ticket.
+        """The answer to one encoded request; `number` is the number in its ticket.
 
-        Waits until a process answers: the caller bounds the time. Raises `ProcessFailed`; `Overloaded`;
+        Waits until a process answers; the caller limits the time. Raises `ProcessFailed`; `Overloaded`;
         `DependencyUnavailable` when the runner answers with an error; `OSError`.
         """
 
     async def check(self) -> None:
-        """Return once a process answers that would get the next request. Raises `DependencyUnavailable`, `OSError`."""
+        """Return once a process that can take the next request answers. Raises `DependencyUnavailable`, `OSError`."""
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,8 +1,8 @@
-"""The transport over BentoML's own client, `bentoml.depends(FaceRunner)`: the documented way.
+"""The transport over BentoML's own client, `bentoml.depends(FaceRunner)`, which is the documented interface.
 
-All runner processes share one socket, so that a connection stays with the process that accepted it, and the client
-cannot tell which process has a request. What follows from that: a process that is stopped is noticed by the timeout of
-its requests alone, and when a process ends, every request that it had is sent once more.
+All runner processes share one socket. A connection stays with the process that accepted it, and the client cannot tell
+which process has a request. Therefore a stopped process is noticed only when its requests time out, and when a process
+ends, all of its requests are sent once more.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class BentoMLTransport:
     async def ask(self, method: Method, body: bytes, number: int) -> bytes:  # noqa: ARG002 - the runner reads the ticket
         """See `RunnerTransport`.
 
-        The call goes on when its caller is cancelled, because the runner does not notice that; until it ends, the
-        request counts as abandoned. The runner drops it when the deadline of its ticket has passed.
+        When its caller is cancelled, the call continues, because the runner does not notice the cancellation; until the
+        call ends, the request counts as abandoned. The runner drops it when the deadline of its ticket has passed.
         """
         call = asyncio.ensure_future(getattr(self._runner.to_async, method)([body]))
         self._calls.add(call)
@@ -68,7 +68,7 @@ class BentoMLTransport:
             raise DependencyUnavailable("runner", "no process of it answers")
 
     async def close(self) -> None:
-        """Wait for nobody; BentoML closes its client itself."""
+        """Do nothing: BentoML closes its client itself."""
         for call in list(self._calls):
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
@@ -77,7 +77,7 @@ class BentoMLTransport:
         def ended(call: asyncio.Future[Any]) -> None:
             self.abandoned -= 1
             if not call.cancelled():
-                call.exception()  # nobody waits for it
+                call.exception()  # retrieved, so that asyncio does not log it
 
         self.abandoned += 1
         call.add_done_callback(ended)

@@ -1,14 +1,14 @@
-"""What the socket transport takes from the inside of BentoML.
+"""The private parts of BentoML that the socket transport uses.
 
 Private interface of bentoml 1.4.39:
 - the environment variable BENTOML_RUNNER_MAP of its workers, a JSON object of service names and addresses: the folder
   of the socket that the runner's processes share, beside which each opens one of its own;
 - `ServiceAppFactory.batch_infer`, reached through the endpoints of the app behind `to_async`: the next batch of the
-  dispatcher, without HTTP and pydantic models around each item. Needed with batches larger than one alone.
+  dispatcher, without HTTP and pydantic models around each item. Needed only with batches larger than one.
 
-What it buys: a search costs a tenth less processor time (1.8 ms), and each image goes to the process with the least to
-do, which gives up to twice the answers a second (docs/performance.md). `problem` is the self-check at start; the
-documented way instead of it is the transport in `bentoml_client.py`, which RUNNER_TRANSPORT=auto takes with a warning.
+What it buys: a search costs a tenth less processor time (1.8 ms), and each image goes to the least busy process, which
+gives up to twice the answers a second (docs/performance.md). `problem` is the self-check at start; the documented
+alternative is the transport in `bentoml_client.py`, which RUNNER_TRANSPORT=auto uses with a warning.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _RUNNER_MAP = "BENTOML_RUNNER_MAP"
 def problem(*, batched: bool, in_worker: bool = True) -> str | None:
     """Why the socket transport cannot be used with the installed BentoML, or None.
 
-    `in_worker`: this is a process that BentoML has started for a service; else only the library is looked at.
+    `in_worker`: BentoML has started this process for a service; otherwise only the library is checked.
     """
     if found := _problem_of_library(batched=batched):
         return found
@@ -47,19 +47,19 @@ def problem(*, batched: bool, in_worker: bool = True) -> str | None:
 
 
 def shared_socket() -> Path:
-    """The socket that BentoML lets the runner's processes share. Raises `KeyError` where BentoML started none."""
+    """The socket that the runner's processes share. Raises `KeyError` where BentoML started no runner."""
     address: str = json.loads(os.environ[_RUNNER_MAP])[SERVICE]
     return Path(unquote(urlsplit(address).path))
 
 
 def own_socket() -> Path:
-    """The socket of this process alone."""
+    """The socket of this process only."""
     shared = shared_socket()
     return shared.with_name(f"{shared.name}.{os.getpid()}")
 
 
 def batching_of(app: Starlette) -> BatchInfer:
-    """What BentoML's endpoints call to put an item into the next batch. Raises `RuntimeError` when it is not there."""
+    """The function that puts an item into BentoML's next batch. Raises `RuntimeError` when BentoML has none."""
     for route in app.routes:
         endpoint = getattr(route, "endpoint", None)
         batching: BatchInfer | None = getattr(

@@ -1,6 +1,6 @@
-"""Which transport carries requests to the runner: RUNNER_TRANSPORT, and what the installed BentoML allows.
+"""Chooses the transport to the runner: by RUNNER_TRANSPORT, and by what the installed BentoML supports.
 
-Both ends decide for themselves, from the same environment and the same library, and so alike.
+The service and the runner choose separately, from the same environment and library, so that they choose the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TransportUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The transport in use; `reason`: why it is not the socket, although that was asked for first."""
+    """The transport in use; `reason`: why it is not the socket, which is preferred."""
 
     name: TransportName
     reason: str | None = None
@@ -45,7 +45,7 @@ def chosen_transport(setting: RunnerTransportSetting, *, batched: bool) -> Choic
 
 
 def check_library(setting: RunnerTransportSetting, *, batched: bool) -> None:
-    """Before any worker runs: raises `TransportUnavailable` when the installed BentoML rules the socket out."""
+    """Raises `TransportUnavailable`, before any worker runs, when the installed BentoML does not support the socket."""
     if setting == "socket":
         reason = bentoml_inside.problem(batched=batched, in_worker=False)
         if reason is not None:

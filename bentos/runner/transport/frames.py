@@ -1,7 +1,7 @@
-"""Frames over a stream socket: a kind, a length, and as many bytes.
+"""Frames over a stream socket: a kind, a length, and that number of bytes.
 
-HTTP between two processes of one machine costs more processor time than it brings: a search carries one image one way
-and a few numbers the other.
+HTTP between two processes of one machine costs too much processor time here: a search sends one image and receives a
+few numbers.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import NamedTuple
 _HEAD = struct.Struct("<HI")
 
 BUFFER = 1 << 20
-"""Bytes that a reader holds before it lets the writer wait: most images in one piece."""
+"""Bytes that a reader buffers before the writer has to wait: enough for most images."""
 
 PING = 0xFFFF
-"""The kind of a frame that is answered with itself at once, by the event loop, while other threads work."""
+"""The kind of a frame that the event loop returns unchanged and at once, while other threads work."""
 
 
 class Frame(NamedTuple):

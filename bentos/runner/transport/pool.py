@@ -1,4 +1,4 @@
-"""The runner's processes as their callers see them: which are there, which answer, and which has the least to do."""
+"""The runner's processes as a client sees them: which exist, which answer, and which is the least busy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _NOBODY_LISTENS = (ConnectionRefusedError, FileNotFoundError)
 class RunnerProcesses:
     """Every process that listens beside the `shared` socket (see `bentos.runner.transport.server`).
 
-    Processes may end and others come at any time. Each is pinged all the time: one that does not answer gets no images,
-    and those that it has go to another.
+    Processes may start and end at any time. Each is pinged continuously. A process that does not answer gets no images,
+    and its images go to another process.
     """
 
     def __init__(self, shared: Path) -> None:
@@ -32,7 +32,7 @@ class RunnerProcesses:
 
     @property
     def abandoned(self) -> int:
-        """Requests that nobody waits for any more and that a process has not dropped yet."""
+        """Requests whose caller no longer waits and that a process has not dropped yet."""
         return sum(process.abandoned for process in self._processes.values())
 
     @property
@@ -41,9 +41,9 @@ class RunnerProcesses:
         return sum(process.in_flight > 0 for process in self._processes.values())
 
     async def ask(self, number: int, request: Frame) -> Frame:
-        """The answer of the process that has the fewest requests; waits while none is there that answers.
+        """The answer of the process with the fewest requests; waits while no process answers.
 
-        `number`: that of the request's ticket. Raises `ProcessFailed`.
+        `number`: the number in the request's ticket. Raises `ProcessFailed`.
         """
         while True:
             process = await self._least_busy()
@@ -53,7 +53,7 @@ class RunnerProcesses:
                 self._forget(process)
 
     async def check(self) -> None:
-        """Return once a process answers that the next request could be given to."""
+        """Return once a process that can take the next request answers."""
         while True:
             if await self._pinged(await self._least_busy()):
                 return
@@ -91,7 +91,7 @@ class RunnerProcesses:
             await asyncio.sleep(PING_EVERY_S)
 
     async def _pinged(self, process: RunnerProcess) -> bool:
-        """Ask the process for a sign of life, and note whether there was one."""
+        """Ping the process, and note whether it answered."""
         try:
             await process.ping()
         except TimeoutError:
@@ -120,12 +120,12 @@ class RunnerProcesses:
             process.stopped()
 
     def _forget(self, process: RunnerProcess) -> None:
-        """Nobody listens on its socket: it was left behind by a process that was killed."""
+        """Forget a process that was killed: its socket still exists, but nothing listens on it."""
         process.path.unlink(missing_ok=True)
         self._drop(process.path)
 
     def _drop(self, path: Path) -> None:
-        process = self._processes.pop(path, None)  # None: another task was faster
+        process = self._processes.pop(path, None)  # None: another task has removed it
         if process is not None:
             process.leave()
             self._watching.pop(path).cancel()

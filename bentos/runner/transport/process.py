@@ -1,4 +1,4 @@
-"""One runner process as its caller sees it: connections to it, the images it has, and whether it answers."""
+"""One runner process as a client sees it: its connections, its requests in progress, and whether it answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bentos.runner.transport.working import record_beside, worked_on
 
 PING_EVERY_S = 0.4
 _PING_WITHIN_S = 1.5
-"""With the pause before a ping, less than two seconds until a stopped process is noticed."""
+"""Together with the pause before a ping: a stopped process is noticed within two seconds."""
 _OWN_PAUSE_S = 0.05
 
 _Connection = tuple[StreamReader, StreamWriter]
@@ -37,9 +37,9 @@ class RunnerProcess:
         return self.path.suffix[1:]
 
     async def ask(self, number: int, request: Frame) -> Frame:
-        """The answer to one request, over a connection of its own. Raises `ProcessFailed`, `OSError` before it is sent.
+        """The answer to one request, over its own connection. Raises `ProcessFailed`; `OSError` before it is sent.
 
-        When the caller is cancelled, the process is told so, and the request counts as in flight until the process has
+        When the caller is cancelled, the process is told, and the request counts as in flight until the process has
         dropped it.
         """
         self.in_flight += 1
@@ -74,9 +74,8 @@ class RunnerProcess:
         try:
             await asyncio.wait([asking], timeout=_PING_WITHIN_S)
             if not asking.done():
-                await asyncio.sleep(
-                    _OWN_PAUSE_S
-                )  # a pause of this process must not look like one of the other
+                # In case this process was paused, and not the runner process.
+                await asyncio.sleep(_OWN_PAUSE_S)
             if not asking.done():
                 raise TimeoutError
             await asking
@@ -85,14 +84,14 @@ class RunnerProcess:
             await asyncio.gather(asking, return_exceptions=True)
 
     def stopped(self) -> None:
-        """It does not answer: end the requests that it has with `ProcessFailed`."""
+        """End the requests of a process that does not answer with `ProcessFailed`."""
         self.answers = False
         for writer in self._busy:
             writer.transport.abort()
         self._close_idle()
 
     def leave(self) -> None:
-        """Close each connection as soon as nobody uses it."""
+        """Close each connection as soon as it is idle."""
         self._left = True
         self._close_idle()
 
@@ -120,7 +119,7 @@ class RunnerProcess:
         return await asyncio.open_unix_connection(self.path, limit=BUFFER)
 
     def _abandon(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """Tell the process that nobody waits any more, by closing one direction, and wait until it has understood."""
+        """Close one direction, which tells the process that no caller waits, and wait until it drops the request."""
 
         async def until_dropped() -> None:
             try:

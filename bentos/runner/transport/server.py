@@ -1,11 +1,11 @@
-"""The runner's end of the socket transport: answers requests in a runner process, one frame in, one out.
+"""The server of the socket transport: answers requests in a runner process, one frame in, one frame out.
 
-Every runner process listens on a socket of its own beside the one that BentoML lets them share, so that the caller can
-give an image to the one with the least to do. Over the shared socket a connection stays with the process that took it:
-one process was seen with all of eight connections, the other idle.
+Every runner process listens on its own socket, beside the socket that BentoML makes all of them share, so that the
+caller can choose the least busy process. On the shared socket a connection stays with the process that accepted it: one
+process was seen with all of eight connections, while the other was idle.
 
-The kind of a request is the index of its method in `METHODS`, that of an answer an HTTP status. A connection carries
-one request at a time; when the caller closes it before the answer, the answer is not wanted any more.
+The kind of a request is the index of its method in `METHODS`; the kind of an answer is an HTTP status. A connection
+carries one request at a time; when the caller closes it before the answer, the answer is no longer wanted.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from bentos.runner.transport.turns import Turns
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
-"""As many as BentoML's own: more connections than that at once are refused."""
+"""The same as BentoML's own limit: further connections at the same time are refused."""
 Work = Callable[[str, bytes], Awaitable[bytes]]
 
 
 async def listen(runner: Any, socket: Path, callers: Callers, *, batched: bool) -> asyncio.Server:
-    """Answer requests on `socket`, as long as what is returned is kept; `callers` knows who waits for which.
+    """Answer requests on `socket`, as long as the returned server is kept; `callers` tracks who waits for each request.
 
-    `batched`: requests that wait are put together by BentoML, which looks every millisecond whether the last batch is
-    done; that pays on a GPU. Else each goes straight to the thread that works (see `Turns`).
+    `batched`: BentoML combines waiting requests, and checks every millisecond whether the last batch is done; that pays
+    on a GPU. Otherwise each request goes directly to the thread that works (see `Turns`).
     """
     work = _in_batches(runner) if batched else _one_by_one(runner)
     converse = functools.partial(_converse, work, callers)
@@ -47,7 +47,7 @@ async def listen(runner: Any, socket: Path, callers: Callers, *, batched: bool) 
 
 
 async def _converse(work: Work, callers: Callers, reader: StreamReader, writer: StreamWriter) -> None:
-    """Answer what one connection asks, one request after the other, until it ends."""
+    """Answer the requests of one connection, one after the other, until the connection ends."""
     try:
         while True:
             request = await read_frame(reader)

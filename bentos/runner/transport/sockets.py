@@ -1,4 +1,4 @@
-"""The transport over a socket of each runner process, with the least busy process first."""
+"""The transport over one socket for each runner process; the least busy process gets the request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One thread that works on one request at a time, small images before large ones that came a little earlier.
+"""A thread that runs one request at a time, small images before large images that arrived a little earlier.
 
-First come, first served makes a caller with a selfie wait for every large image in front of it. Here a request counts
-as having come later by a time that grows with its size, so that it is overtaken for that long and no longer.
+In order of arrival, a caller with a selfie would wait for every large image before it. Here each request is treated as
+if it had arrived later, by a time that grows with its size: smaller requests can overtake it for that long and no
+longer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class _Turn(NamedTuple):
 
 
 class Turns:
-    """Runs calls one after the other in a thread of its own."""
+    """Runs calls one after the other in its own thread."""
 
     def __init__(self) -> None:
         self._waiting: PriorityQueue[_Turn] = PriorityQueue()
@@ -35,7 +36,7 @@ class Turns:
         Thread(target=self._take_turns, name="runner", daemon=True).start()
 
     async def run(self, work: Callable[[], bytes], *, size: int) -> bytes:
-        """The result of `work`; `size`: of its request, bytes."""
+        """The result of `work`; `size`: bytes of its request."""
         future: Future[bytes] = Future()
         at = time.monotonic() + min(size * _S_PER_BYTE, _MOST_S)
         self._waiting.put(_Turn(at, next(self._numbers), future, work))
@@ -48,5 +49,5 @@ class Turns:
                 continue
             try:
                 turn.future.set_result(turn.work())
-            except BaseException as error:  # noqa: BLE001 - it is raised again where the result is waited for
+            except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
                 turn.future.set_exception(error)

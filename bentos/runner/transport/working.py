@@ -1,7 +1,7 @@
-"""A small file that says which requests a runner process works on, for whoever finds the process dead.
+"""A small file that records which requests a runner process works on, to be read after the process has died.
 
-A process that an image kills cannot say which one it was. Written before the work begins and cleared after it, the file
-costs two system calls; a message to the caller would wake another process for every image.
+A process that is killed by an image cannot report which image it was. The file is written before the work begins and
+cleared after it, which costs two system calls; a message to the caller would wake another process for every image.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def record_beside(socket: Path) -> Path:
 
 
 class WorkRecord:
-    """Written by one process, for one thread at a time."""
+    """The record of one process, for one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
     @contextmanager
     def of(self, numbers: Sequence[int]) -> Iterator[None]:
-        """The process works on these requests while the block runs."""
+        """Record that the process works on these requests while the block runs."""
         os.pwrite(self._file, struct.pack(f"<{len(numbers)}Q", *numbers), 0)
         try:
             yield
@@ -37,7 +37,7 @@ class WorkRecord:
 
 
 def worked_on(record: Path, number: int) -> bool:
-    """Whether the process whose `record` it is ended while it worked on request `number`."""
+    """Whether the process that wrote `record` ended while it worked on request `number`."""
     try:
         written = record.read_bytes()
     except OSError:

@@ -116,7 +116,7 @@ class MilvusConnection:
         return await self._bounded(self._client, operation)
 
     async def _connected(self) -> Any:
-        """A client with the present token, which the server has answered."""
+        """A client with the present token, after the server has answered it."""
         token = self._tried_token = self._options.token()
         # Dedicated: the connections that pymilvus shares are kept by the id of an event loop, which may be that of
         # an earlier, closed one.

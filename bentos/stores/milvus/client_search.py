@@ -43,7 +43,7 @@ async def client_search(
     return matches_of(
         photo_ids=[row[PHOTO_ID] for row in rows],
         collection_ids=[row[COLLECTION_ID] for row in rows],
-        # Older servers do not say what the key is called; pymilvus then calls it `id`.
+        # Older servers do not send the name of the key; pymilvus then calls it `id`.
         face_ids=[hit["id"] if "id" in hit else hit[FACE_ID] for hit in hits],
         corners=chain.from_iterable(row[BBOX] for row in rows),
         scores=[hit["distance"] for hit in hits],

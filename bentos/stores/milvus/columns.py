@@ -1,4 +1,4 @@
-"""Makes matches of the columns of a search's answer; the same rounding whichever way the answer was read."""
+"""Turns the columns of a search's answer into matches, with the same rounding for both ways of searching."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, PHOTO_ID
 from bentos.stores.records import Match
 
 COLUMNS = [PHOTO_ID, COLLECTION_ID, BBOX]
-"""What a search asks for beside the key and the score."""
+"""The fields that a search asks for in addition to the key and the score."""
 
 _SCORE_DIGITS = 6
 """Inner products of float32 differ in the seventh digit with the order of summation, which depends on the index."""

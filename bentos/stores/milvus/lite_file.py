@@ -29,7 +29,7 @@ _users: Counter[str] = Counter()
 def problem() -> str | None:
     """Why the installed libraries cannot be used this way, or None; a reason is logged once."""
     try:
-        # Here and not above: it takes a second, and pymilvus must not be imported before its own guard in `client.py`.
+        # Imported here: that takes a second, and pymilvus must not be imported before its own guard in `client.py`.
         from milvus_lite.server_manager import server_manager_instance  # noqa: PLC0415
         from pymilvus.client.prepare import Prepare  # noqa: PLC0415
         from pymilvus.client.utils import check_status  # noqa: PLC0415

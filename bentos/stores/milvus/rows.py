@@ -1,4 +1,4 @@
-"""Searches one collection: by requests of its own making where pymilvus allows it, else through pymilvus' client."""
+"""Searches one collection: with `raw_search` where the installed pymilvus allows it, else through pymilvus' client."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MilvusRows:
 
 @cache
 def _raw_search_is_possible() -> bool:
-    """Whether `raw_search` can be used; says once why not."""
+    """Whether `raw_search` can be used; logs the reason once when it cannot."""
     reason = raw_search.problem()
     if reason is not None:
         logger.warning("milvus is searched through pymilvus' client, which is slower: %s", reason)
