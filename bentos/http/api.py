@@ -34,26 +34,26 @@ NOT_A_FILE = (
     "has to be a part with a filename; without one it is a text, as with curl's file=< in place of file=@"
 )
 _LONG_TEXT = "Part exceeded maximum size"
-"""How Starlette's message begins for a part without a filename above 1 MB. Nothing but an image is so large."""
+"""Start of Starlette's message for a part without a filename above 1 MB; only an image can be so large."""
 
 api_key_header = APIKeyHeader(name="X-Api-Key", description="One of the keys in API_KEY.", auto_error=False)
-"""For OpenAPI alone: `bentos.http.middleware.api_key` checks the key before any route."""
+"""Only for OpenAPI: `bentos.http.middleware.api_key` checks the key before any route."""
 
 
 class EitherSlashRouter(APIRouter):
-    """A router whose paths answer with and without the trailing slash, without a redirect of a large body."""
+    """A router whose paths answer with and without the trailing slash, without redirecting a large body."""
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
-        """Add the route as written, which OpenAPI shows, and its sibling, which it does not."""
+        """Add the route as written, which OpenAPI shows, and the other form of its path, which OpenAPI hides."""
         super().add_api_route(path, endpoint, **kwargs)
         sibling = path.removesuffix("/") if path.endswith("/") else path + "/"
         super().add_api_route(sibling, endpoint, **{**kwargs, "include_in_schema": False})
 
 
 def unambiguous(*fields: str, repeatable: str | None = None) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that refuses a field which is given twice, `repeatable` apart, or empty.
+    """A dependency that refuses a field that is empty, or that is given more than once (except `repeatable`).
 
-    FastAPI would take the last of several, and an empty field of a form as none: `collection_id=` would search all.
+    FastAPI would take the last of several values, and an empty form field as absent: `collection_id=` would search all.
     """
 
     async def check(request: Request) -> None:
@@ -136,7 +136,7 @@ async def _known(request: Request, error: FaceSearchError) -> Response:
 async def _unexpected(request: Request, _: Exception) -> Response:
     return error_response(
         request.scope, InternalError()
-    )  # Starlette raises the exception again: it is logged
+    )  # Starlette raises the exception again, so that it is logged
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
@@ -160,7 +160,7 @@ def _sentence(problem: dict[str, Any]) -> str:
 
 async def _from_framework(request: Request, error: HTTPException) -> Response:
     """The errors that Starlette and FastAPI raise themselves: mostly a body that cannot be parsed."""
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a method that has no name here
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # a method that the endpoint does not have
         return error_response(request.scope, _no_endpoint(request))
     cause: BaseException | None = error
     while cause is not None:

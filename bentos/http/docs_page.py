@@ -1,6 +1,6 @@
-"""`/docs` as one file that needs no other host: Swagger UI with the OpenAPI document inside.
+"""Serves `/docs` as one file that needs no other host: Swagger UI with the OpenAPI document inside.
 
-A browser cannot send a key with the address that it opens: the page is fetched with one and opened as a file.
+A browser cannot send a key with an address that it opens, so the page is fetched with a key and opened as a file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bentos.serving.swagger_ui import swagger_ui
 
 
 def docs_page(title: str, document: dict[str, Any]) -> HTMLResponse:
-    """The page, with a Content-Security-Policy that lets in its own two scripts and nothing else.
+    """The page, with a Content-Security-Policy that allows only its own two scripts.
 
     Without Swagger UI: the document as text, and no script.
     """
@@ -46,7 +46,7 @@ def _as_text(title: str, document: dict[str, Any]) -> HTMLResponse:
 
 
 def _harmless(script: str) -> str:
-    """With nothing that ends the element around it."""
+    """Escape what would end the element around the script."""
     return script.replace("</", "<\\/").replace("<!--", "<\\!--")
 
 

@@ -34,7 +34,7 @@ _RETRY_AFTER_S: Mapping[str, int] = {errors.DependencyUnavailable.code: 2, error
 
 
 def error_response(scope: Scope, error: FaceSearchError) -> Response:
-    """The error in the one shape of all errors, with `Retry-After` where trying again makes sense.
+    """The error in the format of all errors, with `Retry-After` where trying again makes sense.
 
     The error is kept in the record of the request, for its log line and its metrics.
     """

@@ -1,4 +1,4 @@
-"""The fields that a caller may send, as types: each says what is valid, to FastAPI and to OpenAPI alike."""
+"""The types of the fields that a caller may send: each defines what is valid, for FastAPI and for OpenAPI."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ BoxText = Annotated[
 
 
 async def read_image(file: UploadFile, *, max_bytes: int) -> bytes:
-    """The bytes of an uploaded file. Raises `ImageTooLarge`; `InvalidRequest` when there are none."""
+    """The bytes of an uploaded file. Raises `ImageTooLarge`; `InvalidRequest` when the file is empty."""
     if file.size is not None and file.size > max_bytes:
         raise ImageTooLarge(f"The image may have at most {max_bytes} bytes.", {"max_bytes": max_bytes})
     image = await file.read()

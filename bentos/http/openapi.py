@@ -1,4 +1,4 @@
-"""How OpenAPI describes the errors: one model, and an example of each error that an endpoint may give."""
+"""Describes the errors in OpenAPI: one model, and an example of each error that an endpoint may give."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def one_of_forms(*forms: set[str], exclusive: bool = False) -> dict[str, Any]:
 
 
 def tighten(document: dict[str, Any]) -> None:
-    """Say of requests what FastAPI cannot: a form and a query know no null, a file is an image, forms are multipart.
+    """State what FastAPI does not: forms and queries have no null, a file is an image, forms are multipart.
 
-    Changes `document` in place. The forms move from the components to the endpoints, of which each is one's own.
+    Changes `document` in place. The forms move from the components to the endpoints, because each has its own form.
     """
     components = document["components"]["schemas"]
     for path in document["paths"].values():

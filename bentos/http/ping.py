@@ -1,4 +1,4 @@
-"""`/ping`: whether the service behind the ingress answers, for whoever holds a key."""
+"""`/ping`: whether the service behind the ingress answers; needs a key."""
 
 from __future__ import annotations
 

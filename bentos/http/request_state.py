@@ -1,4 +1,4 @@
-"""What the middleware know about one request; the record travels in the ASGI scope of the request."""
+"""The record of one request for the middleware; it is stored in the ASGI scope of the request."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def state_of(scope: Scope) -> RequestState:
 
 
 def record_error(scope: Scope, error: FaceSearchError) -> None:
-    """Keep the error of a request for its log line and its metrics; without our middleware nothing is kept."""
+    """Keep the error of a request for its log line and its metrics; without our middleware, do nothing."""
     state: RequestState | None = scope.get(_KEY)
     if state is not None:
         state.error = error

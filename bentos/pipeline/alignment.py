@@ -1,4 +1,4 @@
-"""Turns a face upright and to the recogniser's size: the five landmarks go where ArcFace was trained to see them."""
+"""Aligns a face for the recogniser: maps its five landmarks to the positions that ArcFace was trained with."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _SMALLEST_SPREAD = 1e-3
 def similarity(landmarks: Landmarks, size: float = _TEMPLATE_SIZE) -> NDArray[np.float64] | None:
     """The similarity transform that brings `landmarks` closest to the template, least squares.
 
-    With points as complex numbers, a rotation with scaling is one complex factor, and the best one is
+    The points are complex numbers: a rotation with scaling is one complex factor, and the best factor is
     `sum(conj(p) * q) / sum(|p|^2)` over centred points (the reflection-free case of Umeyama 1991, eq. 40-42).
 
-    Returns: (2, 3) float64, or None when the landmarks are not finite or fall into one point.
+    Returns: (2, 3) float64, or None when the landmarks are not finite or coincide in one point.
     """
     # Plain complex numbers: numpy takes five times as long for five points.
     points = [complex(x, y) for x, y in landmarks]
@@ -48,15 +48,15 @@ def similarity(landmarks: Landmarks, size: float = _TEMPLATE_SIZE) -> NDArray[np
 
 
 def magnification(landmarks: Landmarks) -> float:
-    """How many pixels of the 112 × 112 crop a pixel of the image becomes; 0 where the landmarks say nothing."""
+    """How many pixels of the 112 × 112 crop a pixel of the image becomes; 0 where the landmarks are degenerate."""
     transform = similarity(landmarks)
     return 0.0 if transform is None else float(np.hypot(transform[0, 0], transform[1, 0]))
 
 
 def align(image: ImagePyramid, landmarks: Landmarks, size: int = _TEMPLATE_SIZE) -> Pixels | None:
-    """The face as the recogniser wants it: (size, size, 3) uint8 of the same channel order as `image`.
+    """The aligned face for the recogniser: (size, size, 3) uint8 with the same channel order as `image`.
 
-    None when the landmarks say nothing (see `similarity`). What lies outside the image is black.
+    None when the landmarks are degenerate (see `similarity`). Pixels from outside the image are black.
     """
     transform = similarity(landmarks, size)
     if transform is None:

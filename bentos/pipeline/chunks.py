@@ -1,4 +1,4 @@
-"""Splits the faces of an image into runs of a fixed size, so that memory does not grow with their number."""
+"""Splits the faces of an image into chunks of a fixed size, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 CHUNK = 20
-"""Faces in one run of the recogniser, and between two checks whether the answer is still wanted."""
+"""Faces in one run of the recogniser, and between two checks whether a caller still waits for the answer."""
 
 _Item = TypeVar("_Item")
 

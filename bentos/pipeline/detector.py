@@ -1,7 +1,7 @@
 """InsightFace's detector with a faster decoder of its outputs.
 
-InsightFace decodes boxes and landmarks of all 4,200 anchors of a 320 × 320 input before it looks at a score. Here the
-scores come first, and only anchors that pass the threshold are decoded: the same result for a third less time.
+InsightFace decodes boxes and landmarks of all 4,200 anchors of a 320 × 320 input before it reads a score. This detector
+reads the scores first and decodes only anchors that pass the threshold: the same result in a third less time.
 
 Private interface of insightface 2.1: the model object's `session`, `input_name`, `output_names`, `input_mean`,
 `input_std` and `nms_thresh`.
@@ -47,7 +47,7 @@ class Candidates:
         return Candidates(self.boxes * factor, self.scores, self.points * factor)
 
     def joined(self, others: Candidates) -> Candidates:
-        """These and the others, best score first."""
+        """These candidates and the others, best score first."""
         both = Candidates(
             np.concatenate([self.boxes, others.boxes]),
             np.concatenate([self.scores, others.scores]),
@@ -91,8 +91,8 @@ class Detector:
     def detect(self, pixels: NDArray[np.uint8], size: int) -> Candidates:
         """All faces of an image, (h, w, 3) uint8 BGR, whose longer side is brought to `size`, a multiple of 32.
 
-        The model sees as many pixels as the image has then, its shorter side filled up with black to a multiple of 32:
-        for a photo of 3 : 4 a quarter less work than a square.
+        The shorter side is filled up with black to a multiple of 32 instead of to a square, so that the model gets few
+        pixels beyond those of the image: for a photo of 3 : 4 a quarter less work than a square.
         """
         height, width = pixels.shape[:2]
         scale = size / max(height, width)
@@ -103,10 +103,10 @@ class Detector:
         return self.without_overlaps(found).scaled(width / fitted.shape[1])
 
     def without_overlaps(self, found: Candidates) -> Candidates:
-        """Of candidates that overlap only the surest (non-maximum suppression), best score first.
+        """Of candidates that overlap, only the one with the best score (non-maximum suppression), best score first.
 
-        InsightFace's own gives the same rows, but takes 30 microseconds for each that it keeps. As there, a box takes
-        one pixel more than the distance of its corners.
+        InsightFace's own function gives the same rows, but takes 30 microseconds for each that it keeps. As there, a
+        box includes the pixel of its far corner, so that its sides are one pixel longer than the corners' distance.
         """
         sizes = found.boxes[:, 2:] - found.boxes[:, :2] + 1
         boxes: Any = np.concatenate([found.boxes[:, :2], sizes], axis=1).astype(np.float64)
@@ -115,9 +115,9 @@ class Detector:
         return found.pick(np.asarray(kept, dtype=np.intp))
 
     def best(self, square: NDArray[np.uint8]) -> SurestFace:
-        """The surest face in a square image whose side 32 divides, however unsure.
+        """The face with the best score in a square image, however low; 32 divides the side of the image.
 
-        Plain numbers: for a single face numpy takes several times as long.
+        Computed in Python numbers, because for a single face numpy takes several times as long.
         """
         looked = self._outputs(self._blob(square, *square.shape[:2]))
         rows = [int(scores.argmax()) for scores in looked.scores]
@@ -147,7 +147,7 @@ class Detector:
     def _blob(self, pixels: NDArray[np.uint8], rows: int, columns: int) -> Floats:
         """BGR, (h, w, 3), to normalised RGB, (1, 3, rows, columns), black on the right and below.
 
-        Valid until the next of that size: a small one is used again, since new memory costs more than filling it.
+        Valid until the next call with that size: small buffers are reused, because new memory costs more than filling.
         """
         height, width = pixels.shape[:2]
         blob = self._small_blobs.get((rows, columns))
@@ -191,8 +191,8 @@ def _filled_up(side: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Outputs:
-    """What the graph says of an image `width` pixels wide, by stride: `scores` (n,), `sides` (n, 4) as left, top,
-    right, bottom of the anchor's centre, `points` (n, 5, 2); all float32, lengths in strides.
+    """The outputs of the graph for an image `width` pixels wide, by stride: `scores` (n,), `sides` (n, 4) as left, top,
+    right, bottom from the anchor's centre, `points` (n, 5, 2); all float32, lengths in strides.
     """
 
     width: int

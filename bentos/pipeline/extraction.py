@@ -1,4 +1,4 @@
-"""From lists of compressed images to faces and embeddings: the methods of the runner."""
+"""The methods of the runner: from lists of compressed images to faces and embeddings."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class _Cut:
 class Extraction:
     """The pipeline over one face pack; for one thread at a time.
 
-    Every method takes a list and works on it stage by stage: each image is decoded and searched, then the landmark
-    model and the recogniser run in chunks over the faces of all images. None raises for a single image: an image that
-    fails has its error in its place of the result, and an image that `is_wanted` says no to has `Dropped`. `clock`
-    tells how long the stages took.
+    Every method takes a list and works on it stage by stage: each image is decoded and its faces are detected, then the
+    landmark model and the recogniser run in chunks over the faces of all images. No method raises for a single image:
+    an image that fails has its error at its index of the result, and an image for which `is_wanted` returns False has
+    `Dropped`. `clock` measures how long the stages take.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Extraction:
     def embed_only_face(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """For images that should show one face: that face with its embedding, or several faces without.
 
-        Where a face is found at the smaller detection size of selfies, that is enough. Of several, two are confirmed;
-        the others are listed as the detector has found them, the surest first, and those beyond are `left_out`.
+        A face that is found at the smaller detection size of selfies is enough. Of several faces, two are confirmed;
+        the others are listed as the detector found them, best score first, and further ones are counted in `left_out`.
         """
         return self._embedded(
             images,
@@ -94,7 +94,7 @@ class Extraction:
     def embed(
         self, images: Sequence[tuple[bytes, Sequence[Landmarks]]], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
-        """The embeddings of faces that were found before, in their order. Boxes of the answers are empty."""
+        """The embeddings of faces whose landmarks are known, in their order. Boxes of the answers are empty."""
         return self._embedded(
             images, lambda image, check: self._cut(self._finding.known(image[0], check, image[1])), is_wanted
         )
@@ -104,15 +104,15 @@ class Extraction:
     ) -> list[Answer]:
         """The faces of each image; only the face at the box has its embedding.
 
-        That is the face that overlaps the box best; when none does, the best one that is found in the box's region.
-        No face has an embedding when there is none either.
+        This is the face that overlaps the box best; if none does, the best face that is found in the box's region. If
+        there is none either, no face has an embedding.
         """
         return self._embedded(images, lambda image, check: self._cut_at(image[0], check, image[1]), is_wanted)
 
     def detect_in_region(
         self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
-        """The faces whose centre lies in the region, searched for there alone, at the detector's full size."""
+        """The faces whose centre lies in the region; only the region is searched, at the detector's full size."""
         return self._together(
             images,
             lambda image, check: _without_pixels(self._finding.region(image[0], check, image[1])),
@@ -138,7 +138,7 @@ class Extraction:
         work: Callable[[_Request, Check], Work[_Cut]],
         is_wanted: IsWanted,
     ) -> list[Answer]:
-        """What is found in each image, with embeddings; the chunks of the recogniser go across images."""
+        """The faces of each image with embeddings; a chunk of the recogniser may hold faces of several images."""
         with_crops = self._together(requests, work, is_wanted)
         crops = [
             (number, crop)
@@ -160,7 +160,7 @@ class Extraction:
         ]
 
     def _cut(self, finding: Work[Seen], most: int | None = None) -> Work[_Cut]:
-        """The aligned faces of what is found; none where there are more than `most`."""
+        """The aligned faces that `finding` returns; none where there are more than `most`."""
         seen = yield from finding
         if most is not None and len(seen.faces) > most:
             return _Cut(seen.found, ())
@@ -189,7 +189,7 @@ def _without_pixels(finding: Work[Seen]) -> Work[FacesInImage]:
 
 
 def _with_embeddings(cut: _Cut, embeddings: Sequence[Embedding]) -> Answer:
-    """The faces of one image with their embeddings; `Dropped` when not all of them were made."""
+    """The faces of one image with their embeddings; `Dropped` when some embeddings were not computed."""
     if len(embeddings) < sum(crop is not None for crop in cut.crops):
         return Dropped()
     left = iter(embeddings)

@@ -30,15 +30,15 @@ from bentos.pipeline.turned import (
 )
 
 _MOST_DOUBTFUL = 100
-"""Most candidates below the detection threshold: a picture of gravel has hundreds. Bounds the time of a photo."""
+"""Most candidates below the detection threshold, as a picture of gravel has hundreds. Limits the time of a photo."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaceCandidates:
-    """What the detector takes for faces, best score first.
+    """The detector's candidates for faces, best score first.
 
-    `sure` are at the detection threshold or above it, `doubtful` below. `left_out`: how many more of the sure ones it
-    has found, with lower scores.
+    `sure`: with a score at the detection threshold or above. `doubtful`: below. `left_out`: how many further sure
+    candidates, with lower scores, are not in `sure`.
     """
 
     sure: list[Face]
@@ -47,14 +47,14 @@ class FaceCandidates:
 
     @property
     def all(self) -> list[Face]:
-        """The sure ones, then the doubtful ones."""
+        """The sure candidates, then the doubtful ones."""
         return [*self.sure, *self.doubtful]
 
 
 class FacePack:
-    """Opens the pack in `folder` once; safe to use from one thread at a time.
+    """Opens the pack in `folder` once; for one thread at a time.
 
-    `threads` is given to ONNX Runtime, which would else count the cores of the host, not of the container.
+    `threads` is given to ONNX Runtime, which would otherwise count the cores of the host, not of the container.
     Raises `ProviderNotInUse` when ONNX Runtime does not run a graph with all `providers`.
     """
 
@@ -70,7 +70,7 @@ class FacePack:
         providers: Sequence[str],
         threads: int,
     ) -> None:
-        # OpenCV would else spread each warp of a few pixels over all cores, at twice the processor time.
+        # Otherwise OpenCV spreads each warp of a few pixels over all cores, at twice the processor time.
         cv2.setNumThreads(threads)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -104,11 +104,11 @@ class FacePack:
     def candidates(
         self, image: ImagePyramid, *, most: int, size: int | None = None, large_size: int = 0, turn: int = 0
     ) -> FaceCandidates:
-        """What the detector takes for faces in `image`; of those that it is sure of, the `most` surest.
+        """The detector's candidates in `image`; of the sure ones, the `most` with the best scores.
 
-        A candidate whose box is empty inside the photo, or smaller than the smallest that counts, is left out.
+        A candidate is left out when its box is empty inside the photo or smaller than the smallest size that counts.
         `size`: side of the detector's input, pixels. `large_size`: longer side of its second pass; 0 for none. `turn`:
-        search the photo turned by so many times 90° clockwise; boxes and landmarks are those of the photo as it is.
+        search the photo turned by this multiple of 90° clockwise; boxes and landmarks refer to the unturned photo.
         """
         size = size or self.detection_size
         shorter, longer = sorted(image.pixels.shape[:2])
@@ -142,10 +142,10 @@ class FacePack:
     def settled(
         self, image: ImagePyramid, candidates: Sequence[Face], most_turned: int | None = None
     ) -> list[Face]:
-        """Those candidates that looks from near confirm, with landmarks that fit their turn; once each, surest first.
+        """The candidates that close-up detections confirm, with landmarks that fit their turn; each once, best first.
 
-        One look serves an upright face that the detector is sure of. Any other gets four more, one for each turn: the
-        first `most_turned` of them.
+        One look (see `turned.py`) is enough for an upright face that the detector is sure of. Any other candidate gets
+        four more looks, one for each turn, but only the first `most_turned` of them.
         """
         found: list[Face] = []
         left = len(candidates) if most_turned is None else most_turned
@@ -158,9 +158,9 @@ class FacePack:
         return once_each(found)
 
     def refined(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> list[Face | None]:
-        """Each face with the landmarks that the landmark model finds in its image; None where that sees no face.
+        """Each face with the landmarks that the landmark model finds; None where the model sees no face.
 
-        The faces may be of several images. Each look is one run over all of them.
+        The faces may be of several images. Each step of the refinement is one run over all of them.
         """
         found = self._refiner.refine([(image, face.landmarks) for image, face in faces])
         return [

@@ -1,8 +1,8 @@
-"""Finds the faces of one image: detect, settle the turn, refine the landmarks.
+"""Finds the faces of one image: detects them, determines their turn, refines their landmarks.
 
-Every method is a generator for `together.work_together`. The work is bounded: of what the detector finds in a photo,
-the `max_faces` surest are examined; of an image that should show one face, the surest are examined, `CHUNK` at a time,
-until two are known to be faces. The work stops between two chunks when the answer is not wanted any more.
+Every method is a generator for `together.work_together`. The work is limited: of the faces detected in a photo, the
+`max_faces` with the best scores are examined; in an image that should show one face, candidates are examined, best first
+and `CHUNK` at a time, until two are confirmed. The work stops between two chunks when no caller waits for the answer.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from bentos.pipeline.together import Refine, Work
 from bentos.pipeline.turned import next_turn, once_each, turn_of
 from bentos.pipeline.wanted import Check
 
-# A decoder may shrink a large JPEG while it decodes, but never below this multiple of the detector's input.
+# A decoder may reduce a large JPEG while it decodes, but never below this multiple of the detector's input.
 _DETAIL = 2
 _SELFIE_DETAIL = 1.5
 
 LISTED = 100
-"""Most candidates in a selfie that may be examined, and that are listed; the others are only counted."""
+"""Most candidates in a selfie that may be examined and listed; further candidates are only counted."""
 
 _MOST_TURNED = 8
-"""Most candidates of one detection in a selfie that are looked at in four turns: noise has hundreds, 1 ms each."""
+"""Most candidates of one detection in a selfie that are examined in four turns: noise has hundreds, 1 ms each."""
 
 _Find = Callable[[ImagePyramid, int], FaceCandidates]
 
@@ -54,7 +54,7 @@ class _Attempt(NamedTuple):
     """One way to find the face of a selfie.
 
     `found`: by the detector with an input of `size` pixels, in the photo turned by `turn` times 90°. `is_sure`: examine
-    those that it is sure of; else the surest of the doubtful ones.
+    the sure candidates; otherwise the doubtful ones with the best scores.
     """
 
     found: FaceCandidates
@@ -64,7 +64,7 @@ class _Attempt(NamedTuple):
 
     @property
     def candidates(self) -> Sequence[Face]:
-        """What to examine, surest first."""
+        """The candidates to examine, best score first."""
         return self.found.sure if self.is_sure else self.found.doubtful[:_MOST_TURNED]
 
 
@@ -92,13 +92,13 @@ class FaceFinding:
         self._large_size = large_size
 
     def photo(self, file: bytes, check: Check) -> Work[Seen]:
-        """All faces with refined landmarks, the surest `max_faces` of them; small ones by a second pass."""
+        """All faces with refined landmarks, at most the `max_faces` best; a second pass finds the small ones."""
         source = self._source(file, check)
         source.decode_for(max(_DETAIL * self._pack.detection_size, self._large_size))
         return (yield from self._at_every_turn(source, self._in_photo))
 
     def region(self, file: bytes, check: Check, region: BoundingBox) -> Work[Seen]:
-        """The faces whose centre lies in `region`, searched for there alone, at the detector's full size."""
+        """The faces whose centre lies in `region`; only the region is searched, at the detector's full size."""
         source = self._source(file, check)
         enough = min(1.0, self._pack.detection_size / longer_side_around(region))
         source.decode_for(_DETAIL * self._pack.detection_size, min_scale=enough)
@@ -107,9 +107,9 @@ class FaceFinding:
         )
 
     def known(self, file: bytes, check: Check, landmarks: Sequence[Landmarks]) -> Work[Seen]:
-        """Faces known by landmarks that a detector or an older aligner found, with refined ones; without boxes.
+        """Faces whose landmarks a detector or an older aligner has found, with refined landmarks; without boxes.
 
-        A face that the landmark model does not confirm keeps the landmarks that were given.
+        A face that the landmark model does not confirm keeps the given landmarks.
         """
         nowhere = BoundingBox(0.0, 0.0, 0.0, 0.0)
         faces = [Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks]
@@ -119,15 +119,15 @@ class FaceFinding:
         return Seen(source.image, tuple(new or old for new, old in zip(refined, faces, strict=True)))
 
     def selfie(self, file: bytes, check: Check) -> Work[Seen]:
-        """The only face with refined landmarks; or several, which are for a list only.
+        """The only face with refined landmarks; or several faces, which are only listed.
 
-        Several are two that are confirmed, and those with lower scores that were not examined to the end.
+        Of several faces, two are confirmed; the others have lower scores and were not examined to the end.
         """
         source = self._source(file, check)
         for attempt in self._attempts(source):
             seen = yield from self._one_or_several(source, attempt)
             if len(seen.faces) == 1 and (turn := turn_of(seen.faces[0])) != attempt.turn:
-                # Others that stand like this face are seen well only when the photo is turned.
+                # Other faces with the same turn are detected well only when the photo is turned.
                 others = yield from self._one_or_several(source, self._attempt(source, attempt.size, turn))
                 faces = once_each([*seen.faces, *others.faces])
                 return Seen(source.image, tuple(faces), others.left_out)
@@ -136,7 +136,7 @@ class FaceFinding:
         return seen
 
     def _attempts(self, source: Source) -> Iterator[_Attempt]:
-        """Sure candidates first, then doubtful ones; when there is no face, the same in the photo turned by 90°."""
+        """Sure candidates first, then doubtful ones; if there is no face, the same in the photo turned by 90°."""
         for turn in (0, 1):
             sure = []
             for size in self._sizes:
@@ -156,7 +156,7 @@ class FaceFinding:
         return _Attempt(found, size, turn)
 
     def _one_or_several(self, source: Source, attempt: _Attempt) -> Work[Seen]:
-        """Examine candidates until two are known to be faces; those not examined to the end are listed with the two."""
+        """Examine candidates until two are confirmed; those not examined to the end are listed with the two."""
         left = list(in_chunks(attempt.candidates))
         most_turned = _MOST_TURNED
         faces: list[Face] = []
@@ -177,7 +177,7 @@ class FaceFinding:
         return Seen(source.image, tuple(faces))
 
     def _at_every_turn(self, source: Source, find: _Find) -> Work[Seen]:
-        """The faces of a decoded photo, best score first, whichever way up they are."""
+        """The faces of a decoded photo at every turn that is needed, best score first."""
         faces: list[Face] = []
         left_out = 0
         searched: list[int] = []
@@ -218,7 +218,7 @@ class FaceFinding:
 
     @staticmethod
     def _refined(source: Source, faces: Sequence[Face]) -> Work[list[Face]]:
-        """Those faces that the landmark model confirms, with its landmarks."""
+        """The faces that the landmark model confirms, with its landmarks."""
         refined = (yield Refine(source.image, faces)) if faces else ()
         return [face for face in refined if face is not None]
 

@@ -1,10 +1,10 @@
-"""Finds the five landmarks of a face again and again from an upright crop, until they no longer move.
+"""Refines the five landmarks of a face: detects them repeatedly in an upright crop, until they no longer move.
 
-A detector's landmarks lean with the head and depend on where its grid lies: the same face in another file is then
-aligned differently, and its embedding moves. MTCNN's O-Net sees a face of 48 × 48 pixels that the last landmarks have
-turned upright; what it says hardly depends on where the first landmarks were. The mean of all looks but the first,
-which still starts from a lean, is the result, and the probability of the last look says whether there is a face.
-A face that still moves gets a few looks more.
+A detector's landmarks are tilted with the head and depend on the position of its grid: the same face in another file is
+aligned differently, and its embedding changes. MTCNN's O-Net gets a face of 48 × 48 pixels that is turned upright by
+the previous landmarks; its result hardly depends on where the first landmarks were. One run of O-Net over a face is a
+look. The result is the mean of all looks except the first, whose crop is still tilted; the probability of the last look
+says whether there is a face. A face that still moves gets a few additional looks.
 docs/face-packs.md has the measured effect.
 """
 
@@ -31,13 +31,13 @@ _MAGNIFIED = 1.2
 """How much larger a face is in the model's input than in ArcFace's template: MTCNN was trained on tighter boxes."""
 
 _RAISED = 0.07
-"""By what share of the side the template lies higher there."""
+"""How much higher the template lies in the model's input, as a share of the side."""
 
 _MORE_LOOKS = 3
-"""Further looks at a face that does not rest yet: one that leaned by 40° when it was found."""
+"""Additional looks at a face that still moves, for example one that was tilted by 40° when it was detected."""
 
 _AT_REST = 0.1
-"""A face rests when a look moves its landmarks by less than this share of their spread."""
+"""A face no longer moves when a look changes its landmarks by less than this share of their spread."""
 
 _TEMPLATE_SIDE = _SIDE * _MAGNIFIED
 _SHIFT = ((_SIDE - _TEMPLATE_SIDE) / 2, (_SIDE - _TEMPLATE_SIDE) / 2 - _RAISED * _SIDE)
@@ -70,7 +70,7 @@ class LandmarkRefiner:
         require_in_use(self._session, providers)
 
     def refine(self, faces: Sequence[tuple[ImagePyramid, Landmarks]]) -> list[RefinedFace | None]:
-        """For each face, in their order, where its landmarks are in its image after all looks.
+        """The landmarks of each face in its image after all looks, in the order of `faces`.
 
         None where the landmarks are degenerate, before a look or after one (see `alignment.similarity`). Each look is
         one run of the model over all faces.
@@ -86,12 +86,12 @@ class LandmarkRefiner:
             known = {number: upright for number, upright in uprights.items() if upright is not None}
             looks = self._look([(faces[number][0], upright) for number, upright in known.items()])
             for number, (probability, points) in zip(known, looks, strict=True):
-                # Further looks may not confirm what the regular ones did not: on a wheel they drift to 0.9.
+                # Additional looks may not confirm a face that the regular looks did not: on a wheel they drift to 0.9.
                 is_further = look >= self._looks
                 probabilities[number] = min(probabilities[number], probability) if is_further else probability
                 seen[number].append(points)
         return [
-            # The first look still starts from a lean, and is left out of the mean.
+            # The crop of the first look is still tilted, so the mean leaves it out.
             RefinedFace(_mean(points[-max(1, self._looks - 1) :]), probability)
             if _is_usable(points[-1])
             else None
@@ -101,7 +101,7 @@ class LandmarkRefiner:
     def _look(
         self, faces: Sequence[tuple[ImagePyramid, NDArray[np.float64]]]
     ) -> list[tuple[float, Landmarks]]:
-        """Look at faces once, each as its transform turns it: the probability, and the landmarks in its image."""
+        """Look once at each face, turned by its transform: the probability, and the landmarks in its image."""
         if not faces:
             return []
         crops = np.stack([image.warp(upright, _SIDE) for image, upright in faces])
@@ -115,15 +115,15 @@ class LandmarkRefiner:
 
 
 def _back(upright: NDArray[np.float64], shares: Sequence[Sequence[float]]) -> Landmarks:
-    """Points in shares of the model's input, (5, 2), in pixels of the photo."""
-    # As with `similarity`, rotation and scale are one complex factor, and the way back divides by it.
+    """Convert points, (5, 2), from shares of the model's input to pixels of the photo."""
+    # As in `similarity`, rotation and scale are one complex factor; the inverse divides by it.
     (a, _, dx), (b, _, dy) = upright.tolist()
     points = [(complex(x * _SIDE, y * _SIDE) - complex(dx, dy)) / complex(a, b) for x, y in shares]
     return tuple((point.real, point.imag) for point in points)
 
 
 def _has_moved(seen: Sequence[Landmarks]) -> bool:
-    """Whether the last look still moved the landmarks of a face; not when there was none."""
+    """Whether the last look still moved the landmarks of a face; False when there was no look."""
     if len(seen) <= 1:
         return False
     last = [complex(x, y) for x, y in seen[-1]]
@@ -138,7 +138,7 @@ def _is_usable(landmarks: Landmarks) -> bool:
 
 
 def _to_upright(landmarks: Landmarks) -> NDArray[np.float64] | None:
-    """The transform from the image to the model's input; None when the landmarks say nothing."""
+    """The transform from the image to the model's input; None when the landmarks are degenerate."""
     transform = similarity(landmarks, _TEMPLATE_SIDE)
     if transform is not None:
         transform[:, 2] += _SHIFT

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from bentos.pipeline.detector import Candidates, Detector
 
 _MULTIPLE = 32
-"""What the sides of the detector's input are multiples of."""
+"""The sides of the detector's input are multiples of this number."""
 
 
 def detect_in_two_passes(
     detect: Callable[[int], Candidates], detector: Detector, *, size: int, large_size: int, longer_side: int
 ) -> Candidates:
-    """What `detect` finds at `size` and again at `large_size`, the longer side of its input; of two the surer counts.
+    """The detections at `size` and at `large_size`, the longer side of the input; of two overlapping, the better score.
 
-    The first pass finds large faces, the second small ones. There is no second pass over a photo whose `longer_side`
-    gives it no more pixels than the first, and the second never enlarges the photo.
+    The first pass finds large faces, the second small ones. There is no second pass when a photo of this `longer_side`
+    would have no more pixels in it than in the first, and the second pass never enlarges the photo.
     """
     found = detect(size)
     larger = min(large_size, longer_side) // _MULTIPLE * _MULTIPLE

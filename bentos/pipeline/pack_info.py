@@ -1,4 +1,4 @@
-"""What is known of an assembled face pack: `pack.json`, beside its three graphs. Only the standard library."""
+"""Reads and writes `pack.json`, the description of an assembled face pack. Needs only the standard library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RECOGNISER_FILE = "recogniser.onnx"
 LANDMARKS_FILE = "landmarks.onnx"
 
 CONDITIONING_VERSION = 2
-"""Part of every fingerprint. Raised when conditioning or alignment starts to give other vectors than before.
+"""Part of every fingerprint. Incremented when conditioning or alignment starts to give different vectors.
 
 2: landmarks of O-Net, area-averaged shrinking before the crop.
 """
@@ -26,7 +26,7 @@ class BadPackInfo(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PackFile:
-    """One graph of the pack: where it came from, and the SHA-256 (hex) of what came and of what it became."""
+    """One graph of the pack: its source, and the SHA-256 (hex) of the source file and of the assembled file."""
 
     source: str
     source_sha256: str
@@ -37,7 +37,7 @@ class PackFile:
 class PackInfo:
     """The facts of one assembled pack.
 
-    `dimension` is that of the embeddings. `fingerprint` is the same on every machine for the same source
+    `dimension`: of the embeddings. `fingerprint` is the same on every machine for the same source
     files, and differs for any other: vectors are comparable exactly when their fingerprints are equal.
     """
 
@@ -83,16 +83,16 @@ class PackInfo:
 
 
 def fingerprint(*source_sha256: str) -> str:
-    """Sixteen hex characters that name the pack made of these files by this version of conditioning and alignment.
+    """Sixteen hex characters that identify the pack made of these files by this version of conditioning and alignment.
 
-    `source_sha256`: of the detector, the recogniser and the landmark model as they were published, in this order.
+    `source_sha256`: of the detector, the recogniser and the landmark model as published, in this order.
     """
     identity = "\n".join([f"face-pack {CONDITIONING_VERSION}", *source_sha256, ""])
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def file_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, in hex; memory stays that of one block."""
+    """The SHA-256 of a file, in hex; reads block by block, so that memory stays small."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as stream:
         while block := stream.read(1024 * 1024):

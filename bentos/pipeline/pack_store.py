@@ -1,4 +1,4 @@
-"""Face packs in the BentoML model store: where one lies, and the check that a service makes of it at start."""
+"""Finds face packs in the BentoML model store, and checks the service's pack at start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bentos.pipeline.pack_info import BadPackInfo, PackInfo
 
 
 def pack_or_exit(settings: Settings) -> None:
-    """See that the face pack is there and has the dimension that is set. Exits the process with one sentence."""
+    """Check that the face pack exists and has the configured dimension; exit the process with one sentence if not."""
     if not is_serving():
         return
     try:
@@ -42,7 +42,7 @@ def checked_pack(settings: Settings) -> PackInfo:
 
 
 def face_pack_folder(name: str) -> Path:
-    """Where the assembled pack lies: in the bento that is running, else in the model store."""
+    """The folder of the assembled pack: in the bento that is running, else in the model store."""
     if in_the_image := _folder_in_the_image(name):
         return in_the_image
     return Path(bentoml.models.BentoModel(f"{name}:latest").resolve().path)

@@ -1,4 +1,4 @@
-"""Checks that ONNX Runtime uses the execution providers that were asked for: by itself it falls back to the CPU."""
+"""Checks that ONNX Runtime uses the requested execution providers, because it silently falls back to the CPU."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ CPU = "CPUExecutionProvider"
 
 
 class ProviderNotInUse(Exception):
-    """An execution provider that was asked for is not in use; the message is one sentence."""
+    """A requested execution provider is not in use; the message is one sentence."""
 
 
 def require_available(providers: Sequence[str]) -> None:
-    """Raise `ProviderNotInUse` unless this ONNX Runtime has all `providers`; whether they work is known later."""
+    """Raise `ProviderNotInUse` unless this ONNX Runtime has all `providers`; whether they work is checked later."""
     if set(providers) <= {CPU}:
-        return  # ONNX Runtime need not be imported, and every one has it
+        return  # every ONNX Runtime has it, so skip the import
     available = _available()
     missing = [name for name in providers if name not in available]
     if missing:
@@ -36,7 +36,7 @@ def require_in_use(session: Any, providers: Sequence[str]) -> None:
 
 
 def _available() -> list[str]:
-    import onnxruntime  # noqa: PLC0415 - it takes a quarter of a second, in processes that run no model too
+    import onnxruntime  # noqa: PLC0415 - takes 0.25 s, also in processes without a model
 
     available: list[str] = onnxruntime.get_available_providers()
     return available

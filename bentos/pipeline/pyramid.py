@@ -15,13 +15,13 @@ Pixels = NDArray[np.uint8]
 
 
 class ImagePyramid:
-    """A decoded image, and the same halved once, twice, ... as often as a warp asks for.
+    """A decoded image and its repeated halvings, made when a warp needs them.
 
-    Coordinates are those of the upright photo at full scale, whatever the decoder has scaled it down to.
+    Coordinates refer to the upright photo at full scale, even when the decoder has reduced it.
 
-    A bilinear warp reads four pixels for each that it makes: where it shrinks by more than two it skips pixels, and
-    the same face at another scale then looks different. Each level is the exact mean of 2 × 2 pixels of the level
-    above, so that the same pixels give the same means wherever the detector saw the face.
+    A bilinear warp reads four pixels for each output pixel: where it shrinks by more than two it skips pixels, and the
+    same face at another scale gives a different crop. Each level holds the exact means of 2 × 2 pixels of the level
+    above, so that the same pixels give the same means wherever the detector found the face.
     """
 
     def __init__(self, image: DecodedImage) -> None:
@@ -35,18 +35,18 @@ class ImagePyramid:
         return self._levels[0]
 
     def reduced(self, longer_side: int) -> tuple[Pixels, float]:
-        """The smallest level whose longer side has so many pixels or more, and its scale relative to the photo."""
+        """The smallest level whose longer side has at least this many pixels, and its scale relative to the photo."""
         level = self._level_for(longer_side / max(self.pixels.shape[:2]))
         return self._levels[level], self.scale / 2.0**level
 
     def warp(self, transform: NDArray[np.float64], size: int) -> Pixels:
         """(size, size, 3) uint8: the photo under `transform`, (2, 3), which maps its pixels to those of the result.
 
-        What lies outside the photo is black.
+        Pixels from outside the photo are black.
         """
         magnification = math.hypot(transform[0, 0], transform[1, 0]) / self.scale
         level = self._level_for(magnification)
-        # Centres of pixels are at whole numbers: x of the image lies at (x + 0.5) / reduction - 0.5 of the level.
+        # Pixel centres have integer coordinates: x of the image is (x + 0.5) / reduction - 0.5 in the level.
         reduction = 2.0**level
         adapted = transform.copy()
         adapted[:, :2] *= reduction / self.scale
@@ -56,7 +56,7 @@ class ImagePyramid:
         )
 
     def _level_for(self, magnification: float) -> int:
-        """The level that has to be shrunk by less than two; the smallest that there is when none does."""
+        """The first level that has to be shrunk by less than two; the smallest level when none does."""
         wanted = max(0, math.floor(-math.log2(max(magnification, 2.0**-30))))
         while len(self._levels) <= wanted and min(self._levels[-1].shape[:2]) > 1:
             self._levels.append(_halved(self._levels[-1]))
@@ -64,7 +64,7 @@ class ImagePyramid:
 
 
 def _halved(pixels: Pixels) -> Pixels:
-    """The means of 2 × 2 pixels; the last row or column of an odd number is left out."""
+    """The means of 2 × 2 pixels; an odd last row or column is left out."""
     rows, columns = (side // 2 for side in pixels.shape[:2])
     even = pixels[: 2 * rows, : 2 * columns]
     return np.asarray(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The part of a photo in which the faces of a region are searched for, and coordinates there."""
+"""The part of a photo that is searched for the faces of a region, and the conversion of its coordinates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bentos.imaging.decoding import DecodedImage
 from bentos.pipeline.pyramid import ImagePyramid
 
 _MARGIN = 0.5
-"""Share of the region's sides that is added on each side: a detector needs to see what is around a face."""
+"""Share of the region's sides that is added on each side, because a detector needs the surroundings of a face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Part:
 
     @classmethod
     def around(cls, region: BoundingBox, image: ImagePyramid) -> Part | None:
-        """The region with its surroundings; None when nothing of it lies in the photo."""
+        """The region with its surroundings; None when it lies outside the photo."""
         margin_x = (region.x2 - region.x1) * _MARGIN
         margin_y = (region.y2 - region.y1) * _MARGIN
         left = max(0, int((region.x1 - margin_x) * image.scale))
@@ -36,7 +36,7 @@ class Part:
         return cls(pixels, left / image.scale, top / image.scale)
 
     def in_photo(self, face: Face) -> Face:
-        """A face of this part in pixels of the photo."""
+        """Convert a face of this part to pixels of the photo."""
         box = face.bbox
         moved = (box.x1 + self.left, box.y1 + self.top, box.x2 + self.left, box.y2 + self.top)
         return replace(
@@ -52,6 +52,6 @@ def longer_side_around(region: BoundingBox) -> float:
 
 
 def centre_in(box: BoundingBox, region: BoundingBox) -> bool:
-    """Whether the middle of `box` lies in `region`."""
+    """Whether the centre of `box` lies in `region`."""
     x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
     return region.x1 <= x <= region.x2 and region.y1 <= y <= region.y2

@@ -1,4 +1,4 @@
-"""One compressed image, decoded as large as the work on it needs."""
+"""A compressed image that is decoded only as large as the work on it needs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bentos.imaging.decoding import DecodedImage
 from bentos.pipeline.alignment import magnification
 from bentos.pipeline.pyramid import ImagePyramid
 
-# A face that would be enlarged by more than this for the recogniser is taken from the image at a larger scale: measured
-# on reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
+# A face that the recogniser would enlarge by more than this is cut from the image at a larger scale: measured on
+# reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
 _MOST_MAGNIFIED = 0.7
 
 
 class Decode(Protocol):
-    """Decodes a file no larger than asked for where the decoder can reduce it (see `imaging.decoding.decode`)."""
+    """Decodes a file no larger than asked for, where the decoder can reduce it (see `imaging.decoding.decode`)."""
 
     def __call__(self, file: bytes, *, shrink_to: int, min_scale: float) -> DecodedImage:
         """The pixels. Raises `InvalidImageFormat`, `ImageTooLarge`."""
@@ -25,7 +25,7 @@ class Decode(Protocol):
 class Source:
     """A compressed image and its pixels, which are held at one scale at a time.
 
-    `check` raises `Dropped` once nobody waits for the answer; it runs before each decoding.
+    `check` raises `Dropped` once no caller waits for the answer; it runs before each decoding.
     """
 
     def __init__(self, file: bytes, decode: Decode, check: Callable[[], None]) -> None:
@@ -34,13 +34,13 @@ class Source:
 
     @property
     def image(self) -> ImagePyramid:
-        """The pixels as they were decoded last. Only after one of the methods below."""
+        """The pixels of the last decoding. Call one of the methods below first."""
         if self._image is None:
             raise RuntimeError("the image has not been decoded yet")
         return self._image
 
     def decode_for(self, longer_side: int, *, min_scale: float = 0.0) -> None:
-        """See that the image has so many pixels on its longer side, and that scale, as far as the file has them."""
+        """Decode so that the longer side has this many pixels and the scale is reached, as far as the file allows."""
         image = self._image
         if image is None or (
             image.scale < image.largest_scale
@@ -49,7 +49,7 @@ class Source:
             self._decode_at(longer_side, min_scale)
 
     def sharpen_for(self, faces: Sequence[Face]) -> bool:
-        """See that none of these faces is enlarged too much for the recogniser; whether that took a decoding."""
+        """Decode larger if the recogniser would enlarge one of these faces too much; returns whether it decoded."""
         needed = sharp_scale(faces)
         if self.image.scale >= min(needed, self.image.largest_scale):
             return False
@@ -58,10 +58,10 @@ class Source:
 
     def _decode_at(self, shrink_to: int, min_scale: float) -> None:
         self.check()
-        self._image = None  # not two scales in memory at a time
+        self._image = None  # so that two scales are never in memory at once
         self._image = ImagePyramid(self._decode(self._file, shrink_to=shrink_to, min_scale=min_scale))
 
 
 def sharp_scale(faces: Sequence[Face]) -> float:
-    """The scale of the image from which none of these faces is enlarged too much for the recogniser; at most 1."""
+    """The scale of the image at which the recogniser enlarges none of these faces too much; at most 1."""
     return min(1.0, max((magnification(face.landmarks) / _MOST_MAGNIFIED for face in faces), default=0.0))

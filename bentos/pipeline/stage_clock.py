@@ -1,4 +1,4 @@
-"""How long the stages of the pipeline take, measured where they run."""
+"""Measures how long the stages of the pipeline take."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 class StageClock:
-    """Seconds by stage since they were last taken; for one thread at a time."""
+    """Seconds by stage since the last `take`; for one thread at a time."""
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(STAGES, 0.0)
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
-        """Count what runs inside."""
+        """Add the time of the block to `stage`."""
         started = time.monotonic()
         try:
             yield
@@ -27,6 +27,6 @@ class StageClock:
             self._seconds[stage] += time.monotonic() - started
 
     def take(self) -> dict[Stage, float]:
-        """The seconds, in the order of `STAGES`; they begin at zero again."""
+        """Return the seconds, in the order of `STAGES`, and reset them to zero."""
         taken, self._seconds = self._seconds, dict.fromkeys(STAGES, 0.0)
         return taken

@@ -1,7 +1,7 @@
-"""Works on a list of images at once, so that one run of a network serves the faces of several of them.
+"""Works on a list of images at once, so that one run of a network can process faces of several images.
 
-The work on one image is a generator: it reads from top to bottom like work on a single image, and yields a `Refine`
-where it needs refined landmarks. The faces of all images that wait there are refined together, in chunks.
+The work on one image is a generator, written like work on a single image; it yields a `Refine` where it needs refined
+landmarks. The faces of all images that wait for their landmarks are refined together, in chunks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bentos.pipeline.pyramid import ImagePyramid
 from bentos.pipeline.wanted import Dropped, IsWanted
 
 _MOST_PIXELS = 32_000_000
-"""Once the images that wait have more pixels than that, they are finished before another is decoded."""
+"""When the waiting images have more pixels than this, they are finished before another is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Refine:
 
 
 Refined = Sequence[Face | None]
-"""The reply: each face with refined landmarks, None for one that is not confirmed; in their order."""
+"""The reply: each face with refined landmarks, or None when it is not confirmed; in the order of the request."""
 
 _Result = TypeVar("_Result")
 
@@ -44,7 +44,7 @@ RefineAll = Callable[[Sequence[tuple[ImagePyramid, Face]]], Refined]
 def work_together(
     works: Iterable[Work[_Result]], refine: RefineAll, is_wanted: IsWanted
 ) -> list[_Result | FaceSearchError]:
-    """The result of each work in their order, or the error that it raised; `Dropped` when it is not wanted any more."""
+    """The result of each work in order, or the error that it raised; `Dropped` when no caller waits for it any more."""
     batch: _Batch[_Result] = _Batch(refine, is_wanted)
     for number, work in enumerate(works):
         batch.start(number, work)
@@ -55,7 +55,7 @@ def work_together(
 
 
 class _Batch(Generic[_Result]):
-    """The works that have begun, and the results of those that are done, by their numbers."""
+    """The works in progress, and the results of the finished ones, by their numbers."""
 
     def __init__(self, refine: RefineAll, is_wanted: IsWanted) -> None:
         self.results: dict[int, _Result | FaceSearchError] = {}
@@ -64,15 +64,15 @@ class _Batch(Generic[_Result]):
 
     @property
     def pixels(self) -> int:
-        """How many pixels the images have that wait."""
+        """The number of pixels of the waiting images."""
         return sum(request.image.pixels.size // 3 for _, request in self._waiting.values())
 
     def start(self, number: int, work: Work[_Result]) -> None:
-        """Begin a work, up to where it waits."""
+        """Start a work, and run it until it waits for landmarks."""
         self._resume(number, work, partial(next, work))
 
     def finish(self) -> None:
-        """Refine what is waited for, and go on with every work until all are done."""
+        """Refine the requested landmarks and resume every work, until all are done."""
         while self._waiting:
             waiting, self._waiting = self._waiting, {}
             replies = self._replies({number: request for number, (_, request) in waiting.items()})
@@ -90,7 +90,7 @@ class _Batch(Generic[_Result]):
             self.results[number] = error
 
     def _replies(self, requests: dict[int, Refine]) -> dict[int, list[Face | None]]:
-        """The refined faces by number; fewer than asked for where the answer is not wanted any more."""
+        """The refined faces by number; fewer than requested where no caller waits for the answer any more."""
         replies: dict[int, list[Face | None]] = {number: [] for number in requests}
         faces = [(number, face) for number, request in requests.items() for face in request.faces]
         for chunk in in_chunks(faces):

@@ -1,8 +1,8 @@
-"""Tells which way up a face is, and what is no face: closer looks at the detector's candidates.
+"""Determines which candidates of the detector are faces and which way up they are, by close-up detections.
 
 A detector is less sure of a turned face, and gives landmarks for an upside-down face as if it were upright. No single
-number tells the two apart; looking at the face in all four turns and comparing does. docs/face-packs.md has the
-measured effect.
+number distinguishes the two; running the detector on the face in all four turns does. One run of the detector on a
+square around one face is a look. docs/face-packs.md has the measured effect.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from bentos.pipeline.detector import Candidates, Detector, SurestFace
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
 
 CANDIDATE_THRESHOLD = 0.3
-"""Lowest score of what the detector takes for a face at first."""
+"""Lowest score of a candidate in the first detection."""
 
 _UPRIGHT_THRESHOLD = 0.9
 """Score from which one look confirms that a sure candidate is upright."""
 
 _TURNED_THRESHOLD = 0.8
-"""Lowest score of the best look, when the turns are compared."""
+"""Lowest score of the best look when the turns are compared."""
 
 _SIDE = 96
 """Side of the detector's input for a look, pixels."""
 
 _FACE_SIDE = 0.7 * _SIDE
-"""How much of it a face takes: the face with some of its surroundings, as the detector was trained."""
+"""How much of that side a face takes: the face with some surroundings, as in the detector's training."""
 
 _FARTHEST = _SIDE / 4
-"""A detection whose centre lies farther from the middle, pixels, is another face."""
+"""A detection whose centre lies farther than this from the middle, pixels, is another face."""
 
 _SAME_FACE = 0.5
-"""Landmarks nearer to each other than this share of their spread are those of one face."""
+"""Faces whose landmarks are nearer to each other than this share of their spread are the same face."""
 
 _TURNS: tuple[Callable[[Pixels], Pixels], ...] = (
     lambda pixels: pixels,
@@ -51,27 +51,27 @@ _TURNS: tuple[Callable[[Pixels], Pixels], ...] = (
 
 
 _Look = tuple[float, Face]
-"""The score of a look, and the face as it saw it."""
+"""The score of a look, and the face that it found."""
 
 
 class Settled(NamedTuple):
-    """The face of a candidate, None when there is none or its turn cannot be told; and whether turns were compared."""
+    """The face of a candidate, None when there is none or its turn is unclear; and whether turns were compared."""
 
     face: Face | None
     is_compared: bool
 
 
 class TurnFinder:
-    """Looks at candidates from near, with the detector itself."""
+    """Examines candidates with close-up runs of the detector itself."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
     def settle(self, image: ImagePyramid, candidate: Face, *, is_sure: bool, may_be_turned: bool) -> Settled:
-        """The face that looks from near see where the candidate is, with landmarks that fit its turn.
+        """The face that looks find at the candidate's place, with landmarks that fit its turn.
 
-        When the detector `is_sure`, one look as its landmarks say may be enough. Else, and if the candidate
-        `may_be_turned`, four more looks tell the turn: the best of all counts.
+        When the detector `is_sure`, one look, turned by the candidate's landmarks, may be enough. Otherwise, and if the
+        candidate `may_be_turned`, four more looks determine the turn: the look with the best score counts.
         """
         upright = self._upright(image, candidate) if is_sure else None
         if upright is not None and upright[0] >= _UPRIGHT_THRESHOLD:
@@ -84,7 +84,7 @@ class TurnFinder:
         return Settled(None if best is None else best[1], is_compared=True)
 
     def _upright(self, image: ImagePyramid, candidate: Face) -> _Look | None:
-        """One look at the face as its landmarks turn it; box and score stay those of the candidate."""
+        """One look at the face, turned by its landmarks; box and score remain those of the candidate."""
         transform = similarity(candidate.landmarks, _FACE_SIDE)
         if transform is None:
             return None
@@ -97,7 +97,7 @@ class TurnFinder:
         return found.score, replace(candidate, landmarks=tuple((point.real, point.imag) for point in back))
 
     def _turned(self, image: ImagePyramid, candidate: Face) -> _Look | None:
-        """The best of four looks at the square around the box: as it is, turned by 90, 180 and 270°."""
+        """The best of four looks at the square around the box: unturned, and turned by 90, 180 and 270°."""
         box = candidate.bbox
         scale = _FACE_SIDE / max(box.x2 - box.x1, box.y2 - box.y1)
         left, top = (box.x1 + box.x2 - _SIDE / scale) / 2, (box.y1 + box.y2 - _SIDE / scale) / 2
@@ -118,7 +118,7 @@ class TurnFinder:
 
 
 def detect_turned(pixels: Pixels, turn: int, detect: Callable[[Pixels], Candidates]) -> Candidates:
-    """What `detect` finds in the image turned by `turn` times 90° clockwise, in pixels of the image as it is."""
+    """What `detect` finds in the image turned by `turn` times 90° clockwise, in pixels of the unturned image."""
     found = detect(_TURNS[turn](pixels))
     for back in reversed(range(turn)):
         found = _turned_candidates_back(found, height=pixels.shape[back % 2])
@@ -126,18 +126,19 @@ def detect_turned(pixels: Pixels, turn: int, detect: Callable[[Pixels], Candidat
 
 
 def next_turn(searched: Collection[int], faces: Iterable[Face]) -> int | None:
-    """By how many times 90° clockwise to turn a photo for the next detection; None when no more is needed.
+    """The multiple of 90° clockwise by which to turn a photo for the next detection; None when none is needed.
 
-    `searched`: the turns at which `faces` were found. A detector that knows upright faces finds some of those that lie
-    or stand on their head too. So the photo as it is comes first, and one turned by 90° when that shows no face. Every
-    face found says how the photo has to be turned to see others like it well: an upright photo needs no second look.
+    `searched`: the turns at which `faces` were found. A detector trained on upright faces also finds some faces that
+    are sideways or upside down. So the unturned photo comes first, and a photo turned by 90° when that shows no face.
+    Every face found tells how to turn the photo so that similar faces are found well: an upright photo needs no second
+    detection.
     """
     needed = {turn_of(face) for face in faces} or {0, 1}
     return min(needed.difference(searched), default=None)
 
 
 def turn_of(face: Face) -> int:
-    """By how many times 90° clockwise the photo has to be turned for the face to stand upright: 0 to 3."""
+    """The multiple of 90° clockwise by which to turn the photo so that the face is upright: 0 to 3."""
     upright = similarity(face.landmarks)
     if upright is None:
         return 0
@@ -145,9 +146,9 @@ def turn_of(face: Face) -> int:
 
 
 def once_each(faces: Iterable[Face]) -> list[Face]:
-    """Best score first; of faces with the same landmarks only the first: two candidates may lead to one face.
+    """Best score first; of faces with the same landmarks only the first, because two candidates may give one face.
 
-    Boxes do not tell: the two of one face can overlap by less than those of two people.
+    Boxes do not identify a face: two boxes of one face can overlap less than the boxes of two people.
     """
     ordered = sorted(faces, key=lambda face: (-face.score, face.bbox.as_list()))
     if len(ordered) <= 1:
@@ -163,7 +164,7 @@ def once_each(faces: Iterable[Face]) -> list[Face]:
 
 
 def _turned_back(point: tuple[float, float], turn: int) -> tuple[float, float]:
-    """Where a point of the square that was turned `turn` times by 90° clockwise lies in the square as it was."""
+    """Convert a point of a square that was turned `turn` times by 90° clockwise to the unturned square."""
     x, y = point
     for _ in range(turn):
         x, y = y, _SIDE - 1 - x

@@ -1,4 +1,4 @@
-"""Drops an image whose answer nobody waits for any more."""
+"""Drops an image when no caller waits for its answer any more."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from bentos.domain.errors import FaceSearchError
 
 IsWanted = Callable[[int], bool]
-"""Whether somebody still waits for the answer about image number n of a list."""
+"""Whether a caller still waits for the answer for image number n of a list."""
 
 Check = Callable[[], None]
-"""Raises `Dropped` once nobody waits for the answer about one image any more."""
+"""Raises `Dropped` once no caller waits for the answer for one image any more."""
 
 
 class Dropped(FaceSearchError):
-    """The answer about an image is not wanted any more: its deadline has passed, or its caller has gone."""
+    """The answer for an image is no longer wanted: its deadline has passed, or its caller has closed the connection."""
 
     code = "dropped"
 

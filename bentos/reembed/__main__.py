@@ -1,9 +1,9 @@
-"""Change a base to the face pack of FACE_PACK while services of the old one run.
+"""Changes a base to the face pack of FACE_PACK while services of the old pack run.
 
-Embeds every indexed face into a collection of its own, takes in what was added, changed and removed meanwhile, then
-moves the alias, so that services of the new version become ready. Services that run stay on their collection. It can be
-stopped and run again at any time. Run it once more when no service of the old version runs any more: that takes in what
-the last of them wrote. The way back is the same command with the settings of the old version.
+Embeds every indexed face into a separate collection, repeats this for what is added, changed and removed meanwhile,
+then moves the alias, so that services of the new version become ready. Running services stay on their collection. The
+command can be stopped and run again at any time. Run it once more when no service of the old version runs any more, to
+include the last writes of those services. To go back, run the same command with the settings of the old version.
 
 Exit status: 0 done; 1 done, but some faces could not be embedded; 2 not done.
 """
@@ -38,7 +38,7 @@ from bentos.vectorizer.mirroring import Mirroring
 from bentos.vectorizer.vector_writer import VectorWriter
 
 _IN_FLIGHT = 4
-"""Photos under way for each process: one is embedded while others are read and written."""
+"""Photos in progress for each process: one is embedded while others are read and written."""
 _EXAMPLES = 20
 _NOT_DONE = 2
 
@@ -115,7 +115,7 @@ def _passes(
 
 
 async def _refuse_a_busy_file(settings: Settings, stores: _Stores) -> None:
-    """A Milvus Lite file that a service has open stays so for as long as the service runs: do not wait."""
+    """Fail at once when a service has the Milvus Lite file open, because it keeps it open as long as it runs."""
     if settings.milvus_uri.endswith(".db"):
         try:
             await stores.vectors.served()
@@ -127,7 +127,7 @@ async def _refuse_a_busy_file(settings: Settings, stores: _Stores) -> None:
 
 
 async def _foretell(settings: Settings, stores: _Stores, passes: Passes, patience: Patience) -> int:
-    """Say what would be done; create nothing."""
+    """Print what would be done; create nothing."""
     served = await patience.read(stores.vectors.served)
     serves = await patience.read(stores.vectors.serves)
     if await patience.read(stores.vectors.exists):
@@ -162,7 +162,7 @@ def _summary(report: Report, seconds: float) -> int:
     for name in report.dropped:
         say(f"the collection {name} was dropped")
     if report.moved:
-        say("when no service of the old version runs any more, run it again for what the last of them wrote")
+        say("when no service of the old version runs any more, run it again to include their last writes")
     if report.failures:
         say(f"{len(report.failures)} photos have faces that could not be embedded and are not found:")
         for failure in report.failures[:_EXAMPLES]:
@@ -173,7 +173,7 @@ def _summary(report: Report, seconds: float) -> int:
 
 
 def _stop_on_signals(patience: Patience) -> None:
-    """The first signal finishes what was begun; a second one of the same kind ends the process at once."""
+    """The first signal lets the photos in progress finish; a second one of the same kind ends the process at once."""
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--processes", type=_positive, metavar="N", help="processes that embed; default: one for each CPU")
-    add("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    add("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add(
         "--remove-old",
         action="store_true",

@@ -1,4 +1,4 @@
-"""The change of a base to another face pack: passes until little is left, then the alias moves, then passes again."""
+"""Changes a base to another face pack: passes until few photos differ, then the alias moves, then more passes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from bentos.reembed.waiting import Patience, Say
 from bentos.stores.replacement import ReplacementVectorStore
 
 _FEW = 50
-"""Photos that changed during a pass: so few are worked off in moments."""
+"""Photos that changed during a pass: this number is processed in moments."""
 _TOO_MANY_FROM = 10
-"""From so many failures on, a failed half means wrong settings."""
+"""From this number of failures on, a failed half means wrong settings."""
 _PASSES_AFTERWARDS = 5
 
 
 class WrongStores(Exception):
-    """So much fails that the settings are more likely to be wrong than the base; the alias was not moved."""
+    """So many photos fail that the settings are probably wrong, rather than the base; the alias was not moved."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What was done in all passes; `failures` are the photos that the last one could not do."""
+    """What all passes did; `failures`: the photos that the last pass could not process."""
 
     moved: bool = False
     passes: int = 0
@@ -31,7 +31,7 @@ class Report:
     dropped: list[str] = field(default_factory=list)
 
     def add(self, result: PassResult) -> None:
-        """Count one more pass."""
+        """Add the result of one pass."""
         self.passes += 1
         self.stored += result.stored
         self.removed += result.removed
@@ -48,7 +48,7 @@ class Change:
         self._alias = alias
 
     async def run(self) -> Report:
-        """Do all of it. Repeating it does what is left. Raises `Stopped`, `WrongStores`, `NotReady`, `PoolBroken`."""
+        """Run the change; a repeated run does the rest. Raises `Stopped`, `WrongStores`, `NotReady`, `PoolBroken`."""
         report = Report()
         if not await self._patience.call(self._vectors.serves):
             await self._fill(report)
@@ -66,7 +66,7 @@ class Change:
         report.dropped = await self._patience.call(self._vectors.remove_others)
 
     async def _fill(self, report: Report) -> None:
-        """Until a pass finds few changes, or no longer half as many as the one before it."""
+        """Run passes until one finds few changes, or no longer half as many as the pass before."""
         before: int | None = None
         while True:
             report.add(result := await self._passes.run("embedding"))

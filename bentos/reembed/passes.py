@@ -1,4 +1,4 @@
-"""One pass: compares the vectors of the new pack with the metadata, and works off what differs."""
+"""One pass: compares the vectors of the new pack with the metadata, and corrects the differences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bentos.vectorizer.mirroring import Mirroring
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A photo of which a face could not be embedded."""
+    """A photo with a face that could not be embedded."""
 
     photo_id: str
     reason: str
@@ -28,9 +28,9 @@ class Failure:
 
 @dataclass(slots=True)
 class PassResult:
-    """What a pass found and did. `photos`: those of the metadata; `differing`: those whose vectors differed.
+    """What a pass found and did. `photos`: in the metadata; `differing`: those whose vectors differed.
 
-    `busy`: photos that another writer kept for too long; a further pass may get them. `stored` and `removed` are
+    `busy`: photos that another writer held for too long; a further pass may process them. `stored` and `removed` count
     vectors.
     """
 
@@ -43,12 +43,12 @@ class PassResult:
 
     @property
     def changed(self) -> int:
-        """The photos that differed for another reason than a failure: the services go on working."""
+        """The photos that differed, except failures: services keep changing photos during a pass."""
         return self.differing - len(self.failures)
 
 
 class Passes:
-    """Runs passes over one base, with `in_flight` photos under way at once."""
+    """Runs passes over one base, with `in_flight` photos in progress at once."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Passes:
                 yield snapshot
 
     async def run(self, title: str) -> PassResult:
-        """Compare and work off what differs. Raises `Stopped`, once the photos that were begun are finished."""
+        """Compare, and correct the differences. Raises `Stopped`, once the photos in progress are finished."""
         async with self.compared() as snapshot:
             result = PassResult(snapshot.photos, snapshot.count_out_of_line())
             async with shown(title, result.differing) as progress:

@@ -1,4 +1,4 @@
-"""Embeds faces in processes of their own, one for each CPU."""
+"""Embeds faces in separate processes, one for each CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bentos.runner.local import extraction_of
 
 
 class PoolBroken(Exception):
-    """A process of the pool ended by itself; the message says what to do."""
+    """A process of the pool ended unexpectedly; the message says what to do."""
 
 
 class EmbeddingPool:
@@ -36,7 +36,7 @@ class EmbeddingPool:
         )
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
-        """See `FaceFinder`. Raises `PoolBroken` too."""
+        """See `FaceFinder`. Also raises `PoolBroken`."""
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._pool, _embed, image, tuple(landmarks))
@@ -57,7 +57,7 @@ _extraction: Extraction | None = None
 
 
 def _start(folder: Path, settings: Settings) -> None:
-    """Prepare a process of the pool. Signals of a terminal or a cluster are for its parent."""
+    """Prepare a process of the pool. It ignores signals of a terminal or a cluster, which are for its parent."""
     global _extraction  # noqa: PLW0603 - the one value of a process of the pool
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -66,7 +66,7 @@ def _start(folder: Path, settings: Settings) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """A parent that is killed closes nothing: its processes would wait for work for ever."""
+    """End this process with its parent: a parent that is killed closes nothing, and the pool would wait for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

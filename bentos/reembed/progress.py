@@ -1,4 +1,4 @@
-"""Says how far the work is: a bar on a terminal, a line every ten seconds elsewhere."""
+"""Shows the progress: a bar on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Progress:
     _begun: float = field(default_factory=time.monotonic)
 
     def line(self) -> str:
-        """Done, rate and remaining time, in words."""
+        """The number done, the rate and the remaining time, in words."""
         seconds = max(time.monotonic() - self._begun, 1e-3)
         rate = self.done / seconds
         left = f"{_duration((self.total - self.done) / rate)} left" if rate else "remaining time unknown"

@@ -1,4 +1,4 @@
-"""Waits for stores that do not answer, and for nothing once the work is to stop."""
+"""Waits for stores that do not answer, and ends every wait once the work is to stop."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Patience:
             pause = min(2 * pause, _LONGEST_RETRY_S)
 
     async def read(self, operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The same for what can be given up at any moment: it ends at once with `Stopped`."""
+        """As `call`, for an operation that can be cancelled at any moment: ends at once with `Stopped`."""
         task = asyncio.create_task(self.call(operation))
         stopped = asyncio.create_task(self.stopped.wait())
         try:

@@ -1,6 +1,6 @@
-"""One log line and one count for each request, with the request id that ties them to the answer.
+"""Writes one log line and one count for each request, with the request id that the response carries too.
 
-The line of a failed request names the error: `info` for what the caller can mend, `warning` for 503 and 504, `error`
+The line of a failed request names the error: `info` for what the caller can correct, `warning` for 503 and 504, `error`
 with the traceback for 500. The probes and `/metrics` are neither logged nor counted.
 """
 
@@ -22,13 +22,13 @@ from bentos.observability.stages import begin_stages
 logger = logging.getLogger(__name__)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
-"""Callers may send any method; as labels of metrics, only these are told apart."""
+"""Callers may send any method; only these are separate labels in the metrics."""
 _FIRST_ERROR = 400
 _INTERNAL_ERROR = 500
 
 
 class AccessLog:
-    """Begins the request id, the record and the stage timings of a request, and reports them at its end."""
+    """Creates the request id, the record and the stage timings of a request, and reports them at its end."""
 
     def __init__(self, app: ASGIApp, service: str) -> None:
         self._app, self._service = app, service

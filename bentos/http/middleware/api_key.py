@@ -20,7 +20,7 @@ class RequireApiKey:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that has a valid key."""
         given = Headers(scope=scope).get("x-api-key", "").encode("latin-1")
-        # Every key is compared, in constant time each, so that the time tells nothing about any.
+        # Compares every key, each in constant time, so that the time reveals nothing about any key.
         if not any([hmac.compare_digest(given, key.encode()) for key in self._present_keys()]):
             raise InvalidApiKey
         await self._app(scope, receive, send)

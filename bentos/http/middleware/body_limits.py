@@ -1,4 +1,4 @@
-"""Bounds the body of a request: how many bytes it may have, and how long it may take to arrive."""
+"""Limits the body of a request: how many bytes it may have, and how long it may take to arrive."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bentos.http.middleware.options import MiddlewareOptions
 from bentos.http.request_state import RequestState, state_of
 
 FORM_OVERHEAD = 64 * 1024
-"""Bytes that a form may have beside its image: the other fields and the boundaries between them."""
+"""Bytes that a form may have in addition to its image: the other fields and the boundaries between them."""
 
 
 class BodyLimits:
-    """Refuses a body that declares too many bytes, and stops one that turns out too large or too slow."""
+    """Refuses a body that declares too many bytes, and stops a body that becomes too large or is too slow."""
 
     def __init__(self, app: ASGIApp, options: MiddlewareOptions) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""One deadline for each request: the handler is cancelled when it passes, and `timed_out` is answered."""
+"""Gives each request one deadline: when it passes, the handler is cancelled and `timed_out` is answered."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bentos.domain.errors import TimedOut
 class RequestDeadline:
     """Gives each request `seconds` from its arrival to the end of its answer. Raises `TimedOut`.
 
-    A cancelled handler first finishes the call to a store that it is in (see `bentos.vectorizer.uninterrupted`): the
-    answer comes later than the deadline by at most the timeout of that store, and of the release of a lease.
+    A cancelled handler first finishes its current call to a store (see `bentos.vectorizer.uninterrupted`): the answer
+    comes later than the deadline by at most the timeout of that store, and of the release of a lease.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:

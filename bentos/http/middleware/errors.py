@@ -1,4 +1,4 @@
-"""Answers the errors that the other middleware raise, and the exceptions that nothing else has handled."""
+"""Turns the errors of other middleware, and exceptions that nothing else has handled, into responses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bentos.http.request_state import state_of
 
 
 class AnswerErrors:
-    """Every exception becomes an answer in the one shape of errors.
+    """Turns every exception into a response in the format of all errors.
 
-    Once an answer has begun it cannot be replaced: it stays incomplete, and the server closes its connection.
+    A response that has begun cannot be replaced: it stays incomplete, and the server closes its connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:

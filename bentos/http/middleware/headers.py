@@ -1,4 +1,4 @@
-"""Response headers: what every answer carries, and which headers of the frameworks it does not."""
+"""Adds the headers of every response, and removes headers that the frameworks add."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _OF_FRAMEWORKS = ("server", "x-bentoml-request-id", "x-bentoml-trace-id")
 
 
 class ResponseHeaders:
-    """Adds the security headers and the request id; asks to close the connection while the service stops."""
+    """Adds the security headers and the request id; asks callers to close the connection while the service stops."""
 
     def __init__(self, app: ASGIApp, stopping: Callable[[], bool]) -> None:
         self._app, self._stopping = app, stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, its answer with our headers."""
+        """Serve a request, and change the headers of its response."""
         state = state_of(scope)
 
         async def with_headers(message: Message) -> None:

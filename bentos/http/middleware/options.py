@@ -1,4 +1,4 @@
-"""What the middleware of one service have to know."""
+"""The options of the middleware of one service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ async def _ready() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class MiddlewareOptions:
-    """The settings of the middleware, and the questions that they ask the service.
+    """The settings of the middleware, and the functions through which they ask about the service's state.
 
     `present_keys`: the valid API keys; asked for each request, because keys can change while the service runs.
     `max_image_bytes`: the largest image by path, without a trailing slash; other paths take no image.

@@ -1,4 +1,4 @@
-"""Refuses images while the queue in front of the runner is full, before their bodies are read."""
+"""Refuses images before their bodies are read, while the queue in front of the runner is full."""
 
 from __future__ import annotations
 

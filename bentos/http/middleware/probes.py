@@ -1,4 +1,4 @@
-"""What answers without a key: the probes and `/metrics`."""
+"""Answers what needs no key: the probes and `/metrics`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ LIVENESS = frozenset({"/livez", "/healthz"})
 READINESS = "/readyz"
 METRICS = "/metrics"
 OPEN_PATHS = LIVENESS | {READINESS, METRICS}
-"""Without a trailing slash."""
+"""Paths without a trailing slash."""
 
 
 def is_open(path: str) -> bool:
-    """Whether the path, without a trailing slash, answers without a key."""
+    """Whether the path, without a trailing slash, needs no key."""
     return path in OPEN_PATHS
 
 
 class Probes:
-    """Answers `/readyz` and `/metrics`; BentoML answers the liveness probes; all other paths are `protected`."""
+    """Answers `/readyz` and `/metrics`; BentoML answers the liveness probes; all other paths go to `protected`."""
 
     def __init__(
         self, bentoml: ASGIApp, *, protected: ASGIApp, not_ready: Callable[[], Awaitable[str | None]]

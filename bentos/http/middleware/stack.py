@@ -1,7 +1,7 @@
 """Puts the middleware of a service together, in the order in which a request passes them.
 
-BentoML runs it around everything that it serves, its own routes included: dependencies of the FastAPI app would not
-cover those.
+BentoML runs the middleware around everything that it serves, including its own routes, which dependencies of the
+FastAPI app would not cover.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def with_middleware(app: ASGIApp, options: Callable[[], MiddlewareOptions]) -> A
 
 
 class _HttpOnly:
-    """Requests pass through the middleware, the lifespan passes beside them, WebSockets are refused."""
+    """Sends requests through the middleware and the lifespan past them; refuses WebSockets."""
 
     def __init__(self, app: ASGIApp, requests: ASGIApp) -> None:
         self._app, self._requests = app, requests
