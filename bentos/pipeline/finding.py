@@ -1,8 +1,8 @@
 """Finds the faces of one image: detects them, determines their turn, refines their landmarks.
 
 Every method is a generator for `together.work_together`. The work is limited: of the faces detected in a photo, the
-`max_faces` with the best scores are examined; in an image that should show one face, candidates are examined, best first
-and `CHUNK` at a time, until two are confirmed. The work stops between two chunks when no caller waits for the answer.
+`max_faces` with the best scores are examined; in an image that should show one face, candidates are examined, best
+first and `CHUNK` at a time, until two are confirmed. The work stops between two chunks when no caller waits any more.
 """
 
 from __future__ import annotations

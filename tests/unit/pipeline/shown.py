@@ -1,4 +1,4 @@
-"""Pixels as the pipeline takes them."""
+"""Makes pixels into the images that the pipeline takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares alignment with that of InsightFace."""
+"""Compares the alignment with InsightFace's."""
 
 from __future__ import annotations
 

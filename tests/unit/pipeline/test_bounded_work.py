@@ -1,4 +1,4 @@
-"""How much work the pipeline does for an image: runs of the networks are counted, on the real models."""
+"""Tests how much work the pipeline does for an image, by counting the runs of each network, on the real models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.crowds import crowd
 FACES = 400
 LOOKS = Settings().landmark_looks
 MOST_LOOKS = 5
-"""At one candidate: as its landmarks say, and in four turns."""
+"""Looks at one candidate: one turned by its landmarks, and four for the turns."""
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def many_faces() -> bytes:
 
 
 class Runs:
-    """Counts the runs of each network: of the detector by the longer side of its input, of the landmark model and of
-    the recogniser by their faces.
+    """Counts the runs of each network: the detector's by the longer side of the input, those of the landmark model and
+    of the recogniser by the number of faces.
     """
 
     def __init__(self, extraction: Extraction, patch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ class Runs:
 
     @property
     def looks(self) -> int:
-        """Of the detector at single faces."""
+        """Runs of the detector on single faces."""
         return self.detector[96]
 
     @property
@@ -95,14 +95,12 @@ def test_a_selfie_costs_one_detection_its_looks_and_one_embedding(extraction: Ex
     assert runs.recogniser == [1]
 
 
-def test_of_a_crowd_one_chunk_of_faces_gets_one_look_and_none_is_embedded(
+def test_a_selfie_of_a_crowd_examines_one_chunk_of_faces_and_embeds_none(
     extraction: Extraction, runs: Runs, many_faces: bytes
 ) -> None:
     crowd_found = found(extraction.embed_only_face([many_faces])[0])
     assert runs.looks == CHUNK
-    assert (
-        runs.detector.total() <= CHUNK + 2
-    )  # at 320, where faces of eleven pixels are not found, and at 640
+    assert runs.detector.total() <= CHUNK + 2  # at 320, which finds no faces of eleven pixels, and at 640
     assert runs.recogniser == []
     assert 0.9 * LISTED < len(crowd_found.faces) <= LISTED
     assert abs(crowd_found.count - FACES) < FACES / 10
@@ -114,12 +112,12 @@ def test_a_group_photo_is_listed_with_every_face_after_a_few_looks_each(
 ) -> None:
     group = found(extraction.embed_only_face([photos.group_photo().read_bytes()])[0])
     assert (len(group.faces), group.left_out) == (6, 0)
-    assert runs.looks == 7 + 2 * 4  # one look is not sure of the face in profile, nor of what is no face
+    assert runs.looks == 7 + 2 * 4  # one look does not confirm the face in profile or a false candidate
     assert sum(runs.landmarks) <= 2 * 2 * LOOKS
     assert runs.recogniser == []
 
 
-def test_a_candidate_that_is_no_face_does_not_refuse_a_selfie(extraction: Extraction, runs: Runs) -> None:
+def test_a_selfie_with_a_false_candidate_is_accepted(extraction: Extraction, runs: Runs) -> None:
     pack = extraction._pack
     image = photos.astronaut().read_bytes()
     [real] = found(extraction.detect([image])[0]).faces
@@ -139,7 +137,7 @@ def test_a_candidate_that_is_no_face_does_not_refuse_a_selfie(extraction: Extrac
     assert only.faces[0].embedding is not None
 
 
-def test_noise_as_a_selfie_costs_a_fixed_number_of_looks(extraction: Extraction, runs: Runs) -> None:
+def test_a_selfie_of_noise_costs_a_fixed_number_of_looks(extraction: Extraction, runs: Runs) -> None:
     pack = extraction._pack
     candidates = pack.candidates
     noise = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8))[
@@ -161,14 +159,14 @@ def test_noise_as_a_selfie_costs_a_fixed_number_of_looks(extraction: Extraction,
     assert runs.landmarks == runs.recogniser == []
 
 
-def test_what_the_detector_doubts_is_never_listed_unexamined(
+def test_doubtful_candidates_are_listed_only_after_examination(
     extraction: Extraction, many_faces: bytes
 ) -> None:
     crowd_found = found(extraction.embed_only_face([many_faces])[0])
     assert min(face.score for face in crowd_found.faces) >= Settings().detection_threshold
 
 
-def test_one_run_serves_the_faces_of_several_images(extraction: Extraction, runs: Runs) -> None:
+def test_one_run_processes_the_faces_of_several_images(extraction: Extraction, runs: Runs) -> None:
     selfies = [photos.astronaut().read_bytes(), photos.portrait().read_bytes()] * 3
     together = extraction.embed_only_face(selfies)
     assert runs.landmarks[:LOOKS] == [6] * LOOKS
@@ -200,7 +198,7 @@ def test_an_embedding_does_not_depend_on_the_chunk(extraction: Extraction, many_
         np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-4)
 
 
-def test_beyond_max_faces_the_surest_are_kept_and_the_others_counted(
+def test_faces_beyond_max_faces_are_counted_and_the_best_are_kept(
     extraction: Extraction, pack_folder: Path, many_faces: bytes
 ) -> None:
     bounded = extraction_of(pack_folder, Settings(max_faces=50))
@@ -213,7 +211,7 @@ def test_beyond_max_faces_the_surest_are_kept_and_the_others_counted(
 
 
 @pytest.mark.parametrize("method", ["detect", "detect_and_embed", "embed_only_face"])
-def test_an_image_that_nobody_waits_for_is_not_even_decoded(
+def test_an_image_without_a_waiting_caller_is_not_decoded(
     extraction: Extraction, runs: Runs, method: str
 ) -> None:
     selfie = photos.astronaut().read_bytes()
@@ -223,7 +221,7 @@ def test_an_image_that_nobody_waits_for_is_not_even_decoded(
 
 
 @pytest.mark.parametrize("method", ["detect", "detect_and_embed"])
-def test_the_work_ends_within_a_chunk_of_the_moment_when_nobody_waits_any_more(
+def test_the_work_ends_within_a_chunk_after_the_caller_stops_waiting(
     extraction: Extraction, runs: Runs, many_faces: bytes, method: str
 ) -> None:
     getattr(extraction, method)([many_faces])

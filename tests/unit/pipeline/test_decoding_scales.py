@@ -1,4 +1,4 @@
-"""A large JPEG is decoded no larger than its faces need."""
+"""Tests that a large JPEG is decoded no larger than its faces need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bentos.pipeline.extraction import Extraction
 
 WIDTH, HEIGHT = 4032, 3024
 FACE = 140 / 330
-"""Height of the face by the side of the square that `selfie` cuts out."""
+"""Height of the face as a share of the side of the square that `selfie` cuts out."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_known_face_is_decoded_once_and_as_large_as_it_needs(
     assert scales == [expected]
 
 
-def test_a_selfie_without_a_face_is_looked_at_again_as_a_photo(
+def test_a_selfie_without_a_face_is_searched_again_as_a_photo(
     extraction: Extraction, scales: list[float]
 ) -> None:
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The detector against InsightFace's own reading of it."""
+"""Compares the detector with InsightFace's decoding of the same model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bentos.pipeline.detector import Detector
 @pytest.mark.parametrize(
     "photo", [photos.group_photo(), photos.astronaut(), photos.portrait(), photos.coffee_cup()]
 )
-def test_it_finds_what_insightface_finds(pack_folder: Path, photo: Path, size: int) -> None:
+def test_the_detector_finds_the_same_faces_as_insightface(pack_folder: Path, photo: Path, size: int) -> None:
     analysis = FaceAnalysis(name=str(pack_folder), providers=["CPUExecutionProvider"])
     analysis.prepare(ctx_id=0, det_thresh=0.5, det_size=(size, size))
     pixels = cv2.imread(str(photo))
@@ -25,13 +25,13 @@ def test_it_finds_what_insightface_finds(pack_folder: Path, photo: Path, size: i
     ours = Detector(analysis.det_model, threshold=0.5, always_square=True).detect(pixels, size)
     assert len(ours) == len(boxes)
     np.testing.assert_allclose(ours.scores, boxes[:, 4], atol=1e-5)
-    # InsightFace takes the scale from the shorter side, which it has rounded down to whole pixels: up to 1 in `size`.
+    # InsightFace derives the scale from the shorter side, rounded down to whole pixels: off by up to 1 in `size`.
     np.testing.assert_allclose(ours.boxes, boxes[:, :4], atol=0.6, rtol=0.005)
     np.testing.assert_allclose(ours.points, points, atol=0.6, rtol=0.005)
 
 
 @pytest.mark.parametrize("photo", [photos.group_photo(), photos.astronaut(), photos.portrait()])
-def test_without_black_beside_the_photo_it_finds_the_same_faces(pack_folder: Path, photo: Path) -> None:
+def test_the_detector_finds_the_same_faces_without_black_padding(pack_folder: Path, photo: Path) -> None:
     analysis = FaceAnalysis(name=str(pack_folder), providers=["CPUExecutionProvider"])
     analysis.prepare(ctx_id=0, det_thresh=0.5, det_size=(640, 640))
     pixels = cv2.imread(str(photo))

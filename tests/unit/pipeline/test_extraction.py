@@ -1,4 +1,4 @@
-"""The pipeline with the real models on the real photos."""
+"""Tests the pipeline with the real models on the real photos."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_face_is_a_unit_vector_of_512_floats(extraction: Extraction) -> None:
     assert abs(float(np.linalg.norm(embedding)) - 1) < 1e-5
 
 
-def test_one_broken_image_fails_alone(extraction: Extraction) -> None:
+def test_a_broken_image_does_not_affect_the_others(extraction: Extraction) -> None:
     good = photos.astronaut().read_bytes()
     batch = [good, b"broken", photos.coffee_cup().read_bytes(), good]
     for results in (extraction.detect(batch), extraction.detect_and_embed(batch)):
@@ -44,7 +44,7 @@ def test_one_broken_image_fails_alone(extraction: Extraction) -> None:
         assert isinstance(results[1], InvalidImageFormat)
 
 
-def test_a_batch_gives_what_single_images_give(extraction: Extraction) -> None:
+def test_a_batch_gives_the_same_results_as_single_images(extraction: Extraction) -> None:
     images = [p.read_bytes() for p in (photos.group_photo(), photos.astronaut(), photos.portrait())]
     batch = extraction.detect_and_embed(images)
     for image, together in zip(images, batch, strict=True):
@@ -54,7 +54,7 @@ def test_a_batch_gives_what_single_images_give(extraction: Extraction) -> None:
             np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-4)
 
 
-def test_embedding_a_known_face_gives_the_face_of_the_whole_run(extraction: Extraction) -> None:
+def test_embedding_a_known_face_gives_the_same_embedding_as_detecting_it(extraction: Extraction) -> None:
     image = photos.group_photo().read_bytes()
     found = _found(extraction.detect_and_embed([image])[0])
     again = _found(extraction.embed([(image, [face.landmarks for face in found.faces])])[0])
@@ -63,7 +63,7 @@ def test_embedding_a_known_face_gives_the_face_of_the_whole_run(extraction: Extr
         assert float(one.embedding @ other.embedding) > 0.99  # the landmarks are refined once more
 
 
-def test_a_known_face_is_embedded_alike_wherever_an_older_aligner_saw_its_landmarks(
+def test_the_embedding_of_a_known_face_does_not_depend_on_the_landmarks_of_an_older_aligner(
     extraction: Extraction,
 ) -> None:
     image = photos.group_photo().read_bytes()
@@ -103,7 +103,7 @@ def test_a_list_of_regions_and_of_known_faces_has_an_answer_for_each(extraction:
     assert [len(_found(known[n]).faces) for n in (0, 2)] == [1, 6]
 
 
-def test_landmarks_that_say_nothing_give_no_embedding(extraction: Extraction) -> None:
+def test_degenerate_landmarks_give_no_embedding(extraction: Extraction) -> None:
     image = photos.astronaut().read_bytes()
     good = _found(extraction.detect([image])[0]).faces[0].landmarks
     again = _found(extraction.embed([(image, [((1.0, 1.0),) * 5, good])])[0])
@@ -122,7 +122,7 @@ def test_the_format_does_not_change_the_face(extraction: Extraction, kind: str) 
     assert float(one @ other) > 0.95
 
 
-def test_a_region_is_searched_alone(extraction: Extraction) -> None:
+def test_only_the_region_is_searched(extraction: Extraction) -> None:
     image = photos.group_photo().read_bytes()
     face = _found(extraction.detect([image])[0]).faces[3]
     region = BoundingBox(face.bbox.x1 - 20, face.bbox.y1 - 20, face.bbox.x2 + 20, face.bbox.y2 + 20)
@@ -177,7 +177,7 @@ def test_a_small_face_in_a_large_photo_is_cut_from_the_full_size(extraction: Ext
 
 
 def _passer_by() -> bytes:
-    """The astronaut in front, another person small and far behind."""
+    """The astronaut in front, and another person who is small and far behind."""
     with Image.open(photos.astronaut()) as image:
         scene = image.convert("RGB").crop((100, 0, 350, 250)).resize((480, 480))
     with Image.open(photos.group_photo()) as image:
@@ -212,7 +212,7 @@ def test_only_the_face_at_the_box_has_an_embedding(extraction: Extraction) -> No
         assert float(found.faces[number].embedding @ whole[number].embedding) > 0.9999
 
 
-def test_a_face_that_only_its_region_shows_is_added_to_the_faces(extraction: Extraction) -> None:
+def test_a_face_that_is_found_only_in_its_region_is_added_to_the_faces(extraction: Extraction) -> None:
     astronaut = photos.astronaut().read_bytes()
     [face] = _found(extraction.detect([astronaut])[0]).faces
     wide = BoundingBox(60, 0, 400, 300)

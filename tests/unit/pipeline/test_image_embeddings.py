@@ -1,4 +1,4 @@
-"""The same face gives the same embedding whatever file it arrives in: measured with the real face pack."""
+"""Tests that a face gives the same embedding in every kind of file, with the real face pack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAME_FACE = 0.97
 
 @dataclass(frozen=True)
 class Seen:
-    """What the pack sees in an image: its faces, best first, and their embeddings, (faces, dim)."""
+    """What the pack finds in an image: faces, best first, and their embeddings, (faces, dim)."""
 
     image: ImagePyramid
     faces: list[Face]
@@ -56,7 +56,7 @@ def embed(pack: FacePack, image: ImagePyramid, faces: list[Face]) -> list[Embedd
 
 
 def cosines(reference: Seen, other: Seen) -> np.ndarray:
-    """For each face of the reference: the cosine to the face that lies in the same place of the other image."""
+    """For each face of the reference: the cosine to the face at the same place of the other image."""
     zoom = reference.image.width / other.image.width
     ours = np.array([face.bbox.as_list() for face in reference.faces])
     theirs = np.array([face.bbox.as_list() for face in other.faces]) * zoom
@@ -79,7 +79,7 @@ def test_every_kind_of_file_gives_the_embeddings_of_the_plain_jpeg(pack: FacePac
     print(f"{kind}: least {found.min():.3f}, mean {found.mean():.3f}, same landmarks {in_place.min():.3f}")
     assert found.mean() >= SAME_FACE, "detected anew in each file"
     assert in_place.min() >= SAME_FACE, "at the landmarks found in the plain JPEG: the decoder alone"
-    # One of the six is in near profile: its landmarks move with any change of its pixels, a palette's above all.
+    # One of the six is in near profile: its landmarks move with any change of its pixels, most with a palette.
     assert np.median(found) >= SAME_FACE
     assert found.min() >= 0.9
 

@@ -1,4 +1,4 @@
-"""Landmarks that settle."""
+"""Tests the repeated refinement of landmarks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _moved(landmarks: Landmarks, x: float, y: float, factor: float = 1.0) -> Lan
     return tuple((cx, cy) for cx, cy in ((np.array(landmarks) - centre) * factor + centre + (x, y)).tolist())
 
 
-def test_it_ends_in_the_same_place_wherever_the_detector_began(
+def test_the_refined_landmarks_do_not_depend_on_the_first_landmarks(
     refiner: LandmarkRefiner, faces: list[Landmarks]
 ) -> None:
     image = shown(bgr(photos.group_photo()))
@@ -69,7 +69,7 @@ def test_it_ends_in_the_same_place_wherever_the_detector_began(
 
 
 @pytest.mark.parametrize("degrees", [-40, 40])
-def test_a_face_that_was_found_far_from_upright_comes_to_rest_in_the_same_place(
+def test_a_face_that_was_detected_far_from_upright_gets_the_same_landmarks(
     refiner: LandmarkRefiner, faces: list[Landmarks], degrees: int
 ) -> None:
     image = shown(bgr(photos.group_photo()))
@@ -84,8 +84,10 @@ def test_a_face_that_was_found_far_from_upright_comes_to_rest_in_the_same_place(
         assert np.abs(np.subtract(found.landmarks, settled.landmarks)).max() < 0.12 * eyes
 
 
-def test_many_faces_give_what_each_gives_alone(refiner: LandmarkRefiner, faces: list[Landmarks]) -> None:
-    """More than one run of the model takes, and some that say nothing in between."""
+def test_many_faces_get_the_same_landmarks_together_as_alone(
+    refiner: LandmarkRefiner, faces: list[Landmarks]
+) -> None:
+    """More faces than one run of the model takes, with some degenerate landmarks among them."""
     image = shown(bgr(photos.group_photo()))
     many = [*faces, NOWHERE] * 10
     together = _refine(refiner, image, many)
@@ -99,7 +101,9 @@ def test_many_faces_give_what_each_gives_alone(refiner: LandmarkRefiner, faces: 
                 assert found.probability == pytest.approx(alone.probability, abs=1e-5)
 
 
-def test_it_is_sure_of_faces_and_not_of_a_saucer(refiner: LandmarkRefiner, faces: list[Landmarks]) -> None:
+def test_faces_get_a_high_probability_and_a_saucer_does_not(
+    refiner: LandmarkRefiner, faces: list[Landmarks]
+) -> None:
     people = _refine(refiner, shown(bgr(photos.group_photo())), faces)
     assert all(found is not None and found.probability > 0.97 for found in people)
     saucer = _moved(faces[0], 300 - faces[0][0][0], 200 - faces[0][0][1])
@@ -107,7 +111,7 @@ def test_it_is_sure_of_faces_and_not_of_a_saucer(refiner: LandmarkRefiner, faces
     assert found is None or found.probability < 0.9
 
 
-def test_no_faces_cost_nothing_and_no_looks_change_nothing(
+def test_no_faces_need_no_run_and_zero_looks_keep_the_landmarks(
     pack_folder: Path, refiner: LandmarkRefiner, faces: list[Landmarks]
 ) -> None:
     image = shown(bgr(photos.group_photo()))
@@ -119,7 +123,7 @@ def test_no_faces_cost_nothing_and_no_looks_change_nothing(
 
 
 def _cosines(extraction: Extraction) -> list[float]:
-    """Of each person of the group photo to selfies of the same person."""
+    """The cosine of each person of the group photo to selfies of the same person."""
     group = extraction.detect([photos.group_photo().read_bytes()])[0]
     assert isinstance(group, FacesInImage)
     known = extraction.embed([(photos.group_photo().read_bytes(), [face.landmarks for face in group.faces])])[
@@ -138,13 +142,13 @@ def _cosines(extraction: Extraction) -> list[float]:
     return cosines
 
 
-def test_it_brings_selfies_closer_to_their_photo(extraction: Extraction, pack_folder: Path) -> None:
+def test_refinement_brings_selfies_closer_to_their_photo(extraction: Extraction, pack_folder: Path) -> None:
     refined, detected = _cosines(extraction), _cosines(extraction_of(pack_folder, Settings(landmark_looks=0)))
     assert np.mean(refined) > np.mean(detected)
     assert min(refined) > max(0.9, min(detected))
 
 
-def test_what_it_does_not_confirm_is_no_face(pack_folder: Path) -> None:
+def test_a_candidate_that_the_refiner_does_not_confirm_is_no_face(pack_folder: Path) -> None:
     strict = extraction_of(pack_folder, Settings(confirmation_threshold=0.9999999))
     found = strict.embed_only_face([photos.portrait().read_bytes()])[0]
     assert isinstance(found, FacesInImage)

@@ -1,4 +1,4 @@
-"""Small faces in large photos."""
+"""Tests the detection of small faces in large photos."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_second_pass_finds_the_small_faces_of_a_large_photo(
 
 
 def test_a_small_face_of_a_large_photo_is_that_person(extraction: Extraction, scene: Scene) -> None:
-    """Its landmarks are found in the full size, not in what the decoder has reduced."""
+    """The landmarks are refined at full size, not in the image that the decoder has reduced."""
     known = _faces(extraction.detect_and_embed([photos.astronaut().read_bytes()])[0])[0].embedding
     found = _faces(extraction.detect([scene.jpeg])[0])
     again = _faces(extraction.embed([(scene.jpeg, [face.landmarks for face in found])])[0])
@@ -74,7 +74,7 @@ def test_a_selfie_gets_no_second_pass(
         (5000, 0, [640]),
     ],
 )
-def test_the_second_pass_enlarges_nothing_and_takes_sides_that_the_detector_can(
+def test_the_second_pass_enlarges_nothing_and_uses_sides_that_the_detector_accepts(
     longer_side: int, large_size: int, sides: list[int]
 ) -> None:
     asked: list[int] = []
@@ -94,7 +94,7 @@ def test_the_second_pass_enlarges_nothing_and_takes_sides_that_the_detector_can(
     assert asked == sides
 
 
-def test_of_two_passes_the_surer_face_counts_and_none_twice(extraction: Extraction) -> None:
+def test_a_face_found_by_both_passes_is_returned_once_with_the_better_score(extraction: Extraction) -> None:
     faces = _faces(extraction.detect([photos.group_photo().read_bytes()])[0])
     assert len(faces) == 6
     assert all(one.bbox.iou(other.bbox) < 0.4 for n, one in enumerate(faces) for other in faces[n + 1 :])

@@ -33,7 +33,7 @@ INFO = PackInfo(
 )
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_written_pack_info_reads_back_the_same(tmp_path: Path) -> None:
     INFO.write(tmp_path)
     assert PackInfo.read(tmp_path) == INFO
 
@@ -59,15 +59,15 @@ def test_a_pack_of_an_older_version_says_to_assemble_again(tmp_path: Path) -> No
         PackInfo.read(tmp_path)
 
 
-def test_a_fingerprint_tells_other_files_apart_and_is_sixteen_characters() -> None:
+def test_a_fingerprint_differs_for_other_files_and_has_sixteen_characters() -> None:
     known = fingerprint("a" * 64, "c" * 64, "e" * 64)
     assert len(known) == 16
     others = [("c", "a", "e"), ("a", "d", "e"), ("a", "c", "b")]
     assert len({known, *(fingerprint(*(name * 64 for name in other)) for other in others)}) == 4
 
 
-def test_the_fingerprint_of_the_default_pack_does_not_change_by_itself(pack_folder: Path) -> None:
-    """Whoever changes what conditioning computes changes this, and every base has to be embedded again."""
+def test_the_fingerprint_of_the_default_pack_is_fixed(pack_folder: Path) -> None:
+    """A change of what conditioning computes changes the fingerprint, and every base has to be embedded again."""
     assert PackInfo.read(pack_folder).fingerprint == "5b754a08edab29bb"
 
 

@@ -1,4 +1,4 @@
-"""Where a face pack is looked for."""
+"""Tests where a face pack is searched for."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def test_a_tool_in_the_image_finds_the_pack_of_the_bento(
     assert checked_pack(Settings()).name == "yunet-mbf"
 
 
-def test_a_pack_that_is_nowhere_is_named_with_the_command_that_makes_it() -> None:
+def test_the_error_for_a_missing_pack_names_the_command_that_makes_it() -> None:
     with pytest.raises(SettingsError, match=r"python -m models\.assemble --pack buffalo_nobody"):
         checked_pack(Settings(face_pack="buffalo_nobody"))

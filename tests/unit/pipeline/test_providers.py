@@ -1,4 +1,4 @@
-"""An execution provider that was asked for and is not in use stops the start."""
+"""Tests that a requested execution provider that is not in use prevents the start."""
 
 from __future__ import annotations
 

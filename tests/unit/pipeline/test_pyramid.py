@@ -1,4 +1,4 @@
-"""Reductions of an image."""
+"""Tests the reductions of an image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.unit.pipeline.shown import shown
 
 
 def _slope(width: int, height: int) -> np.ndarray:
-    """An image whose value is its x in one channel and its y in another: any reduction of it says where it is."""
+    """An image whose channels hold the x and the y of each pixel, so that a reduction shows where its pixels were."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x, y, np.zeros_like(x)], axis=-1).astype(np.uint8)
 

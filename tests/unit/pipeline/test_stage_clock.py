@@ -1,4 +1,4 @@
-"""The time that stages take."""
+"""Tests the measured time of stages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from bentos.pipeline.stage_clock import STAGES, StageClock
 
 
-def test_a_stage_counts_what_ran_inside_it_and_starts_anew_once_taken() -> None:
+def test_a_stage_counts_the_time_of_its_blocks_and_restarts_after_take() -> None:
     clock = StageClock()
     for _ in range(2):
         with clock.timed("embed"):
@@ -21,7 +21,7 @@ def test_a_stage_counts_what_ran_inside_it_and_starts_anew_once_taken() -> None:
     assert set(clock.take().values()) == {0.0}
 
 
-def test_a_stage_that_fails_counts_too() -> None:
+def test_the_time_of_a_failing_stage_is_counted() -> None:
     clock = StageClock()
     with pytest.raises(ValueError, match="damaged"), clock.timed("decode"):
         raise ValueError("damaged")

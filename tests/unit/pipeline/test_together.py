@@ -1,4 +1,4 @@
-"""Work on several images at once."""
+"""Tests the work on several images at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _faces(count: int) -> list[Face]:
 
 
 class Refiner:
-    """Confirms every second face, and notes how many faces each run had."""
+    """Confirms every second face, and records the number of faces of each run."""
 
     def __init__(self) -> None:
         self.runs: list[int] = []
@@ -35,7 +35,7 @@ class Refiner:
 
 
 def _work(*counts: int) -> Work[list[int]]:
-    """Asks for so many faces, one time after the other; how many were confirmed each time."""
+    """Requests refinement of each number of faces in turn; returns how many faces each reply confirmed."""
     confirmed = []
     for count in counts:
         reply = yield Refine(IMAGE, _faces(count))
@@ -48,7 +48,7 @@ def _failing() -> Work[list[int]]:
     raise InvalidImageFormat("broken")
 
 
-def test_each_work_gets_the_reply_to_its_own_question() -> None:
+def test_each_work_gets_the_reply_to_its_own_request() -> None:
     refiner = Refiner()
     assert work_together([_work(3, 1), _work(), _work(4)], refiner, always_wanted) == [[2, 1], [], [2]]
     assert refiner.runs == [7, 1]
@@ -60,13 +60,13 @@ def test_one_run_has_a_chunk_of_faces_at_most() -> None:
     assert refiner.runs == [CHUNK, CHUNK, 10]
 
 
-def test_a_work_that_fails_fails_alone() -> None:
+def test_a_failing_work_does_not_affect_the_others() -> None:
     results = work_together([_failing(), _work(2, 2)], Refiner(), always_wanted)
     assert isinstance(results[0], InvalidImageFormat)
     assert results[1] == [1, 1]
 
 
-def test_what_is_not_wanted_any_more_ends_between_two_chunks_and_costs_no_more_runs() -> None:
+def test_unwanted_work_ends_between_two_chunks_and_costs_no_further_runs() -> None:
     refiner = Refiner()
 
     def is_wanted(number: int) -> bool:
@@ -85,7 +85,7 @@ def test_images_beyond_the_memory_that_may_be_held_wait_until_those_before_are_d
 ) -> None:
     monkeypatch.setattr(
         module, "_MOST_PIXELS", 250
-    )  # two images of a hundred pixels, and the one that is too many
+    )  # two images of a hundred pixels, and a third that is over the limit
     refiner = Refiner()
     assert work_together([_work(1) for _ in range(7)], refiner, always_wanted) == [[1]] * 7
     assert refiner.runs == [3, 3, 1]

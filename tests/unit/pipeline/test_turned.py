@@ -1,4 +1,4 @@
-"""Photos and selfies that are turned."""
+"""Tests photos and selfies that are turned."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def _faces(found: object) -> tuple[Face, ...]:
 
 
 def _face(degrees: float = 0.0, x: float = 0.0, score: float = 0.9) -> Face:
-    """An upright face turned clockwise, as an image is seen."""
+    """An upright face turned clockwise, as seen in the image."""
     turn = complex(math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
     points = [complex(px, py) * turn for px, py in TEMPLATE]
     return Face(BoundingBox(x, 0, x + 1, 1), score, tuple((p.real + x, p.imag) for p in points))
 
 
 def _people() -> list[tuple[Image.Image, BoundingBox]]:
-    """Of eight people the photo and the box."""
+    """The photo and the box of each of eight people."""
     group = [
         (463, 266, 576, 416), (750, 346, 845, 472), (1125, 272, 1221, 397),
         (905, 58, 1005, 202), (60, 268, 167, 397), (266, 151, 372, 278),
@@ -48,7 +48,7 @@ def _indexed(extraction: Extraction, file: bytes) -> list[Embedding]:
 
 
 def _searched(extraction: Extraction, file: bytes) -> list[Embedding]:
-    """A selfie that shows a neighbour too is refused: then every face of it counts."""
+    """The embeddings of a selfie; all faces when a selfie with a neighbour is refused."""
     faces = _faces(extraction.embed_only_face([file])[0])
     if len(faces) > 1:
         return _indexed(extraction, file)
@@ -57,7 +57,7 @@ def _searched(extraction: Extraction, file: bytes) -> list[Embedding]:
 
 @pytest.fixture(scope="module")
 def upright(extraction: Extraction) -> list[Embedding]:
-    """The eight people as they are indexed, in the order of `_people`."""
+    """The embeddings of the eight people as indexed, in the order of `_people`."""
     known = []
     for picture, box in _people():
         file = saved(picture, "PNG")
@@ -123,17 +123,15 @@ def test_a_turned_group_is_no_selfie_of_one_person(extraction: Extraction, degre
 
 
 @pytest.mark.parametrize("name", people_free())
-def test_there_is_nobody_in_a_photo_without_people_however_it_is_turned(
-    extraction: Extraction, name: str
-) -> None:
+def test_a_turned_photo_without_people_has_no_faces(extraction: Extraction, name: str) -> None:
     for degrees in TURNS:
         file = saved(turned(people_free()[name], degrees), "PNG")
         assert _faces(extraction.detect([file])[0]) == ()
         assert _faces(extraction.embed_only_face([file])[0]) == ()
 
 
-def test_exif_orientation_counts_before_the_turn(extraction: Extraction) -> None:
-    """A file that says how it is turned gives the coordinates of the upright photo."""
+def test_exif_orientation_is_applied_before_the_turn_is_determined(extraction: Extraction) -> None:
+    """The coordinates refer to the photo turned upright by its EXIF orientation."""
     picture = opened(photos.astronaut())
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -159,7 +157,7 @@ def test_an_upright_photo_is_searched_once_and_one_without_faces_twice() -> None
     assert next_turn([0, 1], []) is None
 
 
-def test_a_face_that_is_turned_asks_for_others_like_it() -> None:
+def test_a_turned_face_makes_the_photo_be_searched_at_its_turn() -> None:
     assert next_turn([0], [_face(180)]) == 2
     assert next_turn([0, 1], [_face(90), _face(-90)]) == 3
     assert next_turn([0], [_face(-90), _face(180)]) == 1

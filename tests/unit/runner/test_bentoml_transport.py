@@ -1,6 +1,6 @@
-"""The transport over BentoML's client: what its errors become, and requests whose caller has gone.
+"""Tests the transport over BentoML's client: how its errors are converted, and requests whose caller has gone.
 
-The client and its server are the real ones in `tests/system/test_transports.py`; here the calls are made to fail.
+`tests/system/test_transports.py` runs the real client and server; here the calls are made to fail.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from bentoml.exceptions import BentoMLException
 from bentos.domain.errors import DependencyUnavailable, Overloaded
 from bentos.runner.client import RunnerClient
 from bentos.runner.transport.bentoml_client import BentoMLTransport
-from tests.unit.runner.sham_process import ANSWER, NOBODY
+from tests.unit.runner.fake_process import ANSWER, NOBODY
 
 
 class Calls:
-    """Stands for the client's method: each call fails with, or answers, what is next."""
+    """Replaces the client's method: each call takes the next outcome, an error or an answer."""
 
     def __init__(self, *outcomes: object) -> None:
         self.outcomes = list(outcomes)
@@ -63,7 +63,7 @@ async def test_a_connection_that_breaks_once_is_tried_again() -> None:
     assert calls.made == 2
 
 
-async def test_a_request_whose_process_ends_twice_is_given_up_as_unavailable() -> None:
+async def test_a_request_whose_process_ends_twice_fails_as_unavailable() -> None:
     calls = Calls(aiohttp.ServerDisconnectedError(), aiohttp.ClientOSError(), "answers")
     with pytest.raises(DependencyUnavailable, match="its processes ended"):
         await client_of(calls).detect(b"image")

@@ -1,4 +1,4 @@
-"""The client of the runner over real sockets: connections that break, processes that are busy, silent or stopped."""
+"""Tests the runner's client over real sockets: broken connections, and busy, silent or stopped processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bentos.domain.errors import DependencyUnavailable, InternalError, Overloade
 from bentos.runner.codec import ticket_of
 from bentos.runner.transport.frames import PING
 from bentos.runner.transport.working import record_beside
-from tests.unit.runner.sham_process import ANSWER, BREAKS, NOBODY, client_of, frame, process
+from tests.unit.runner.fake_process import ANSWER, BREAKS, NOBODY, client_of, frame, process
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def test_another_process_takes_the_call_of_one_that_was_killed(shared: Pat
     assert not killed.exists()
 
 
-async def test_a_process_that_is_started_anew_is_found(shared: Path) -> None:
+async def test_a_restarted_process_is_found(shared: Path) -> None:
     async with client_of(shared) as client:
         asked = asyncio.create_task(client.detect(b"image"))
         await asyncio.sleep(0.2)
@@ -143,7 +143,7 @@ async def test_an_image_that_two_processes_failed_with_is_refused(
     assert "2 runner processes failed" in caplog.text
 
 
-async def test_a_process_that_answers_no_ping_loses_its_images_to_another(
+async def test_the_images_of_a_process_that_answers_no_ping_go_to_another(
     shared: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with process(shared, 1, [], answers_pings=False) as silent, client_of(shared) as client:

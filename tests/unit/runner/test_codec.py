@@ -1,4 +1,4 @@
-"""Requests and answers are decoded to what was encoded."""
+"""Tests that requests and answers are decoded to what was encoded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_request_arrives_as_it_was_sent() -> None:
         assert ticket_of(payload) == ticket
 
 
-def test_a_timing_travels_in_front_of_the_answer() -> None:
+def test_a_timing_is_sent_in_front_of_the_answer() -> None:
     timing = Timing(began=1000.5, decode=0.01, detect=0.02, align=0.003, embed=0.0, batch=7)
     assert split_timing(with_timing(timing, b"answer")) == (timing, b"answer")
 

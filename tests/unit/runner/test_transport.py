@@ -1,4 +1,4 @@
-"""Client and server of the runner over real sockets, around a runner that only pretends to look."""
+"""Tests client and server of the runner over real sockets, around a fake runner that does not use the models."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ NO_TIME = Timing(0, 0, 0, 0, 0)
 
 
 class Method:
-    """Answers with the size of the image as the width of what it saw."""
+    """Answers with one image size: its width is the number of bytes of the request's image."""
 
-    def __init__(self, runner: PretendedRunner) -> None:
+    def __init__(self, runner: FakeRunner) -> None:
         self._runner = runner
 
     def local(self, requests: list[bytes]) -> list[bytes]:
@@ -51,7 +51,7 @@ class Method:
         return [with_timing(NO_TIME, encode_faces(FacesInImage(len(image), 1, ())))]
 
 
-class PretendedRunner:
+class FakeRunner:
     def __init__(self) -> None:
         self.seen: list[bytes] = []
         self.dropped: list[bytes] = []
@@ -62,13 +62,13 @@ class PretendedRunner:
 
 
 @pytest.fixture
-def runner() -> PretendedRunner:
-    return PretendedRunner()
+def runner() -> FakeRunner:
+    return FakeRunner()
 
 
 @pytest.fixture
 async def client(
-    runner: PretendedRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner: FakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RunnerClient]:
     shared = tmp_path / "runner.sock"
     monkeypatch.setenv("BENTOML_RUNNER_MAP", json.dumps({SERVICE: f"unix://{quote(str(shared))}"}))
@@ -78,13 +78,13 @@ async def client(
         await client.close()
 
 
-async def test_a_large_image_arrives_whole(client: RunnerClient, runner: PretendedRunner) -> None:
+async def test_a_large_image_arrives_completely(client: RunnerClient, runner: FakeRunner) -> None:
     assert (await client.detect(LARGE)).width == len(LARGE)
     assert runner.seen == [LARGE]
 
 
-async def test_images_of_one_size_are_looked_at_in_the_order_in_which_they_came(
-    client: RunnerClient, runner: PretendedRunner
+async def test_images_of_one_size_are_processed_in_order_of_arrival(
+    client: RunnerClient, runner: FakeRunner
 ) -> None:
     images = [b"slow", *(bytes([number]) for number in range(9))]
     asked = []
@@ -97,8 +97,8 @@ async def test_images_of_one_size_are_looked_at_in_the_order_in_which_they_came(
     assert runner.seen == images
 
 
-async def test_a_small_image_overtakes_large_ones_that_came_just_before_it(
-    client: RunnerClient, runner: PretendedRunner
+async def test_a_small_image_overtakes_large_images_that_arrived_just_before(
+    client: RunnerClient, runner: FakeRunner
 ) -> None:
     large = [bytes([number]) * 1_000_000 for number in range(3)]
     asked = []
@@ -110,7 +110,7 @@ async def test_a_small_image_overtakes_large_ones_that_came_just_before_it(
     assert runner.seen == [b"slow", b"small", *large]
 
 
-async def test_a_failure_is_told_and_the_next_image_is_looked_at(client: RunnerClient) -> None:
+async def test_a_failure_is_reported_and_the_next_image_is_processed(client: RunnerClient) -> None:
     with pytest.raises(DependencyUnavailable, match="500"):
         await client.detect(b"broken")
     with pytest.raises(Overloaded):
@@ -118,8 +118,8 @@ async def test_a_failure_is_told_and_the_next_image_is_looked_at(client: RunnerC
     assert (await client.detect(b"next")).width == len(b"next")
 
 
-async def test_a_caller_that_gives_up_takes_nobody_elses_answer_along(
-    client: RunnerClient, runner: PretendedRunner
+async def test_a_caller_that_gives_up_does_not_affect_the_answers_of_others(
+    client: RunnerClient, runner: FakeRunner
 ) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
@@ -133,7 +133,7 @@ async def test_a_caller_that_gives_up_takes_nobody_elses_answer_along(
 
 
 async def test_images_whose_callers_have_gone_are_dropped_before_the_work_begins(
-    client: RunnerClient, runner: PretendedRunner
+    client: RunnerClient, runner: FakeRunner
 ) -> None:
     first = asyncio.create_task(client.detect(b"slow"))
     await asyncio.sleep(0.05)
@@ -152,7 +152,7 @@ async def test_images_whose_callers_have_gone_are_dropped_before_the_work_begins
 
 
 async def test_a_request_whose_deadline_has_passed_is_dropped(
-    client: RunnerClient, runner: PretendedRunner
+    client: RunnerClient, runner: FakeRunner
 ) -> None:
     first = asyncio.create_task(client.detect(b"slow"))
     await asyncio.sleep(0.05)

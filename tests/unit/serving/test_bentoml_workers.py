@@ -1,4 +1,4 @@
-"""What the supervisor knows of BentoML's processes, and what it does with a BentoML that looks different."""
+"""Tests how BentoML's processes are recognised, and what happens with an incompatible BentoML."""
 
 from __future__ import annotations
 

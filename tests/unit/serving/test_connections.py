@@ -1,4 +1,4 @@
-"""How long a connection stays open, over real sockets; and what happens when it cannot be bounded."""
+"""Tests how long a connection stays open, over real sockets, and what happens when the limits cannot be installed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BODY = b"body"
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers without a look at the body."""
+    """Answers without reading the body."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body"})
 
@@ -83,7 +83,7 @@ async def test_an_answered_connection_waits_longer_for_the_next_request_than_a_n
         assert await answered.seconds_to_the_end() > KEEP_ALIVE_S * 0.9
 
 
-async def test_a_next_request_that_begins_has_to_go_on(port: int) -> None:
+async def test_a_next_request_that_has_begun_must_continue(port: int) -> None:
     async with connected(port) as caller:
         caller.writer.write(REQUEST + BODY)
         await caller.answer()
@@ -91,7 +91,7 @@ async def test_a_next_request_that_begins_has_to_go_on(port: int) -> None:
         assert await caller.seconds_to_the_end() < KEEP_ALIVE_S / 2
 
 
-async def test_a_body_that_nobody_waits_for_has_to_end(port: int) -> None:
+async def test_an_unread_body_must_end(port: int) -> None:
     async with connected(port) as stops, connected(port) as ends:
         for caller in (stops, ends):
             caller.writer.write(REQUEST)
@@ -105,7 +105,7 @@ def test_the_installed_uvicorn_can_be_bounded() -> None:
     check_uvicorn()
 
 
-def test_limits_that_cannot_be_installed_are_an_error_and_not_silence() -> None:
+def test_limits_that_cannot_be_installed_raise_an_error() -> None:
     with pytest.raises(ConnectionLimitsUnavailable, match="no uvicorn server"):
         bound_connections(HEAD_S)
 

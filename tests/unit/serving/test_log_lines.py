@@ -1,4 +1,4 @@
-"""Every line of the output is one JSON line."""
+"""Tests that every line of the output becomes one JSON line."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from bentos.serving.log_lines import is_log_line, json_line
 
 
-def test_a_json_line_passes_as_it_is() -> None:
+def test_a_json_line_is_unchanged() -> None:
     line = '{"time": "t", "message": "x"}'
     assert json_line(line) == line
 
 
-def test_the_format_of_bentoml_is_understood() -> None:
+def test_the_format_of_bentoml_is_parsed() -> None:
     found = json.loads(
         json_line("2026-11-22T11:00:56+0000 [ERROR] [entry_service:image-search:1] It broke (x)")
     )
@@ -40,5 +40,5 @@ def test_any_other_line_becomes_a_message(line: str) -> None:
         ("", False),
     ],
 )
-def test_a_reason_is_told_from_a_log_line(line: str, expected: bool) -> None:
+def test_a_reason_is_distinguished_from_a_log_line(line: str, expected: bool) -> None:
     assert is_log_line(line) is expected

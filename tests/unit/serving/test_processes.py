@@ -1,4 +1,4 @@
-"""The process table, against real processes."""
+"""Tests the reading of the process table with real processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_child_is_seen_with_its_parent_and_its_service() -> None:
         for each in (child, other):
             each.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert not is_alive(child.pid)  # dead, and not yet buried
+    assert not is_alive(child.pid)  # dead, and not yet reaped
     assert workers_of(os.getpid()) == []
     child.wait()
     other.wait()

@@ -1,4 +1,4 @@
-"""Readiness over real stores: opened again after any error, checked while open, outages logged once."""
+"""Tests readiness with real stores: opened again after any error, checked while open, outages logged once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECK_S = 0.01
 
 
 class FailsAtFirst(FilesStore):
-    """A folder whose `open` raises these errors, one each time, and then works."""
+    """A folder whose `open` raises these errors, one per call, and then works."""
 
     def __init__(self, folder: Path, *errors: Exception) -> None:
         super().__init__(folder)

@@ -1,4 +1,4 @@
-"""`/readyz` asks the runner, but not for every probe."""
+"""Tests that `/readyz` asks the runner, but not for every probe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_many_probes_share_one_check_and_its_answer_is_kept_for_a_while() 
     assert runner.asked == 1
 
 
-async def test_an_answer_that_is_too_old_is_asked_for_again_and_the_reason_is_fixed() -> None:
+async def test_an_expired_answer_is_renewed_and_the_reason_is_in_fixed_words() -> None:
     runner = Runner()
     check = RunnerCheck(runner.check, kept_s=0)
     assert await check.not_ready() is None
@@ -39,7 +39,7 @@ async def test_an_answer_that_is_too_old_is_asked_for_again_and_the_reason_is_fi
     assert runner.asked == 3
 
 
-async def test_a_prober_that_gives_up_does_not_end_the_check_of_the_others() -> None:
+async def test_a_cancelled_probe_does_not_end_the_shared_check() -> None:
     runner = Runner()
     check = RunnerCheck(runner.check, kept_s=60)
     hurried, patient = asyncio.create_task(check.not_ready()), asyncio.create_task(check.not_ready())

@@ -1,4 +1,4 @@
-"""A runner process for tests of the client: real sockets, answers that the test gives."""
+"""A fake runner process for tests of the client: real sockets, with answers that the test sets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def frame(status: int, body: bytes = b"", length: int | None = None) -> bytes:
 async def process(
     shared: Path, number: int, answers: list[bytes | None], *, answers_pings: bool = True
 ) -> AsyncIterator[list[bytes]]:
-    """A process that gives these answers, one to a request; None closes the connection instead. Yields the requests."""
+    """A process that gives these answers, one for each request; None closes the connection. Yields the requests."""
     requests: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
