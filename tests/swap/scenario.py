@@ -21,7 +21,8 @@ from tests.swap.traffic import Rates, Traffic
 from tests.swap.version import KEY, Counts, Version, version
 
 ALIAS = "swap_faces"
-REFUSED = "python -m bentos.reembed"
+REFUSED = "milvus: built with another face pack"
+COMMAND = "python -m bentos.reembed"
 
 
 @dataclass
@@ -96,6 +97,7 @@ class Swap:
 
     async def _forward(self, traffic: Traffic, old: Version, new: Version, outcome: Outcome) -> None:
         await new.refused(REFUSED)
+        assert new.has_logged(COMMAND)
         for share in (1, 2):
             job = Job(self.settings(NEW), self._log, "--processes", "1")
             with contextlib.closing(_Killed(job)):

@@ -48,6 +48,10 @@ class Version:
         """Wait until both services are not ready for this `reason`."""
         await self._until(lambda why: why is not None and reason in why, f"not ready because of {reason}")
 
+    def has_logged(self, text: str) -> bool:
+        """Whether the logs of both services contain `text`."""
+        return all(text in service.log.read_text() for service in (self.vectorizer, self.search))
+
     async def ready(self) -> None:
         """Wait until both services are ready."""
         await self._until(lambda why: why is None, "ready")
