@@ -126,7 +126,8 @@ def test_the_runner_does_no_work_for_requests_that_have_timed_out(
         print(f"\nbatch {batch}: {answers}; decoded {begun}; a search {normal:.3f} s, then {first:.3f} s")
         assert answers[503, "dependency_unavailable"] > TIMED_OUT * 0.9
         assert answers.total() == answers[503, "dependency_unavailable"] + answers[200, "results"]
-        assert first <= 3 * normal + 0.2
+        # It waits at most for the image that is being decoded, not for the two hundred seconds of work in the queue.
+        assert first <= 3 * normal + 1
         time.sleep(2)
         assert begun == len(decoded.read_bytes()) - 1
         assert begun <= TIMED_OUT / 10
