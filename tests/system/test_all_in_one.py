@@ -21,7 +21,7 @@ from tests.system.conftest import KEY, Live
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
-SECONDS_OF_LOAD = float(os.environ.get("SECONDS_OF_LOAD", "60"))
+SECONDS_OF_LOAD = float(os.environ.get("SECONDS_OF_LOAD", "15"))
 BENTOML_ROUTES = [
     "/docs.json",
     "/schema.json",
@@ -129,12 +129,12 @@ async def _load(url: str, selfie: bytes, *, clients: int, seconds: float) -> Cou
         base_url=url, headers={"X-Api-Key": KEY}, timeout=60, limits=limits
     ) as client:
 
-        async def visit() -> None:
+        async def call_repeatedly() -> None:
             while time.monotonic() < until:
                 response = await client.post("/search/", files={"file": selfie})
                 statuses[response.status_code] += 1
 
-        await asyncio.gather(*(visit() for _ in range(clients)))
+        await asyncio.gather(*(call_repeatedly() for _ in range(clients)))
     return statuses
 
 

@@ -177,20 +177,20 @@ def _traffic(calls: Calls) -> Iterator[list[tuple[str, httpx.Response]]]:
     everything: list[tuple[str, httpx.Response]] = []
     over = threading.Event()
 
-    def visit(name: str, call: Callable[[], httpx.Response]) -> None:
+    def call_and_record(name: str, call: Callable[[], httpx.Response]) -> None:
         while not over.wait(0.1):
-            visited = (name, call())
-            seen.append(visited)
-            everything.append(visited)
+            answered = (name, call())
+            seen.append(answered)
+            everything.append(answered)
 
-    with ThreadPoolExecutor(2) as visitors:
-        both = [visitors.submit(visit, name, calls.by_name()[name]) for name in ("search", "status")]
+    with ThreadPoolExecutor(2) as callers:
+        both = [callers.submit(call_and_record, name, calls.by_name()[name]) for name in ("search", "status")]
         try:
             yield seen
         finally:
             over.set()
-        for visitor in both:
-            visitor.result()
+        for caller in both:
+            caller.result()
     for name, answer in everything:
         assert answer.status_code in {200, 503}, f"{name}: {answer.text}"
         if answer.status_code == 503:
