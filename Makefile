@@ -24,7 +24,7 @@ serve: pack ## run the service of the demo; prints its address, a key and a curl
 	@$(BIN)/python -m bentos.demo --serve
 
 # These mostly wait: for servers to come back, for leases to expire, for Milvus to show a write. They run beside the rest.
-WAITING := tests/system/real tests/contract tests/secrets
+WAITING := tests/system/real tests/contract tests/secrets tests/unit/stores
 
 test: $(VENV)/dev pack ## all checks of CI, except for the images
 	$(MAKE) --no-print-directory lint types

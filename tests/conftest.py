@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
+
+# The same inputs in every run, so that a change fails for what it changed; HYPOTHESIS_PROFILE=default draws new ones.
+hypothesis_settings.register_profile("repeatable", derandomize=True, database=None)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # A shell that starts a command in the background makes it ignore SIGINT, and child processes inherit that: without this
 # line the processes that the tests start could not be interrupted.

@@ -48,7 +48,8 @@ class BoundingBox:
         if width <= 0 or height <= 0:
             return 0.0
         shared = width * height
-        return shared / (self.area + other.area - shared)
+        union = self.area + other.area - shared
+        return shared / union if union > 0 else 0.0  # the area of two tiny boxes can be too small for a float
 
     def as_list(self) -> list[float]:
         """`[x1, y1, x2, y2]`, as in the API."""

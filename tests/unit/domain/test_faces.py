@@ -24,6 +24,11 @@ def test_iou_is_intersection_over_union() -> None:
     assert box.iou(BoundingBox(5, 0, 15, 10)) == pytest.approx(1 / 3)
 
 
+def test_boxes_whose_area_is_too_small_for_a_float_do_not_overlap() -> None:
+    tiny = BoundingBox(0, 0, 1e-200, 1e-200)
+    assert tiny.iou(tiny) == 0
+
+
 @given(corners, corners)
 def test_iou_is_symmetric_and_between_0_and_1(one: BoundingBox, other: BoundingBox) -> None:
     assert 0 <= one.iou(other) <= 1
