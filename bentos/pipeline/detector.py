@@ -94,25 +94,17 @@ class Detector:
         The shorter side is filled up with black to a multiple of 32 instead of to a square, so that the model gets few
         pixels beyond those of the image: for a photo of 3 : 4 a quarter less work than a square.
         """
-        height, width = pixels.shape[:2]
-        scale = size / max(height, width)
-        fitted_size = (max(1, int(width * scale)), max(1, int(height * scale)))
-        fitted = np.asarray(cv2.resize(pixels, fitted_size), dtype=np.uint8)
+        fitted = fit(pixels, size)
+        return self.detect_fitted(fitted, size).scaled(pixels.shape[1] / fitted.shape[1])
+
+    def detect_fitted(self, fitted: NDArray[np.uint8], size: int) -> Candidates:
+        """The same for an image that `fit` has brought to `size`, in its pixels."""
         rows, columns = (size if self._always_square else _filled_up(side) for side in fitted.shape[:2])
-        found = self._all(self._outputs(self._blob(fitted, rows, columns)))
-        return self.without_overlaps(found).scaled(width / fitted.shape[1])
+        return self.without_overlaps(self._all(self._outputs(self._blob(fitted, rows, columns))))
 
     def without_overlaps(self, found: Candidates) -> Candidates:
-        """Of candidates that overlap, only the one with the best score (non-maximum suppression), best score first.
-
-        InsightFace's own function gives the same rows, but takes 30 microseconds for each that it keeps. As there, a
-        box includes the pixel of its far corner, so that its sides are one pixel longer than the corners' distance.
-        """
-        sizes = found.boxes[:, 2:] - found.boxes[:, :2] + 1
-        boxes: Any = np.concatenate([found.boxes[:, :2], sizes], axis=1).astype(np.float64)
-        scores: Any = found.scores
-        kept = cv2.dnn.NMSBoxes(boxes, scores, 0.0, self._model.nms_thresh) if len(boxes) else ()
-        return found.pick(np.asarray(kept, dtype=np.intp))
+        """Of candidates that overlap, only the one with the best score, best score first."""
+        return without_overlaps(found, self._model.nms_thresh)
 
     def best(self, square: NDArray[np.uint8]) -> SurestFace:
         """The face with the best score in a square image, however low; 32 divides the side of the image.
@@ -182,6 +174,28 @@ class Detector:
         return Candidates(
             boxes, looked.scores[level][rows], centres[:, None] + looked.points[level][rows] * stride
         )
+
+
+def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The image, (h, w, 3) uint8, with its longer side brought to `size` pixels."""
+    height, width = pixels.shape[:2]
+    scale = size / max(height, width)
+    fitted_size = (max(1, int(width * scale)), max(1, int(height * scale)))
+    return np.asarray(cv2.resize(pixels, fitted_size), dtype=np.uint8)
+
+
+def without_overlaps(found: Candidates, threshold: float) -> Candidates:
+    """Of candidates that overlap by more than `threshold`, only the one with the best score; best score first.
+
+    Non-maximum suppression. InsightFace's own function gives the same rows, but takes 30 microseconds for each that it
+    keeps. As there, a box includes the pixel of its far corner, so that its sides are one pixel longer than the
+    corners' distance.
+    """
+    sizes = found.boxes[:, 2:] - found.boxes[:, :2] + 1
+    boxes: Any = np.concatenate([found.boxes[:, :2], sizes], axis=1).astype(np.float64)
+    scores: Any = found.scores
+    kept = cv2.dnn.NMSBoxes(boxes, scores, 0.0, threshold) if len(boxes) else ()
+    return found.pick(np.asarray(kept, dtype=np.intp))
 
 
 def _filled_up(side: int) -> int:

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 from bentos.domain.errors import FaceSearchError
-from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks, same_face
-from bentos.pipeline.chunks import in_chunks
+from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks, same_face
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.finding import FaceFinding, Seen
-from bentos.pipeline.pyramid import ImagePyramid
+from bentos.pipeline.pyramid import Pixels
 from bentos.pipeline.stage_clock import StageClock
-from bentos.pipeline.together import Refined, Work, work_together
-from bentos.pipeline.wanted import Check, Dropped, IsWanted, always_wanted, check_of
+from bentos.pipeline.steps import Work, embed
+from bentos.pipeline.together import work_together
+from bentos.pipeline.wanted import Check, IsWanted, always_wanted, check_of
 
 Answer = FacesInImage | FaceSearchError
 
-_Request = TypeVar("_Request")
-_Result = TypeVar("_Result")
+Method = Literal["detect", "detect_and_embed", "embed_only_face", "embed", "embed_at", "detect_in_region"]
 
+_Aligned = tuple[FacesInImage, tuple[Pixels | None, ...]]
+"""The faces of an image and their aligned crops, (112, 112, 3) uint8 BGR; None where a face gets no embedding.
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """The aligned faces of an image, (112, 112, 3) uint8 BGR; None where the landmarks are degenerate.
-
-    The pixels of the image itself are not kept while its faces wait for the recogniser.
-    """
-
-    found: FacesInImage
-    crops: tuple[NDArray[np.uint8] | None, ...]
+The pixels of the image itself are not kept while its faces wait for the recogniser.
+"""
 
 
 class Extraction:
     """The pipeline over one face pack; for one thread at a time.
 
-    Every method takes a list and works on it stage by stage: each image is decoded and its faces are detected, then the
-    landmark model and the recogniser run in chunks over the faces of all images. No method raises for a single image:
-    an image that fails has its error at its index of the result, and an image for which `is_wanted` returns False has
-    `Dropped`. `clock` measures how long the stages take.
+    Every method takes a list and works on all its images at once: each network runs over the items of all images, in
+    chunks. No method raises for a single image: an image that fails has its error at its index of the result, and an
+    image for which `is_wanted` returns False has `Dropped`. `clock` measures how long the stages take.
+    `works` has the same work on a single image by the name of the method (see `steps.Work`), for callers that combine
+    them in another way.
     """
 
     def __init__(
@@ -66,18 +58,26 @@ class Extraction:
             selfie_size=selfie_detection_size or pack.detection_size,
             large_size=large_detection_size,
         )
+        self.works: Mapping[Method, Callable[[Any, Check], Work[FacesInImage]]] = {
+            "detect": lambda image, check: _without_pixels(self._finding.photo(image, check)),
+            "detect_and_embed": lambda image, check: self._embedded(self._finding.photo(image, check)),
+            "embed_only_face": lambda image, check: self._embedded(
+                self._finding.selfie(image, check), most=1
+            ),
+            "embed": lambda asked, check: self._embedded(self._finding.known(asked[0], check, asked[1])),
+            "embed_at": lambda asked, check: self._embedded_at(asked[0], check, asked[1]),
+            "detect_in_region": lambda asked, check: _without_pixels(
+                self._finding.region(asked[0], check, asked[1])
+            ),
+        }
 
     def detect(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """The faces of each image, without embeddings."""
-        return self._together(
-            images, lambda image, check: _without_pixels(self._finding.photo(image, check)), is_wanted
-        )
+        return self._together("detect", images, is_wanted)
 
     def detect_and_embed(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """The faces of each image, each with its embedding."""
-        return self._embedded(
-            images, lambda image, check: self._cut(self._finding.photo(image, check)), is_wanted
-        )
+        return self._together("detect_and_embed", images, is_wanted)
 
     def embed_only_face(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """For images that should show one face: that face with its embedding, or several faces without.
@@ -85,19 +85,13 @@ class Extraction:
         A face that is found at the smaller detection size of selfies is enough. Of several faces, two are confirmed;
         the others are listed as the detector found them, best score first, and further ones are counted in `left_out`.
         """
-        return self._embedded(
-            images,
-            lambda image, check: self._cut(self._finding.selfie(image, check), most=1),
-            is_wanted,
-        )
+        return self._together("embed_only_face", images, is_wanted)
 
     def embed(
         self, images: Sequence[tuple[bytes, Sequence[Landmarks]]], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
         """The embeddings of faces whose landmarks are known, in their order. Boxes of the answers are empty."""
-        return self._embedded(
-            images, lambda image, check: self._cut(self._finding.known(image[0], check, image[1])), is_wanted
-        )
+        return self._together("embed", images, is_wanted)
 
     def embed_at(
         self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
@@ -107,67 +101,40 @@ class Extraction:
         This is the face that overlaps the box best; if none does, the best face that is found in the box's region. If
         there is none either, no face has an embedding.
         """
-        return self._embedded(images, lambda image, check: self._cut_at(image[0], check, image[1]), is_wanted)
+        return self._together("embed_at", images, is_wanted)
 
     def detect_in_region(
         self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
         """The faces whose centre lies in the region; only the region is searched, at the detector's full size."""
-        return self._together(
-            images,
-            lambda image, check: _without_pixels(self._finding.region(image[0], check, image[1])),
-            is_wanted,
+        return self._together("detect_in_region", images, is_wanted)
+
+    def _together(self, method: Method, requests: Sequence[Any], is_wanted: IsWanted) -> list[Answer]:
+        work = self.works[method]
+        works = (work(each, check_of(number, is_wanted)) for number, each in enumerate(requests))
+        return work_together(works, self._pack, self.clock, is_wanted)
+
+    def _embedded(self, finding: Work[Seen], most: int | None = None) -> Work[FacesInImage]:
+        """The faces that `finding` returns, each with its embedding; without where there are more than `most`."""
+        found, crops = yield from self._aligned(finding, most)
+        return _with_embeddings(
+            found, crops, (yield from embed([crop for crop in crops if crop is not None]))
         )
 
-    def _together(
-        self,
-        requests: Sequence[_Request],
-        work: Callable[[_Request, Check], Work[_Result]],
-        is_wanted: IsWanted,
-    ) -> list[_Result | FaceSearchError]:
-        works = (work(each, check_of(number, is_wanted)) for number, each in enumerate(requests))
-        return work_together(works, self._refined, is_wanted)
+    def _embedded_at(self, file: bytes, check: Check, box: BoundingBox) -> Work[FacesInImage]:
+        found, crops = yield from self._aligned_at(file, check, box)
+        return _with_embeddings(
+            found, crops, (yield from embed([crop for crop in crops if crop is not None]))
+        )
 
-    def _refined(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> Refined:
-        with self.clock.timed("detect"):
-            return self._pack.refined(faces)
-
-    def _embedded(
-        self,
-        requests: Sequence[_Request],
-        work: Callable[[_Request, Check], Work[_Cut]],
-        is_wanted: IsWanted,
-    ) -> list[Answer]:
-        """The faces of each image with embeddings; a chunk of the recogniser may hold faces of several images."""
-        with_crops = self._together(requests, work, is_wanted)
-        crops = [
-            (number, crop)
-            for number, cut in enumerate(with_crops)
-            if isinstance(cut, _Cut)
-            for crop in cut.crops
-            if crop is not None
-        ]
-        embeddings: list[list[Embedding]] = [[] for _ in requests]
-        for chunk in in_chunks(crops):
-            wanted = [(number, crop) for number, crop in chunk if is_wanted(number)]
-            with self.clock.timed("embed"):
-                made = self._pack.embed([crop for _, crop in wanted])
-            for (number, _), embedding in zip(wanted, made, strict=True):
-                embeddings[number].append(embedding)
-        return [
-            cut if isinstance(cut, FaceSearchError) else _with_embeddings(cut, made)
-            for cut, made in zip(with_crops, embeddings, strict=True)
-        ]
-
-    def _cut(self, finding: Work[Seen], most: int | None = None) -> Work[_Cut]:
-        """The aligned faces that `finding` returns; none where there are more than `most`."""
+    def _aligned(self, finding: Work[Seen], most: int | None) -> Work[_Aligned]:
         seen = yield from finding
         if most is not None and len(seen.faces) > most:
-            return _Cut(seen.found, ())
+            return seen.found, (None,) * len(seen.faces)
         with self.clock.timed("align"):
-            return _Cut(seen.found, tuple(self._pack.crop(seen.image, face.landmarks) for face in seen.faces))
+            return seen.found, tuple(self._pack.crop(seen.image, face.landmarks) for face in seen.faces)
 
-    def _cut_at(self, file: bytes, check: Check, box: BoundingBox) -> Work[_Cut]:
+    def _aligned_at(self, file: bytes, check: Check, box: BoundingBox) -> Work[_Aligned]:
         seen = yield from self._finding.photo(file, check)
         faces, source = seen.faces, seen.image
         chosen = same_face(box, faces)
@@ -181,20 +148,19 @@ class Extraction:
             crops = tuple(
                 self._pack.crop(source, face.landmarks) if face is chosen else None for face in faces
             )
-        return _Cut(replace(seen.found, faces=faces), crops)
+        return replace(seen.found, faces=faces), crops
 
 
 def _without_pixels(finding: Work[Seen]) -> Work[FacesInImage]:
     return (yield from finding).found
 
 
-def _with_embeddings(cut: _Cut, embeddings: Sequence[Embedding]) -> Answer:
-    """The faces of one image with their embeddings; `Dropped` when some embeddings were not computed."""
-    if len(embeddings) < sum(crop is not None for crop in cut.crops):
-        return Dropped()
+def _with_embeddings(
+    found: FacesInImage, crops: Sequence[Pixels | None], embeddings: Sequence[Embedding]
+) -> FacesInImage:
     left = iter(embeddings)
     faces = (
         replace(face, embedding=None if crop is None else next(left))
-        for face, crop in zip(cut.found.faces, cut.crops, strict=True)
+        for face, crop in zip(found.faces, crops, strict=True)
     )
-    return replace(cut.found, faces=tuple(faces)) if cut.crops else cut.found
+    return replace(found, faces=tuple(faces))

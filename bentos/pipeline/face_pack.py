@@ -1,33 +1,23 @@
-"""Runs a face pack on ONNX Runtime: detector, landmark model and recogniser.
-
-Private interface of insightface 2.1: its model objects' `session`, `input_size` and `get_feat`.
-"""
+"""A face pack: candidates, faces with refined landmarks, aligned faces and their embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
-import onnxruntime
-from insightface.app import FaceAnalysis
 
 from bentos.domain.faces import BoundingBox, Embedding, Face, Landmarks
 from bentos.pipeline.alignment import align
-from bentos.pipeline.detector import Candidates, Detector
+from bentos.pipeline.detector import Candidates
 from bentos.pipeline.landmark_refiner import LandmarkRefiner
 from bentos.pipeline.large_photos import detect_in_two_passes
-from bentos.pipeline.pack_info import LANDMARKS_FILE, PackInfo
-from bentos.pipeline.providers import CPU, require_in_use
+from bentos.pipeline.pack_info import PackInfo
+from bentos.pipeline.pack_models import PackModels
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
-from bentos.pipeline.turned import (
-    CANDIDATE_THRESHOLD,
-    TurnFinder,
-    detect_turned,
-    once_each,
-)
+from bentos.pipeline.steps import Detect, Embed, Look, Refine, Step, Work, detect
+from bentos.pipeline.turned import detect_turned, once_each, settle
 
 _MOST_DOUBTFUL = 100
 """Most candidates below the detection threshold, as a picture of gravel has hundreds. Limits the time of a photo."""
@@ -52,58 +42,45 @@ class FaceCandidates:
 
 
 class FacePack:
-    """Opens the pack in `folder` once; for one thread at a time.
+    """The face pack described by `info`, whose networks are `models`; for one thread at a time.
 
-    `threads` is given to ONNX Runtime, which would otherwise count the cores of the host, not of the container.
-    Raises `ProviderNotInUse` when ONNX Runtime does not run a graph with all `providers`.
+    Its generators may run in any thread; `run` runs the steps that they ask for (see `together.Networks`).
     """
 
     def __init__(
         self,
-        folder: Path,
+        info: PackInfo,
+        models: PackModels,
         *,
         detection_size: int,
         detection_threshold: float,
         min_face_size: float,
         landmark_looks: int,
         confirmation_threshold: float,
-        providers: Sequence[str],
-        threads: int,
     ) -> None:
-        # Otherwise OpenCV spreads each warp of a few pixels over all cores, at twice the processor time.
-        cv2.setNumThreads(threads)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self.info = PackInfo.read(folder)
-        self.detection_size = detection_size
+        self.info, self.detection_size = info, detection_size
+        self._models = models
         self._min_face_size = min_face_size
-        analysis = FaceAnalysis(
-            name=str(folder),
-            allowed_modules=["detection", "recognition"],
-            providers=list(providers),
-            sess_options=options,
-        )
-        for model in analysis.models.values():
-            require_in_use(model.session, providers)
-        # One size: InsightFace's default runs the detector twice, at 128 and at 640.
-        size = (detection_size, detection_size)
-        candidate_threshold = min(CANDIDATE_THRESHOLD, detection_threshold)
-        analysis.prepare(ctx_id=0, det_thresh=candidate_threshold, det_size=size)
-        self._detector = Detector(
-            analysis.models["detection"], threshold=candidate_threshold, always_square=providers[0] != CPU
-        )
-        self._turns = TurnFinder(self._detector)
-        self._refiner = LandmarkRefiner(
-            folder / LANDMARKS_FILE, looks=landmark_looks, providers=providers, options=options
-        )
+        self._refiner = LandmarkRefiner(models.landmarks, looks=landmark_looks)
         self._detection_threshold, self._confirmation_threshold = detection_threshold, confirmation_threshold
-        self._recogniser = analysis.models["recognition"]
-        self._crop_size = int(self._recogniser.input_size[0])
+        self._runs: dict[type[Step], Callable[[Sequence[Any]], Sequence[Any]]] = {
+            Detect: models.detect,
+            Look: models.look,
+            Refine: self.refined,
+            Embed: self.embed,
+        }
+
+    def most(self, kind: type[Step]) -> int:
+        """See `together.Networks`."""
+        return self._models.most(kind)
+
+    def run(self, kind: type[Step], items: Sequence[Any]) -> Sequence[Any]:
+        """See `together.Networks`."""
+        return self._runs[kind](items)
 
     def candidates(
         self, image: ImagePyramid, *, most: int, size: int | None = None, large_size: int = 0, turn: int = 0
-    ) -> FaceCandidates:
+    ) -> Work[FaceCandidates]:
         """The detector's candidates in `image`; of the sure ones, the `most` with the best scores.
 
         A candidate is left out when its box is empty inside the photo or smaller than the smallest size that counts.
@@ -116,14 +93,13 @@ class FacePack:
             # Scaled to the detector's input, the short side would be less than a pixel.
             return FaceCandidates([], [], 0)
 
-        def detect(side: int) -> Candidates:
+        def search(side: int) -> Work[Candidates]:
             pixels, scale = image.reduced(side)
-            return detect_turned(pixels, turn, lambda turned: self._detector.detect(turned, side)).scaled(
-                1 / scale
-            )
+            found = yield from detect_turned(pixels, turn, lambda turned: detect(image, turned, side))
+            return found.scaled(1 / scale)
 
-        found = detect_in_two_passes(
-            detect, self._detector, size=size, large_size=large_size, longer_side=longer
+        found = yield from detect_in_two_passes(
+            search, self._models.without_overlaps, size=size, large_size=large_size, longer_side=longer
         )
         found = found.pick(np.isfinite(found.boxes).all(axis=1))
         faces = [
@@ -141,21 +117,19 @@ class FacePack:
 
     def settled(
         self, image: ImagePyramid, candidates: Sequence[Face], most_turned: int | None = None
-    ) -> list[Face]:
+    ) -> Work[list[Face]]:
         """The candidates that close-up detections confirm, with landmarks that fit their turn; each once, best first.
 
         One look (see `turned.py`) is enough for an upright face that the detector is sure of. Any other candidate gets
         four more looks, one for each turn, but only the first `most_turned` of them.
         """
-        found: list[Face] = []
-        left = len(candidates) if most_turned is None else most_turned
-        for candidate in candidates:
-            is_sure = candidate.score >= self._detection_threshold
-            face, is_compared = self._turns.settle(image, candidate, is_sure=is_sure, may_be_turned=left > 0)
-            left -= is_compared
-            if face is not None and self._counts(face):
-                found.append(face)
-        return once_each(found)
+        faces = yield from settle(
+            image,
+            candidates,
+            lambda candidate: candidate.score >= self._detection_threshold,
+            len(candidates) if most_turned is None else most_turned,
+        )
+        return once_each(face for face in faces if face is not None and self._counts(face))
 
     def refined(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> list[Face | None]:
         """Each face with the landmarks that the landmark model finds; None where the model sees no face.
@@ -176,12 +150,12 @@ class FacePack:
 
     def crop(self, image: ImagePyramid, landmarks: Landmarks) -> Pixels | None:
         """The aligned face, (112, 112, 3) uint8 BGR; None when the landmarks are degenerate."""
-        return align(image, landmarks, self._crop_size)
+        return align(image, landmarks, self._models.crop_size)
 
     def embed(self, crops: Sequence[Pixels]) -> list[Embedding]:
         """One embedding for each crop: (dim,) float32, L2-normalised. All crops run as one batch, about 5 MB each."""
         if not crops:
             return []
-        raw = np.asarray(self._recogniser.get_feat(list(crops)), dtype=np.float32)
+        raw = np.asarray(self._models.features(crops), dtype=np.float32)
         norms = np.linalg.norm(raw, axis=1, keepdims=True)
         return list(raw / np.maximum(norms, np.finfo(np.float32).tiny))

@@ -1,13 +1,13 @@
 """Finds the faces of one image: detects them, determines their turn, refines their landmarks.
 
-Every method is a generator for `together.work_together`. The work is limited: of the faces detected in a photo, the
+Every method is a generator (see `steps.Work`). The work is limited: of the faces detected in a photo, the
 `max_faces` with the best scores are examined; in an image that should show one face, candidates are examined, best
 first and `CHUNK` at a time, until two are confirmed. The work stops between two chunks when no caller waits any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from bentos.pipeline.pyramid import ImagePyramid
 from bentos.pipeline.regions import Part, centre_in, longer_side_around
 from bentos.pipeline.source import Source, sharp_scale
 from bentos.pipeline.stage_clock import StageClock
-from bentos.pipeline.together import Refine, Work
+from bentos.pipeline.steps import Work, refine
 from bentos.pipeline.turned import next_turn, once_each, turn_of
 from bentos.pipeline.wanted import Check
 
@@ -33,7 +33,7 @@ LISTED = 100
 _MOST_TURNED = 8
 """Most candidates of one detection in a selfie that are examined in four turns: noise has hundreds, 1 ms each."""
 
-_Find = Callable[[ImagePyramid, int], FaceCandidates]
+_Find = Callable[[ImagePyramid, int], Work[FaceCandidates]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,44 +115,47 @@ class FaceFinding:
         faces = [Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks]
         source = self._source(file, check)
         source.decode_for(1, min_scale=sharp_scale(faces))
-        refined = yield Refine(source.image, faces)
+        refined = yield from refine(source.image, faces)
         return Seen(source.image, tuple(new or old for new, old in zip(refined, faces, strict=True)))
 
     def selfie(self, file: bytes, check: Check) -> Work[Seen]:
         """The only face with refined landmarks; or several faces, which are only listed.
 
-        Of several faces, two are confirmed; the others have lower scores and were not examined to the end.
+        Sure candidates are examined first, then doubtful ones; if there is no face, the same in the photo turned by
+        90°. Of several faces, two are confirmed; the others have lower scores and were not examined to the end.
         """
         source = self._source(file, check)
-        for attempt in self._attempts(source):
-            seen = yield from self._one_or_several(source, attempt)
-            if len(seen.faces) == 1 and (turn := turn_of(seen.faces[0])) != attempt.turn:
-                # Other faces with the same turn are detected well only when the photo is turned.
-                others = yield from self._one_or_several(source, self._attempt(source, attempt.size, turn))
-                faces = once_each([*seen.faces, *others.faces])
-                return Seen(source.image, tuple(faces), others.left_out)
-            if seen.faces:
-                break
-        return seen
-
-    def _attempts(self, source: Source) -> Iterator[_Attempt]:
-        """Sure candidates first, then doubtful ones; if there is no face, the same in the photo turned by 90°."""
         for turn in (0, 1):
-            sure = []
+            sure: list[_Attempt] = []
             for size in self._sizes:
                 detail = _SELFIE_DETAIL if size < self._pack.detection_size else _DETAIL
                 source.decode_for(round(detail * size))
-                sure.append(self._attempt(source, size, turn))
-                yield sure[-1]
+                sure.append((yield from self._attempt(source, size, turn)))
+                seen = yield from self._face_of(source, sure[-1])
+                if seen.faces:
+                    return seen
             for attempt in sure:
-                yield attempt._replace(is_sure=False)
+                seen = yield from self._face_of(source, attempt._replace(is_sure=False))
+                if seen.faces:
+                    return seen
+        return seen
 
-    def _attempt(self, source: Source, size: int, turn: int) -> _Attempt:
+    def _face_of(self, source: Source, attempt: _Attempt) -> Work[Seen]:
+        """The faces of one attempt; of a single face that is turned, with those of the photo turned like it."""
+        seen = yield from self._one_or_several(source, attempt)
+        if len(seen.faces) != 1 or (turn := turn_of(seen.faces[0])) == attempt.turn:
+            return seen
+        # Other faces with the same turn are detected well only when the photo is turned.
+        again = yield from self._attempt(source, attempt.size, turn)
+        others = yield from self._one_or_several(source, again)
+        faces = once_each([*seen.faces, *others.faces])
+        return Seen(source.image, tuple(faces), others.left_out)
+
+    def _attempt(self, source: Source, size: int, turn: int) -> Work[_Attempt]:
         source.check()
-        with self._clock.timed("detect"):
-            found = self._pack.candidates(
-                source.image, most=min(LISTED, self._max_faces), size=size, turn=turn
-            )
+        found = yield from self._pack.candidates(
+            source.image, most=min(LISTED, self._max_faces), size=size, turn=turn
+        )
         return _Attempt(found, size, turn)
 
     def _one_or_several(self, source: Source, attempt: _Attempt) -> Work[Seen]:
@@ -163,7 +166,7 @@ class FaceFinding:
         settled: list[Face] = []
         while left and len(faces) <= 1:
             while left and len(faces) + len(settled) <= 1:
-                settled += self._settled(source, left.pop(0), most_turned)
+                settled += yield from self._settled(source, left.pop(0), most_turned)
                 most_turned = 0
             if len(settled) == 1 and not faces:
                 source.sharpen_for(settled)
@@ -183,11 +186,11 @@ class FaceFinding:
         searched: list[int] = []
         while (turn := next_turn(searched, faces) if searched else 0) is not None:
             source.check()
-            with self._clock.timed("detect"):
-                found = find(source.image, turn)
-            settled = once_each(
-                face for chunk in in_chunks(found.all) for face in self._settled(source, chunk)
-            )
+            found = yield from find(source.image, turn)
+            settled: list[Face] = []
+            for chunk in in_chunks(found.all):
+                settled += yield from self._settled(source, chunk)
+            settled = once_each(settled)
             source.sharpen_for(settled)
             faces = once_each([*faces, *(yield from self._refined(source, settled))])
             left_out = max(left_out, found.left_out)
@@ -195,14 +198,14 @@ class FaceFinding:
         beyond = max(0, len(faces) - self._max_faces)
         return Seen(source.image, tuple(faces[: self._max_faces]), left_out + beyond)
 
-    def _in_photo(self, image: ImagePyramid, turn: int) -> FaceCandidates:
+    def _in_photo(self, image: ImagePyramid, turn: int) -> Work[FaceCandidates]:
         return self._pack.candidates(image, most=self._max_faces, large_size=self._large_size, turn=turn)
 
-    def _in_region(self, image: ImagePyramid, turn: int, region: BoundingBox) -> FaceCandidates:
+    def _in_region(self, image: ImagePyramid, turn: int, region: BoundingBox) -> Work[FaceCandidates]:
         part = Part.around(region, image)
         if part is None:
             return FaceCandidates([], [], 0)
-        found = self._pack.candidates(part.pixels, most=self._max_faces, turn=turn)
+        found = yield from self._pack.candidates(part.pixels, most=self._max_faces, turn=turn)
         sure, doubtful = (
             [face for face in map(part.in_photo, faces) if centre_in(face.bbox, region)]
             for faces in (found.sure, found.doubtful)
@@ -211,15 +214,14 @@ class FaceFinding:
 
     def _settled(
         self, source: Source, candidates: Sequence[Face], most_turned: int | None = None
-    ) -> list[Face]:
+    ) -> Work[list[Face]]:
         source.check()
-        with self._clock.timed("detect"):
-            return self._pack.settled(source.image, candidates, most_turned)
+        return (yield from self._pack.settled(source.image, candidates, most_turned))
 
     @staticmethod
     def _refined(source: Source, faces: Sequence[Face]) -> Work[list[Face]]:
         """The faces that the landmark model confirms, with its landmarks."""
-        refined = (yield Refine(source.image, faces)) if faces else ()
+        refined = yield from refine(source.image, faces)
         return [face for face in refined if face is not None]
 
     def _source(self, file: bytes, check: Check) -> Source:

@@ -10,19 +10,15 @@ docs/face-packs.md has the measured effect.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from bentos.domain.faces import Landmarks
 from bentos.pipeline.alignment import similarity
-from bentos.pipeline.providers import require_in_use
-from bentos.pipeline.pyramid import ImagePyramid
+from bentos.pipeline.pyramid import ImagePyramid, Pixels
 
 _SIDE = 48
 """Side of the model's input, pixels."""
@@ -43,6 +39,11 @@ _TEMPLATE_SIDE = _SIDE * _MAGNIFIED
 _SHIFT = ((_SIDE - _TEMPLATE_SIDE) / 2, (_SIDE - _TEMPLATE_SIDE) / 2 - _RAISED * _SIDE)
 
 
+LandmarkModel = Callable[[Sequence[Pixels]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""O-Net: for n faces, each (48, 48, 3) uint8 BGR, the probabilities, (n,), and the landmarks, (n, 5, 2), as shares of
+the side."""
+
+
 @dataclass(frozen=True, slots=True)
 class RefinedFace:
     """Landmarks in pixels of the photo, and the probability, 0..1, that there is a face."""
@@ -52,22 +53,10 @@ class RefinedFace:
 
 
 class LandmarkRefiner:
-    """Runs O-Net over faces. `looks` 0 leaves landmarks as they are, with probability 1.
+    """Runs O-Net over faces. `looks` 0 leaves landmarks as they are, with probability 1."""
 
-    Raises `ProviderNotInUse` when ONNX Runtime does not run it with all `providers`.
-    """
-
-    def __init__(
-        self,
-        model: Path,
-        *,
-        looks: int,
-        providers: Sequence[str],
-        options: onnxruntime.SessionOptions,
-    ) -> None:
-        self._looks = looks
-        self._session: Any = onnxruntime.InferenceSession(str(model), options, providers=list(providers))
-        require_in_use(self._session, providers)
+    def __init__(self, model: LandmarkModel, *, looks: int) -> None:
+        self._model, self._looks = model, looks
 
     def refine(self, faces: Sequence[tuple[ImagePyramid, Landmarks]]) -> list[RefinedFace | None]:
         """The landmarks of each face in its image after all looks, in the order of `faces`.
@@ -104,8 +93,7 @@ class LandmarkRefiner:
         """Look once at each face, turned by its transform: the probability, and the landmarks in its image."""
         if not faces:
             return []
-        crops = np.stack([image.warp(upright, _SIDE) for image, upright in faces])
-        probabilities, shares = self._session.run(["probability", "landmarks"], {"faces": crops})
+        probabilities, shares = self._model([image.warp(upright, _SIDE) for image, upright in faces])
         return [
             (probability, _back(upright, points))
             for (_, upright), probability, points in zip(

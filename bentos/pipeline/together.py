@@ -1,101 +1,111 @@
-"""Works on a list of images at once, so that one run of a network can process faces of several images.
-
-The work on one image is a generator, written like work on a single image; it yields a `Refine` where it needs refined
-landmarks. The faces of all images that wait for their landmarks are refined together, in chunks.
-"""
+"""Works on several images at once, so that one run of a network can process items of several images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from bentos.domain.errors import FaceSearchError
-from bentos.domain.faces import Face
-from bentos.pipeline.chunks import in_chunks
-from bentos.pipeline.pyramid import ImagePyramid
+from bentos.pipeline.stage_clock import StageClock
+from bentos.pipeline.steps import Step, Work
 from bentos.pipeline.wanted import Dropped, IsWanted
 
 _MOST_PIXELS = 32_000_000
 """When the waiting images have more pixels than this, they are finished before another is decoded."""
 
-
-@dataclass(frozen=True, slots=True)
-class Refine:
-    """Asks for the refined landmarks of `faces` of `image`."""
-
-    image: ImagePyramid
-    faces: Sequence[Face]
-
-
-Refined = Sequence[Face | None]
-"""The reply: each face with refined landmarks, or None when it is not confirmed; in the order of the request."""
-
 _Result = TypeVar("_Result")
 
-Work = Generator[Refine, Refined, _Result]
-"""The work on one image; it may raise `FaceSearchError`."""
 
-RefineAll = Callable[[Sequence[tuple[ImagePyramid, Face]]], Refined]
-"""Refines the faces of several images in one run."""
+class Networks(Protocol):
+    """Runs the networks of a face pack."""
 
+    def most(self, kind: type[Step], /) -> int:
+        """Most items of one run; between two runs the callers are asked whether they still wait."""
 
-def work_together(
-    works: Iterable[Work[_Result]], refine: RefineAll, is_wanted: IsWanted
-) -> list[_Result | FaceSearchError]:
-    """The result of each work in order, or the error that it raised; `Dropped` when no caller waits for it any more."""
-    batch: _Batch[_Result] = _Batch(refine, is_wanted)
-    for number, work in enumerate(works):
-        batch.start(number, work)
-        if batch.pixels > _MOST_PIXELS:
-            batch.finish()
-    batch.finish()
-    return [result for _, result in sorted(batch.results.items(), key=lambda item: item[0])]
+    def run(self, kind: type[Step], items: Sequence[Any], /) -> Sequence[Any]:
+        """The replies to items of steps of one kind, in their order."""
 
 
-class _Batch(Generic[_Result]):
-    """The works in progress, and the results of the finished ones, by their numbers."""
+class Task(Generic[_Result]):
+    """A work in progress: the step that it waits for, or its result.
 
-    def __init__(self, refine: RefineAll, is_wanted: IsWanted) -> None:
-        self.results: dict[int, _Result | FaceSearchError] = {}
-        self._refine, self._is_wanted = refine, is_wanted
-        self._waiting: dict[int, tuple[Work[_Result], Refine]] = {}
+    `result`: None until the work is done; `Dropped` when no caller waits for it any more.
+    """
+
+    def __init__(self, work: Work[_Result], clock: StageClock, is_wanted: Callable[[], bool]) -> None:
+        self.step: Step | None = None
+        self.result: _Result | FaceSearchError | None = None
+        self.is_wanted = is_wanted
+        self._work, self._clock = work, clock
+
+    def start(self) -> None:
+        """Run the work until it waits for its first step."""
+        self._resume(partial(next, self._work))
+
+    def reply(self, replies: Sequence[Any]) -> None:
+        """Run the work until it waits for its next step; fewer replies than items end it as `Dropped`."""
+        is_complete = self.step is not None and len(replies) == len(self.step.items)
+        self._resume(
+            partial(self._work.send, replies) if is_complete else partial(self._work.throw, Dropped())
+        )
 
     @property
     def pixels(self) -> int:
-        """The number of pixels of the waiting images."""
-        return sum(request.image.pixels.size // 3 for _, request in self._waiting.values())
+        """The number of pixels of the image that it holds."""
+        image = self.step.image if self.step else None
+        return image.pixels.size // 3 if image else 0
 
-    def start(self, number: int, work: Work[_Result]) -> None:
-        """Start a work, and run it until it waits for landmarks."""
-        self._resume(number, work, partial(next, work))
-
-    def finish(self) -> None:
-        """Refine the requested landmarks and resume every work, until all are done."""
-        while self._waiting:
-            waiting, self._waiting = self._waiting, {}
-            replies = self._replies({number: request for number, (_, request) in waiting.items()})
-            for number, (work, request) in waiting.items():
-                is_complete = len(replies[number]) == len(request.faces)
-                go_on = partial(work.send, replies[number]) if is_complete else partial(work.throw, Dropped())
-                self._resume(number, work, go_on)
-
-    def _resume(self, number: int, work: Work[_Result], step: Callable[[], Refine]) -> None:
+    def _resume(self, go_on: Callable[[], Step]) -> None:
+        self.step = None
         try:
-            self._waiting[number] = work, step()
+            with self._clock.timed("detect"):  # decoding and alignment are subtracted
+                self.step = go_on()
         except StopIteration as done:
-            self.results[number] = done.value
+            self.result = done.value
         except FaceSearchError as error:
-            self.results[number] = error
+            self.result = error
 
-    def _replies(self, requests: dict[int, Refine]) -> dict[int, list[Face | None]]:
-        """The refined faces by number; fewer than requested where no caller waits for the answer any more."""
-        replies: dict[int, list[Face | None]] = {number: [] for number in requests}
-        faces = [(number, face) for number, request in requests.items() for face in request.faces]
-        for chunk in in_chunks(faces):
-            wanted = [(number, face) for number, face in chunk if self._is_wanted(number)]
-            refined = self._refine([(requests[number].image, face) for number, face in wanted])
-            for (number, _), face in zip(wanted, refined, strict=True):
-                replies[number].append(face)
-        return replies
+
+def advance(tasks: Iterable[Task[Any]], networks: Networks, clock: StageClock) -> None:
+    """One round: run the steps that the tasks wait for, those of one kind together, and resume the tasks."""
+    waiting = [(task, task.step) for task in tasks if task.step is not None]
+    replies: dict[int, list[Any]] = {number: [] for number in range(len(waiting))}
+    for kind in dict.fromkeys(type(step) for _, step in waiting):
+        asked = [
+            (number, item)
+            for number, (_, step) in enumerate(waiting)
+            if type(step) is kind
+            for item in step.items
+        ]
+        most = networks.most(kind)
+        for first in range(0, len(asked), most):
+            wanted = [each for each in asked[first : first + most] if waiting[each[0]][0].is_wanted()]
+            if not wanted:
+                continue
+            with clock.timed(kind.stage):
+                made = networks.run(kind, [item for _, item in wanted])
+            for (number, _), reply in zip(wanted, made, strict=True):
+                replies[number].append(reply)
+    for number, (task, _) in enumerate(waiting):
+        task.reply(replies[number])
+
+
+def work_together(
+    works: Iterable[Work[_Result]], networks: Networks, clock: StageClock, is_wanted: IsWanted
+) -> list[_Result | FaceSearchError]:
+    """The result of each work in order, or the error that it raised; `Dropped` when no caller waits for it any more."""
+    tasks: list[Task[_Result]] = []
+    for number, work in enumerate(works):
+        task = Task(work, clock, partial(is_wanted, number))
+        tasks.append(task)
+        task.start()
+        if sum(each.pixels for each in tasks) > _MOST_PIXELS:
+            _finish(tasks, networks, clock)
+    _finish(tasks, networks, clock)
+    return [task.result for task in tasks if task.result is not None]
+
+
+def _finish(tasks: Sequence[Task[Any]], networks: Networks, clock: StageClock) -> None:
+    while any(task.step is not None for task in tasks):
+        advance(tasks, networks, clock)

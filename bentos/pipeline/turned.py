@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,8 +18,9 @@ import numpy as np
 
 from bentos.domain.faces import BoundingBox, Face
 from bentos.pipeline.alignment import similarity
-from bentos.pipeline.detector import Candidates, Detector, SurestFace
+from bentos.pipeline.detector import Candidates, SurestFace
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
+from bentos.pipeline.steps import Work, look
 
 CANDIDATE_THRESHOLD = 0.3
 """Lowest score of a candidate in the first detection."""
@@ -54,72 +55,96 @@ _Look = tuple[float, Face]
 """The score of a look, and the face that it found."""
 
 
-class Settled(NamedTuple):
-    """The face of a candidate, None when there is none or its turn is unclear; and whether turns were compared."""
+def settle(
+    image: ImagePyramid, candidates: Sequence[Face], is_sure: Callable[[Face], bool], most_turned: int
+) -> Work[list[Face | None]]:
+    """For each candidate the face that looks find at its place, with landmarks that fit its turn; None for none.
 
-    face: Face | None
-    is_compared: bool
+    When the detector `is_sure`, one look, turned by the candidate's landmarks, may be enough. Otherwise four more looks
+    determine the turn, but only for the first `most_turned` such candidates: the look with the best score counts.
+    """
+    upright = yield from _upright(image, {n: face for n, face in enumerate(candidates) if is_sure(face)})
+    unclear = [
+        number
+        for number in range(len(candidates))
+        if not (number in upright and upright[number][0] >= _UPRIGHT_THRESHOLD)
+    ][:most_turned]
+    turned = yield from _turned(image, {number: candidates[number] for number in unclear})
+    settled: list[Face | None] = []
+    for number in range(len(candidates)):
+        least = _TURNED_THRESHOLD if number in unclear else _UPRIGHT_THRESHOLD
+        seen = [looks[number] for looks in (upright, turned) if number in looks]
+        best = max((each for each in seen if each[0] >= least), key=lambda each: each[0], default=None)
+        settled.append(None if best is None else best[1])
+    return settled
 
 
-class TurnFinder:
-    """Examines candidates with close-up runs of the detector itself."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-
-    def settle(self, image: ImagePyramid, candidate: Face, *, is_sure: bool, may_be_turned: bool) -> Settled:
-        """The face that looks find at the candidate's place, with landmarks that fit its turn.
-
-        When the detector `is_sure`, one look, turned by the candidate's landmarks, may be enough. Otherwise, and if the
-        candidate `may_be_turned`, four more looks determine the turn: the look with the best score counts.
-        """
-        upright = self._upright(image, candidate) if is_sure else None
-        if upright is not None and upright[0] >= _UPRIGHT_THRESHOLD:
-            return Settled(upright[1], is_compared=False)
-        if not may_be_turned:
-            return Settled(None, is_compared=False)
-        turned = self._turned(image, candidate)
-        looks = [look for look in (upright, turned) if look is not None and look[0] >= _TURNED_THRESHOLD]
-        best = max(looks, key=lambda look: look[0], default=None)
-        return Settled(None if best is None else best[1], is_compared=True)
-
-    def _upright(self, image: ImagePyramid, candidate: Face) -> _Look | None:
-        """One look at the face, turned by its landmarks; box and score remain those of the candidate."""
+def _upright(image: ImagePyramid, candidates: Mapping[int, Face]) -> Work[dict[int, _Look]]:
+    """One look at each face, turned by its landmarks; box and score remain those of the candidate."""
+    transforms = {}
+    for number, candidate in candidates.items():
         transform = similarity(candidate.landmarks, _FACE_SIDE)
-        if transform is None:
-            return None
-        transform[:, 2] += (_SIDE - _FACE_SIDE) / 2
-        found = self._detector.best(image.warp(transform, _SIDE))
-        if not _is_in_the_middle(found):
-            return None
-        (a, _, dx), (b, _, dy) = transform.tolist()
-        back = [(complex(x, y) - complex(dx, dy)) / complex(a, b) for x, y in found.points]
-        return found.score, replace(candidate, landmarks=tuple((point.real, point.imag) for point in back))
+        if transform is not None:
+            transform[:, 2] += (_SIDE - _FACE_SIDE) / 2
+            transforms[number] = transform
+    squares = [image.warp(transform, _SIDE) for transform in transforms.values()]
+    seen: dict[int, _Look] = {}
+    for (number, transform), found in zip(transforms.items(), (yield from look(image, squares)), strict=True):
+        if _is_in_the_middle(found):
+            (a, _, dx), (b, _, dy) = transform.tolist()
+            back = [(complex(x, y) - complex(dx, dy)) / complex(a, b) for x, y in found.points]
+            points = tuple((point.real, point.imag) for point in back)
+            seen[number] = found.score, replace(candidates[number], landmarks=points)
+    return seen
 
-    def _turned(self, image: ImagePyramid, candidate: Face) -> _Look | None:
-        """The best of four looks at the square around the box: unturned, and turned by 90, 180 and 270°."""
-        box = candidate.bbox
-        scale = _FACE_SIDE / max(box.x2 - box.x1, box.y2 - box.y1)
-        left, top = (box.x1 + box.x2 - _SIDE / scale) / 2, (box.y1 + box.y2 - _SIDE / scale) / 2
-        square = image.warp(np.array([[scale, 0, -left * scale], [0, scale, -top * scale]]), _SIDE)
-        looks = [self._detector.best(turn(square)) for turn in _TURNS]
-        turn = max(range(len(looks)), key=lambda number: looks[number].score)
-        found = looks[turn]
-        if not _is_in_the_middle(found):
-            return None
+
+def _turned(image: ImagePyramid, candidates: Mapping[int, Face]) -> Work[dict[int, _Look]]:
+    """The best of four looks at the square around each box: unturned, and turned by 90, 180 and 270°."""
+    squares = [_square(image, candidate) for candidate in candidates.values()]
+    looks = yield from look(image, [turn(square.pixels) for square in squares for turn in _TURNS])
+    seen: dict[int, _Look] = {}
+    for place, (number, square) in enumerate(zip(candidates, squares, strict=True)):
+        turns = looks[place * len(_TURNS) : (place + 1) * len(_TURNS)]
+        turn = max(range(len(turns)), key=lambda each: turns[each].score)
+        found = turns[turn]
+        if _is_in_the_middle(found):
+            seen[number] = found.score, square.face(found, turn, image)
+    return seen
+
+
+class _Square(NamedTuple):
+    """The square around a candidate's box, scaled to the detector's input; its place in the photo."""
+
+    pixels: Pixels
+    left: float
+    top: float
+    scale: float
+
+    def face(self, found: SurestFace, turn: int, image: ImagePyramid) -> Face:
+        """The face found in the square turned by `turn` times 90° clockwise, in pixels of the photo."""
         x1, y1, x2, y2 = found.box
         (xa, ya), (xb, yb), *points = (
-            (left + x / scale, top + y / scale)
+            (self.left + x / self.scale, self.top + y / self.scale)
             for x, y in (_turned_back(point, turn) for point in ((x1, y1), (x2, y2), *found.points))
         )
         corners = (min(xa, xb), min(ya, yb), max(xa, xb), max(ya, yb))
         box = BoundingBox.clipped(corners, image.width, image.height)
-        return found.score, Face(box, min(found.score, 1.0), tuple(points))
+        return Face(box, min(found.score, 1.0), tuple(points))
 
 
-def detect_turned(pixels: Pixels, turn: int, detect: Callable[[Pixels], Candidates]) -> Candidates:
+def _square(image: ImagePyramid, candidate: Face) -> _Square:
+    box = candidate.bbox
+    scale = _FACE_SIDE / max(box.x2 - box.x1, box.y2 - box.y1)
+    left, top = (box.x1 + box.x2 - _SIDE / scale) / 2, (box.y1 + box.y2 - _SIDE / scale) / 2
+    pixels = image.warp(np.array([[scale, 0, -left * scale], [0, scale, -top * scale]]), _SIDE)
+    return _Square(pixels, left, top, scale)
+
+
+def detect_turned(
+    pixels: Pixels, turn: int, detect: Callable[[Pixels], Work[Candidates]]
+) -> Work[Candidates]:
     """What `detect` finds in the image turned by `turn` times 90° clockwise, in pixels of the unturned image."""
-    found = detect(_TURNS[turn](pixels))
+    found = yield from detect(_TURNS[turn](pixels))
     for back in reversed(range(turn)):
         found = _turned_candidates_back(found, height=pixels.shape[back % 2])
     return found

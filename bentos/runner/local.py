@@ -15,25 +15,35 @@ from bentos.domain.errors import DependencyUnavailable, FaceSearchError
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.face_pack import FacePack
+from bentos.pipeline.pack_info import PackInfo
+from bentos.pipeline.pack_models import SingleModels
 from bentos.pipeline.providers import ProviderNotInUse
+from bentos.pipeline.turned import CANDIDATE_THRESHOLD
 from bentos.pipeline.wanted import Dropped, IsWanted
 
 
 def pack_of(folder: Path, settings: Settings) -> FacePack:
     """The face pack in `folder`, configured by the settings. Exits the process when a provider is not in use."""
+    info = PackInfo.read(folder)
     try:
-        return FacePack(
+        models = SingleModels(
             folder,
-            detection_size=settings.detection_size,
-            detection_threshold=settings.detection_threshold,
-            min_face_size=settings.min_face_size,
-            landmark_looks=settings.landmark_looks,
-            confirmation_threshold=settings.confirmation_threshold,
+            threshold=min(CANDIDATE_THRESHOLD, settings.detection_threshold),
+            size=settings.detection_size,
             providers=settings.onnx_providers,
             threads=settings.runner_threads,
         )
     except ProviderNotInUse as error:
         raise SystemExit(f"ONNX_PROVIDERS: {error}") from None
+    return FacePack(
+        info,
+        models,
+        detection_size=settings.detection_size,
+        detection_threshold=settings.detection_threshold,
+        min_face_size=settings.min_face_size,
+        landmark_looks=settings.landmark_looks,
+        confirmation_threshold=settings.confirmation_threshold,
+    )
 
 
 def extraction_of(folder: Path, settings: Settings) -> Extraction:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from bentos.config.settings import Settings
 from bentos.demo import photos
@@ -45,7 +47,8 @@ class Runs:
         self.landmarks: list[int] = []
         self.recogniser: list[int] = []
         pack = extraction._pack
-        outputs, features = pack._detector._outputs, pack._recogniser.get_feat
+        models = pack._models
+        outputs, features = models.detector._outputs, models.recogniser.get_feat
         look = pack._refiner._look
 
         def counted_outputs(blob: Any) -> Any:
@@ -60,9 +63,9 @@ class Runs:
             self.recogniser.append(len(crops))
             return features(crops)
 
-        patch.setattr(pack._detector, "_outputs", counted_outputs)
+        patch.setattr(models.detector, "_outputs", counted_outputs)
         patch.setattr(pack._refiner, "_look", counted_look)
-        patch.setattr(pack._recogniser, "get_feat", counted_features)
+        patch.setattr(models.recogniser, "get_feat", counted_features)
 
     @property
     def looks(self) -> int:
@@ -124,7 +127,7 @@ def test_a_selfie_with_a_false_candidate_is_accepted(extraction: Extraction, run
     candidates = pack.candidates
 
     def with_false_ones(*args: Any, **options: Any) -> Any:
-        real_ones = candidates(*args, **options).sure
+        real_ones = (yield from candidates(*args, **options)).sure
         nowhere = tuple((x / 8 + 400, y / 8 + 380) for x, y in real.landmarks)
         false_ones = [type(real)(real.bbox, 1.0, nowhere) for _ in range(3 * CHUNK)]
         return FaceCandidates([*false_ones, *real_ones], [], left_out=0)
@@ -146,7 +149,7 @@ def test_a_selfie_of_noise_costs_a_fixed_number_of_looks(extraction: Extraction,
     points = ((240.0, 250.0), (280.0, 250.0), (260.0, 275.0), (245.0, 295.0), (275.0, 295.0))
 
     def with_many(*args: Any, **options: Any) -> Any:
-        candidates(*args, **options)
+        yield from candidates(*args, **options)
         sure = [Face(BoundingBox(200, 200, 320, 330), 0.9, points)] * LISTED
         return FaceCandidates(sure, [replace(sure[0], score=0.4)] * LISTED, left_out=500)
 
@@ -167,7 +170,10 @@ def test_doubtful_candidates_are_listed_only_after_examination(
 
 
 def test_one_run_processes_the_faces_of_several_images(extraction: Extraction, runs: Runs) -> None:
-    selfies = [photos.astronaut().read_bytes(), photos.portrait().read_bytes()] * 3
+    with Image.open(photos.astronaut()) as image:
+        other = BytesIO()
+        image.convert("RGB").save(other, "JPEG", quality=80)
+    selfies = [photos.astronaut().read_bytes(), other.getvalue()] * 3
     together = extraction.embed_only_face(selfies)
     assert runs.landmarks[:LOOKS] == [6] * LOOKS
     assert runs.recogniser == [6]

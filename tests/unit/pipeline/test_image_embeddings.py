@@ -18,6 +18,7 @@ from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.pyramid import ImagePyramid
 from bentos.runner.local import pack_of
 from tests.unit.imaging.image_kinds import KINDS, expected, jpeg, photo
+from tests.unit.pipeline.complete import complete
 
 ENOUGH = 50_000_000
 DETECTION_SIZE = 640
@@ -45,7 +46,7 @@ def pack() -> FacePack:
 
 def see(pack: FacePack, file: bytes, **options: int) -> Seen:
     image = ImagePyramid(decode(file, max_pixels=ENOUGH, **options))
-    settled = pack.settled(image, pack.candidates(image, most=100).all)
+    settled = complete(pack, pack.settled(image, complete(pack, pack.candidates(image, most=100)).all))
     faces = [face for face in pack.refined([(image, face) for face in settled]) if face is not None]
     return Seen(image, faces, np.array(embed(pack, image, faces)))
 

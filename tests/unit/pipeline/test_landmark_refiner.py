@@ -7,7 +7,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from bentos.config.settings import Settings
@@ -15,7 +14,7 @@ from bentos.demo import photos
 from bentos.domain.faces import FacesInImage, Landmarks
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.landmark_refiner import LandmarkRefiner, RefinedFace
-from bentos.pipeline.pack_info import LANDMARKS_FILE
+from bentos.pipeline.pack_models import SingleModels
 from bentos.pipeline.pyramid import ImagePyramid
 from bentos.runner.local import extraction_of
 from tests.unit.pipeline.shown import bgr, shown
@@ -24,8 +23,13 @@ NOWHERE: Landmarks = ((5.0, 5.0),) * 5
 
 
 @pytest.fixture(scope="module")
-def refiner(pack_folder: Path) -> LandmarkRefiner:
-    return _refiner(pack_folder, looks=3)
+def models(pack_folder: Path) -> SingleModels:
+    return SingleModels(pack_folder, threshold=0.5, size=640, providers=["CPUExecutionProvider"], threads=1)
+
+
+@pytest.fixture(scope="module")
+def refiner(models: SingleModels) -> LandmarkRefiner:
+    return LandmarkRefiner(models.landmarks, looks=3)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +38,6 @@ def faces(extraction: Extraction) -> list[Landmarks]:
     found = extraction.detect([photos.group_photo().read_bytes()])[0]
     assert isinstance(found, FacesInImage)
     return [face.landmarks for face in found.faces]
-
-
-def _refiner(pack_folder: Path, looks: int) -> LandmarkRefiner:
-    options = onnxruntime.SessionOptions()
-    return LandmarkRefiner(
-        pack_folder / LANDMARKS_FILE, looks=looks, providers=["CPUExecutionProvider"], options=options
-    )
 
 
 def _refine(
@@ -112,11 +109,11 @@ def test_faces_get_a_high_probability_and_a_saucer_does_not(
 
 
 def test_no_faces_need_no_run_and_zero_looks_keep_the_landmarks(
-    pack_folder: Path, refiner: LandmarkRefiner, faces: list[Landmarks]
+    models: SingleModels, refiner: LandmarkRefiner, faces: list[Landmarks]
 ) -> None:
     image = shown(bgr(photos.group_photo()))
     assert _refine(refiner, image, []) == []
-    unchanged = _refine(_refiner(pack_folder, looks=0), image, [faces[0], NOWHERE])
+    unchanged = _refine(LandmarkRefiner(models.landmarks, looks=0), image, [faces[0], NOWHERE])
     assert unchanged[0] is not None
     assert np.allclose(unchanged[0].landmarks, faces[0])
     assert unchanged[1] is None

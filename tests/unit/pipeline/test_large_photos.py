@@ -13,6 +13,7 @@ from bentos.domain.faces import BoundingBox, Face, FacesInImage
 from bentos.pipeline.detector import Candidates
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.large_photos import detect_in_two_passes
+from bentos.pipeline.steps import Work
 from bentos.runner.local import extraction_of
 from models.altered import Scene, crowd, opened, selfie
 
@@ -80,17 +81,15 @@ def test_the_second_pass_enlarges_nothing_and_uses_sides_that_the_detector_accep
     asked: list[int] = []
     nobody = Candidates(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
 
-    class Nobody:
-        def without_overlaps(self, found: Candidates) -> Candidates:
-            return found
+    def detect(side: int) -> Work[Candidates]:
+        asked.append(side)
+        return nobody
+        yield
 
-    detect_in_two_passes(
-        lambda side: asked.append(side) or nobody,
-        Nobody(),
-        size=640,
-        large_size=large_size,
-        longer_side=longer_side,
+    work = detect_in_two_passes(
+        detect, lambda found: found, size=640, large_size=large_size, longer_side=longer_side
     )
+    assert list(work) == []
     assert asked == sides
 
 

@@ -1,0 +1,79 @@
+"""The steps that the work on one image asks for: runs of the networks, which may serve several images at once.
+
+The work on one image is a generator, written like work on a single image. It yields a step where it needs a network and
+gets one reply for each item of the step, in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from bentos.domain.faces import Embedding, Face
+from bentos.pipeline.detector import Candidates, SurestFace, fit
+from bentos.pipeline.pyramid import ImagePyramid, Pixels
+from bentos.pipeline.stage_clock import Stage
+
+_Result = TypeVar("_Result")
+
+
+class DetectorInput(NamedTuple):
+    """An image, (h, w, 3) uint8 BGR, whose longer side has about `side` pixels, the size of the detector's input."""
+
+    pixels: Pixels
+    side: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a work asks for; one reply for each of its `items`. `image`: the pixels that the work holds meanwhile."""
+
+    stage: ClassVar[Stage] = "detect"
+    image: ImagePyramid | None
+    items: Sequence[Any]
+
+
+class Detect(Step):
+    """The candidates in each `DetectorInput`, in its pixels: `Candidates`."""
+
+
+class Look(Step):
+    """The face with the best score in each square image, `Pixels`: `SurestFace`."""
+
+
+class Refine(Step):
+    """Each of (`ImagePyramid`, `Face`) with refined landmarks, or None when it is not confirmed: `Face | None`."""
+
+
+class Embed(Step):
+    """The embedding of each aligned face, (112, 112, 3) uint8 BGR: `Embedding`, L2-normalised."""
+
+    stage = "embed"
+
+
+Work = Generator[Step, Sequence[Any], _Result]
+"""The work on one image; it may raise `FaceSearchError`."""
+
+
+def detect(image: ImagePyramid, pixels: Pixels, side: int) -> Work[Candidates]:
+    """The candidates in `pixels`, which belong to `image`; their longer side is brought to `side`, a multiple of 32."""
+    fitted = fit(pixels, side)
+    found: Candidates
+    [found] = yield Detect(image, [DetectorInput(fitted, side)])
+    return found.scaled(pixels.shape[1] / fitted.shape[1])
+
+
+def look(image: ImagePyramid, squares: Sequence[Pixels]) -> Work[Sequence[SurestFace]]:
+    """The surest face in each square."""
+    return (yield Look(image, squares)) if squares else ()
+
+
+def refine(image: ImagePyramid, faces: Sequence[Face]) -> Work[Sequence[Face | None]]:
+    """The faces with refined landmarks."""
+    return (yield Refine(image, [(image, face) for face in faces])) if faces else ()
+
+
+def embed(crops: Sequence[Pixels]) -> Work[Sequence[Embedding]]:
+    """The embeddings of aligned faces."""
+    return (yield Embed(None, crops)) if crops else ()
