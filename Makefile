@@ -23,17 +23,13 @@ demo-real: $(VENV)/dev pack ## the same demo with two services and real Milvus, 
 serve: pack ## run the service of the demo; prints its address, a key and a curl command
 	@$(BIN)/python -m bentos.demo --serve
 
-# These mostly wait: for servers to come back, for leases to expire, for Milvus to show a write. They run beside the rest.
-WAITING := tests/system/real tests/contract tests/secrets tests/unit/stores
+# One more than there are CPUs, because many tests wait for a server to come back or a lease to expire; each process may
+# start its own Milvus, PostgreSQL and S3.
+TEST_PROCESSES ?= $(shell n=$$(nproc); echo $$(( n < 6 ? n + 1 : 6 )))
 
 test: $(VENV)/dev pack ## all checks of CI, except for the images
 	$(MAKE) --no-print-directory lint types
-	@mkdir -p reports; $(BIN)/python -m pytest $(WAITING) --durations=10 >reports/waiting.log 2>&1 & waiting=$$!; \
-	trap 'kill $$waiting 2>/dev/null || true' EXIT INT TERM; \
-	rest=0; $(BIN)/python -m pytest $(addprefix --ignore=,$(WAITING)) --durations=15 || rest=$$?; \
-	echo "waiting for the tests of $(WAITING) ..."; \
-	status=0; wait $$waiting || status=$$?; cat reports/waiting.log; \
-	exit $$(( rest ? rest : status ))
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations=25
 
 lint: $(VENV)/dev ## ruff: rules and format; import-linter: allowed imports
 	$(BIN)/lint-imports --no-cache
