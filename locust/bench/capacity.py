@@ -7,25 +7,23 @@ after, it calls the same pipeline directly, which gives the ceiling. Compared fi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.capacity_report import Capacity, Level, text_of, write_json, write_plot
+from bench import baseline_report
+from bench.capacity_report import Capacity, text_of, write_json, write_plot
 from bench.ceiling import Ceiling, mean_of, measure_ceiling
-from bench.latency_table import Latencies, row_of
-from bench.processes import GENERATOR, costs, cpu_spent, memory_peaks
-from bench.rig import COLLECTIONS, Rig, rig, settings_of
+from bench.level import Load, measure_level
+from bench.rig import rig, settings_of
 from bench.selfie_pool import DEFAULT_FOLDER, selfie_pool, size_of
-from bench.stage_times import mean_ms, read_stages
+from bench.side_by_side import compare
 from bentos.config.settings import SettingsError
 from bentos.demo.process import DidNotStart
 from bentos.runner.cpus import available_cpus
@@ -37,7 +35,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started processes are stopped
     options = _parser().parse_args()
     environment = {"DETECTION_SIZE": str(options.detection_size)} if options.detection_size else {}
+    options.reports.mkdir(parents=True, exist_ok=True)
     try:
+        if options.baseline:
+            return _beside_the_baseline(options, environment)
         capacity = _measure(options, environment)
     except (DidNotStart, SettingsError) as error:
         print(error, file=sys.stderr)
@@ -51,7 +52,7 @@ def main() -> int:
 
 def _measure(options: argparse.Namespace, environment: Mapping[str, str]) -> Capacity:
     jpegs = selfie_pool(DEFAULT_FOLDER, count=options.selfies, size=options.image_size)
-    selfies = DEFAULT_FOLDER / "{}x{}".format(*options.image_size)
+    load = Load(DEFAULT_FOLDER / "{}x{}".format(*options.image_size), options.top_k, options.seconds)
     settings = settings_of(environment)
 
     def ceiling() -> Ceiling:
@@ -63,38 +64,29 @@ def _measure(options: argparse.Namespace, environment: Mapping[str, str]) -> Cap
     with tempfile.TemporaryDirectory(prefix="face-search-bench-") as folder:
         _say("starting Milvus and image-search")
         with rig(Path(folder), photos=options.photos, indexed=options.full, settings=environment) as running:
-            for clients in options.clients:
+            for clients in options.clients or (4, 8, 16):
                 _say(f"{clients} clients, {options.seconds:g} s")
-                levels.append(_level(running, clients, options, selfies))
-        options.reports.mkdir(parents=True, exist_ok=True)
+                levels.append(measure_level(running.url, running.environment, load, clients=clients))
         shutil.copy(Path(folder) / "service.log", options.reports / "capacity-service.log")
     ceilings.append(ceiling())
     return Capacity(_conditions(options), mean_of(ceilings), [each.rps for each in ceilings], levels)
 
 
-def _level(running: Rig, clients: int, options: argparse.Namespace, selfies: Path) -> Level:
-    """Load the service with this number of clients, and read the metrics and the processes before and after."""
-    command = [sys.executable, str(Path(__file__).with_name("closed_loop.py")), "--url", running.url]
-    command += ["--clients", str(clients), "--seconds", str(options.seconds), "--selfies", str(selfies)]
-    command += ["--collections", *COLLECTIONS, "--top-k", *map(str, options.top_k)]
-    generator = subprocess.Popen(command, env={**os.environ, **running.environment}, stdout=subprocess.PIPE)
-    assert generator.stdout is not None  # noqa: S101 - stdout is a pipe
-    generator.stdout.readline()  # wait until the warm-up is over
-    before, stages_before = costs(), read_stages(running.url)
-    told: dict[str, Any] = json.loads(generator.stdout.readline())
-    after, stages_after = costs(), read_stages(running.url)
-    generator.wait()
-    latencies = Latencies(f"{clients} clients", told["ms"], sum(told["failures"].values()))
-    row = row_of(latencies, told["seconds"])
-    spent = cpu_spent(before, after) | {GENERATOR: told["cpu_s"]}
-    return Level(
-        clients=clients,
-        row=row,
-        failures=told["failures"],
-        stage_ms=mean_ms(stages_before, stages_after),
-        cpu_ms={role: 1000 * s / max(1, row.requests) for role, s in spent.items() if s},
-        peak_mb=memory_peaks(after) | {GENERATOR: [told["peak_mb"]]},
+def _beside_the_baseline(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Compare image-search with the plain service. Returns the exit status."""
+    comparison = compare(
+        selfie_pool(DEFAULT_FOLDER, count=options.selfies, size=options.image_size),
+        clients=options.clients or (8, 16),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        top_k=options.top_k,
+        photos=options.photos,
+        environment=environment,
     )
+    baseline_report.write_json(comparison, options.reports / "baseline.json")
+    print(baseline_report.text_of(comparison))
+    print(f"\n{options.reports}/baseline.json")
+    return 1 if comparison.failures else 0
 
 
 def _conditions(options: argparse.Namespace) -> dict[str, Any]:
@@ -120,9 +112,10 @@ def _parser() -> argparse.ArgumentParser:
         "--clients",
         type=int,
         nargs="+",
-        default=[4, 8, 16],
-        help="numbers of clients to measure with (4 8 16)",
+        help="numbers of clients to measure with (4 8 16; with --baseline 8 16)",
     )
+    add("--baseline", action="store_true", help="measure in turns with a plain service (bench/baseline.py)")
+    add("--rounds", type=int, default=3, help="with --baseline: how many times each is measured (3)")
     add("--detection-size", type=int, help="side of the detector's input (default: that of the settings)")
     add("--image-size", type=size_of, default=DEFAULT_SIZE, help="width and height of the selfies (480x640)")
     add("--top-k", type=int, nargs="+", default=[10, 50], help="values of top_k, used in turn (10 50)")

@@ -1,15 +1,16 @@
-"""Measures the ceiling: decode, detect, align and embed called directly, one process per core, no HTTP, no Milvus."""
+"""Measures the pipeline called directly, one process per core, no HTTP, no Milvus: the ceiling of a service."""
 
 from __future__ import annotations
 
 import itertools
 import multiprocessing
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty
 from typing import Any
 
+from bench.bare_pipeline import BarePipeline
 from bentos.config.settings import Settings
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import extraction_of
@@ -28,12 +29,19 @@ class Ceiling:
     cpu_ms: float
 
 
-def measure_ceiling(jpegs: Sequence[bytes], settings: Settings, *, processes: int, seconds: float) -> Ceiling:
-    """Run the pipeline over the images repeatedly, in this number of processes at once."""
+def measure_ceiling(
+    jpegs: Sequence[bytes], settings: Settings, *, processes: int, seconds: float, bare: bool = False
+) -> Ceiling:
+    """Run the pipeline over the images repeatedly, in this number of processes at once.
+
+    `bare`: what every face search does at least (see `bare_pipeline.py`), instead of the runner's own pipeline.
+    """
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(processes), context.Queue()
     workers = [
-        context.Process(target=_work, args=(list(jpegs), settings, seconds, ready, results), daemon=True)
+        context.Process(
+            target=_work, args=(list(jpegs), settings, seconds, bare, ready, results), daemon=True
+        )
         for _ in range(processes)
     ]
     for worker in workers:
@@ -71,16 +79,29 @@ def mean_of(measured: Sequence[Ceiling]) -> Ceiling:
     )
 
 
-def _work(jpegs: list[bytes], settings: Settings, seconds: float, ready: Any, results: Any) -> None:
-    extraction = extraction_of(face_pack_folder(settings.face_pack), settings)
+def _work(
+    jpegs: list[bytes], settings: Settings, seconds: float, bare: bool, ready: Any, results: Any
+) -> None:
+    embed, take_stages = _pipeline(settings, bare=bare)
     images = itertools.cycle(jpegs)
     for _ in range(_WARM_UP_IMAGES):
-        extraction.embed_only_face([next(images)])
+        embed(next(images))
     ready.wait(_START_WITHIN_S)
-    extraction.clock.take()
+    take_stages()
     count, started, cpu = 0, time.perf_counter(), time.process_time()
     while (elapsed := time.perf_counter() - started) < seconds:
-        extraction.embed_only_face([next(images)])
+        embed(next(images))
         count += 1
-    stages = extraction.clock.take()
-    results.put({"images": count, "elapsed": elapsed, "cpu": time.process_time() - cpu, "stages": stages})
+    spent = time.process_time() - cpu
+    results.put({"images": count, "elapsed": elapsed, "cpu": spent, "stages": take_stages()})
+
+
+def _pipeline(
+    settings: Settings, *, bare: bool
+) -> tuple[Callable[[bytes], object], Callable[[], Mapping[Any, float]]]:
+    """What embeds one selfie, and what returns the seconds by stage since its last call."""
+    folder = face_pack_folder(settings.face_pack)
+    if bare:
+        return BarePipeline(folder).embed, dict
+    extraction = extraction_of(folder, settings)
+    return (lambda image: extraction.embed_only_face([image])), extraction.clock.take

@@ -14,6 +14,9 @@ from bentos.serving.bentoml_workers import service_of
 
 MEGABYTE = 1024 * 1024
 GENERATOR = "load generator"
+MILVUS = "milvus"
+BASELINE = "plain service"
+OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ def costs(root: psutil.Process | None = None) -> dict[int, Cost]:
             times = process.cpu_times()
             rss = process.memory_info().rss / MEGABYTE
             role = role_of(process.cmdline())
+            if role == OTHER and (parent := process.parent()) is not None:
+                role = role_of(parent.cmdline())  # uvicorn's workers have the command line of multiprocessing
             found[process.pid] = Cost(role, times.user + times.system, rss, _peak_mb(process.pid, rss))
     return found
 
@@ -44,15 +49,17 @@ def role_of(command: list[str]) -> str:
         return service
     if command[1:4:2] == ["-m", "serve"]:
         return "bentoml supervisor"
+    if "bench.baseline:app" in command:
+        return BASELINE
     names = [Path(part).name for part in command[:2]]
     for name, role in {
-        "milvus": "milvus",
+        "milvus": MILVUS,
         "closed_loop.py": GENERATOR,
         "locust": GENERATOR,
     }.items():
         if name in names:
             return role
-    return "other"
+    return OTHER
 
 
 def cpu_spent(before: Mapping[int, Cost], after: Mapping[int, Cost]) -> dict[str, float]:

@@ -6,6 +6,8 @@ import json
 
 from prometheus_client import generate_latest
 
+from bench import baseline_report
+from bench.baseline_report import Comparison, Round
 from bench.capacity_report import Capacity, Level, text_of, write_json, write_plot
 from bench.ceiling import Ceiling
 from bench.latency_table import Latencies, row_of
@@ -45,6 +47,7 @@ def test_the_role_of_a_process_follows_from_its_command_line():
     ]
     assert role_of(worker) == "face-runner"
     assert role_of(["python", "-m", "bentoml", "serve", "x:Y"]) == "bentoml supervisor"
+    assert role_of(["python", "-m", "uvicorn", "bench.baseline:app", "--port", "1"]) == "plain service"
     assert role_of(["/tmp/x/bin/milvus", "run", "standalone"]) == "milvus"
     assert role_of([]) == "other"
 
@@ -75,3 +78,27 @@ def test_the_report_of_a_bench_is_a_table_json_and_a_picture(tmp_path):
     assert json.loads((tmp_path / "capacity.json").read_text())["capacity_rps"] == 2
     write_plot(capacity, tmp_path / "capacity.png")
     assert (tmp_path / "capacity.png").read_bytes().startswith(b"\x89PNG")
+
+
+def _compared(answered: int, cpu_ms: dict[str, float]) -> Level:
+    row = row_of(Latencies("8 clients", [20.0] * answered), 1)
+    return Level(8, row, {}, {}, cpu_ms, {})
+
+
+def test_a_comparison_leaves_milvus_the_generator_and_the_other_service_out_of_the_cpu_time(tmp_path):
+    bare = Ceiling(rps=4.0, processes=2, stage_ms={}, cpu_ms=5.0)
+    ours = {
+        "face-runner": 7.0,
+        "image-search": 1.0,
+        "milvus": 3.0,
+        "load generator": 1.0,
+        "plain service": 0.5,
+    }
+    plain = {"plain service": 10.0, "milvus": 3.0, "image-search": 0.5}
+    rounds = [Round(bare, {8: (_compared(answers, ours), _compared(10, plain))}) for answers in (11, 15, 14)]
+    baseline_report.write_json(Comparison(rounds, selfies=3), tmp_path / "baseline.json")
+    told = json.loads((tmp_path / "baseline.json").read_text())
+    assert told["answers_ratio"] == {"8": 1.4}
+    assert told["cpu_ratio"] == {"8": 0.8}
+    assert told["overhead_ratio"] == {"8": 1.6}
+    assert "1.10 1.50 1.40" in baseline_report.text_of(Comparison(rounds, selfies=3))
