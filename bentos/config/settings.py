@@ -105,6 +105,11 @@ class Settings(SecretSettings):
     min_face_size: float = Field(
         0, ge=0, description="Smallest side of a face that is used, px; 0: no limit."
     )
+    index_min_face_size: float = Field(
+        24,
+        ge=0,
+        description="`index=true` leaves out faces whose shorter side is smaller, px; `/add_face/` takes them.",
+    )
     max_faces: int = Field(
         1000,
         ge=1,

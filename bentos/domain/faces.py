@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,11 @@ class BoundingBox:
             round(min(max(x2, 0.0), width), 1),
             round(min(max(y2, 0.0), height), 1),
         )
+
+    @property
+    def shorter_side(self) -> float:
+        """In pixels."""
+        return min(self.x2 - self.x1, self.y2 - self.y1)
 
     @property
     def area(self) -> float:
@@ -86,6 +91,28 @@ class FacesInImage:
     def count(self) -> int:
         """How many faces the detector found, including those left out."""
         return len(self.faces) + self.left_out
+
+
+LeftOut = Literal["too_small", "not_alignable"]
+"""Why a detected face is not indexed together with its photo."""
+
+_SMALLEST_SPREAD = 1e-3
+
+
+def left_out(bbox: BoundingBox, landmarks: Landmarks, *, min_size: float) -> LeftOut | None:
+    """Why a face is left out when its whole photo is indexed, or None. `min_size`: of the shorter side, pixels."""
+    if bbox.shorter_side < min_size:
+        return "too_small"
+    return None if can_be_aligned(landmarks) else "not_alignable"
+
+
+def can_be_aligned(landmarks: Landmarks) -> bool:
+    """Whether the landmarks are finite and do not coincide in one point."""
+    # Plain complex numbers: numpy takes five times as long for five points.
+    points = [complex(x, y) for x, y in landmarks]
+    centre = sum(points) / len(points)
+    # With a point that is not finite the spread is no number, and the comparison is false.
+    return sum(abs(point - centre) ** 2 for point in points) >= _SMALLEST_SPREAD
 
 
 SAME_FACE_IOU = 0.5

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import cmath
-
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.domain.faces import Landmarks
+from bentos.domain.faces import Landmarks, can_be_aligned
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
 
 # Where the two eyes, the nose and the corners of the mouth lie in a 112 × 112 crop: the template of ArcFace
@@ -21,7 +19,6 @@ _TEMPLATE = (
 )
 _TEMPLATE_CENTRE = sum(_TEMPLATE) / len(_TEMPLATE)
 _TEMPLATE_SIZE = 112
-_SMALLEST_SPREAD = 1e-3
 
 
 def similarity(landmarks: Landmarks, size: float = _TEMPLATE_SIZE) -> NDArray[np.float64] | None:
@@ -30,17 +27,14 @@ def similarity(landmarks: Landmarks, size: float = _TEMPLATE_SIZE) -> NDArray[np
     The points are complex numbers: a rotation with scaling is one complex factor, and the best factor is
     `sum(conj(p) * q) / sum(|p|^2)` over centred points (the reflection-free case of Umeyama 1991, eq. 40-42).
 
-    Returns: (2, 3) float64, or None when the landmarks are not finite or coincide in one point.
+    Returns: (2, 3) float64, or None when the landmarks are degenerate (see `can_be_aligned`).
     """
-    # Plain complex numbers: numpy takes five times as long for five points.
-    points = [complex(x, y) for x, y in landmarks]
-    if not all(map(cmath.isfinite, points)):
+    if not can_be_aligned(landmarks):
         return None
+    points = [complex(x, y) for x, y in landmarks]
     enlarged = size / _TEMPLATE_SIZE
     centre = sum(points) / len(points)
     spread = sum(abs(p - centre) ** 2 for p in points)
-    if spread < _SMALLEST_SPREAD:
-        return None
     pairs = zip(points, _TEMPLATE, strict=True)
     factor = enlarged / spread * sum((p - centre).conjugate() * (q - _TEMPLATE_CENTRE) for p, q in pairs)
     shift = enlarged * _TEMPLATE_CENTRE - factor * centre

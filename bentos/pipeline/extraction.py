@@ -46,7 +46,9 @@ class Extraction:
         max_faces: int = 1000,
         selfie_detection_size: int | None = None,
         large_detection_size: int = 0,
+        min_embedded_size: float = 0,
     ) -> None:
+        """`min_embedded_size`: `detect_and_embed` embeds no face whose shorter side is smaller, pixels."""
         self.clock = StageClock()
         self._pack = pack
         self._finding = FaceFinding(
@@ -60,7 +62,9 @@ class Extraction:
         )
         self.works: Mapping[Method, Callable[[Any, Check], Work[FacesInImage]]] = {
             "detect": lambda image, check: _without_pixels(self._finding.photo(image, check)),
-            "detect_and_embed": lambda image, check: self._embedded(self._finding.photo(image, check)),
+            "detect_and_embed": lambda image, check: self._embedded(
+                self._finding.photo(image, check), least=min_embedded_size
+            ),
             "embed_only_face": lambda image, check: self._embedded(
                 self._finding.selfie(image, check), most=1
             ),
@@ -76,7 +80,7 @@ class Extraction:
         return self._together("detect", images, is_wanted)
 
     def detect_and_embed(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
-        """The faces of each image, each with its embedding."""
+        """The faces of each image, each with its embedding unless it is smaller than `min_embedded_size`."""
         return self._together("detect_and_embed", images, is_wanted)
 
     def embed_only_face(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
@@ -114,9 +118,14 @@ class Extraction:
         works = (work(each, check_of(number, is_wanted)) for number, each in enumerate(requests))
         return work_together(works, self._pack, self.clock, is_wanted)
 
-    def _embedded(self, finding: Work[Seen], most: int | None = None) -> Work[FacesInImage]:
-        """The faces that `finding` returns, each with its embedding; without where there are more than `most`."""
-        found, crops = yield from self._aligned(finding, most)
+    def _embedded(
+        self, finding: Work[Seen], most: int | None = None, least: float = 0
+    ) -> Work[FacesInImage]:
+        """The faces that `finding` returns, each with its embedding; without where there are more than `most`.
+
+        Faces whose shorter side is smaller than `least` get none either.
+        """
+        found, crops = yield from self._aligned(finding, most, least)
         return _with_embeddings(
             found, crops, (yield from embed([crop for crop in crops if crop is not None]))
         )
@@ -127,12 +136,15 @@ class Extraction:
             found, crops, (yield from embed([crop for crop in crops if crop is not None]))
         )
 
-    def _aligned(self, finding: Work[Seen], most: int | None) -> Work[_Aligned]:
+    def _aligned(self, finding: Work[Seen], most: int | None, least: float) -> Work[_Aligned]:
         seen = yield from finding
         if most is not None and len(seen.faces) > most:
             return seen.found, (None,) * len(seen.faces)
         with self.clock.timed("align"):
-            return seen.found, tuple(self._pack.crop(seen.image, face.landmarks) for face in seen.faces)
+            return seen.found, tuple(
+                self._pack.crop(seen.image, face.landmarks) if face.bbox.shorter_side >= least else None
+                for face in seen.faces
+            )
 
     def _aligned_at(self, file: bytes, check: Check, box: BoundingBox) -> Work[_Aligned]:
         seen = yield from self._finding.photo(file, check)

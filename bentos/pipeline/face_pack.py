@@ -145,8 +145,7 @@ class FacePack:
         ]
 
     def _counts(self, face: Face) -> bool:
-        box = face.bbox
-        return min(box.x2 - box.x1, box.y2 - box.y1) >= max(1.0, self._min_face_size)
+        return face.bbox.shorter_side >= max(1.0, self._min_face_size)
 
     def crop(self, image: ImagePyramid, landmarks: Landmarks) -> Pixels | None:
         """The aligned face, (112, 112, 3) uint8 BGR; None when the landmarks are degenerate."""

@@ -38,7 +38,7 @@ class FaceFinder(Protocol):
         """All faces, without embeddings."""
 
     async def detect_and_embed(self, image: bytes) -> FacesInImage:
-        """All faces, each with its embedding."""
+        """All faces, each with its embedding; those below INDEX_MIN_FACE_SIZE, or degenerate, without."""
 
     async def embed_only_face(self, image: bytes) -> FacesInImage:
         """For an image that should show one face: that face with its embedding; or several faces without."""

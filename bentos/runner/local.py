@@ -55,6 +55,7 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         max_jpeg_pixels=settings.max_jpeg_pixels,
         selfie_detection_size=settings.selfie_detection_size,
         large_detection_size=settings.detection_large_size,
+        min_embedded_size=settings.index_min_face_size,
     )
 
 

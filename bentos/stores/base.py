@@ -90,6 +90,21 @@ class MetadataStore(Protocol):
         Faces that are not named stay. Raises `LeaseLost`.
         """
 
+    async def finish_detection_and_begin_indexing(
+        self,
+        photo_id: str,
+        *,
+        width: int,
+        height: int,
+        faces: Sequence[FaceRecord],
+        face_ids: Sequence[str],
+        lease: Lease,
+    ) -> PhotoRecord:
+        """`finish_detection`, then `begin_indexing` of `face_ids`, as one change; the lease is renewed, not given back.
+
+        Raises `LeaseLost`; `FaceNotFound` when a named face is not recorded.
+        """
+
     async def begin_indexing(
         self, photo_id: str, *, face_ids: Sequence[str], collection_id: str | None, lease: Lease
     ) -> PhotoRecord:

@@ -25,11 +25,12 @@ from bentos.vectorizer.schemas import (
     RemovedAll,
     RemovedPhoto,
 )
+from bentos.vectorizer.whole_photo import faces_of
 
 SERVICE: Role = "image-vectorizer"
 _settings = settings_or_exit()
 _fields = unambiguous(
-    "file", "photo_id", "collection_id", "face_id", "bbox", "status", "limit", "offset", "purge"
+    "file", "photo_id", "collection_id", "index", "face_id", "bbox", "status", "limit", "offset", "purge"
 )
 router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_fields)], tags=[SERVICE])
 
@@ -85,18 +86,22 @@ async def detect_faces(
         Form(description="An id for the uploaded file, or the id of an image in the object store."),
     ] = None,
     collection_id: Annotated[CollectionId | None, Form()] = None,
+    index: Annotated[
+        bool,
+        Form(description="Index every face too, except those that are too small or cannot be aligned."),
+    ] = False,
 ) -> DetectedPhoto:
-    """Send `file`, or the `photo_id` of an image in the object store. Computes no embedding; can be repeated."""
+    """Send `file`, or the `photo_id` of an image in the object store. Can be repeated."""
     if file is not None:
         image = await read_image(file, max_bytes=_settings.vectorize_max_image_bytes)
-        photo = await photos.detect_uploaded(
-            image, sniff_content_type(image), photo_id=photo_id, collection_id=collection_id
-        )
+        upload = photos.index_uploaded if index else photos.detect_uploaded
+        photo = await upload(image, sniff_content_type(image), photo_id=photo_id, collection_id=collection_id)
     elif photo_id is not None:
-        photo = await photos.detect_stored(photo_id, collection_id=collection_id)
+        read = photos.index_stored if index else photos.detect_stored
+        photo = await read(photo_id, collection_id=collection_id)
     else:
         raise invalid_fields({"file": "send file, or the photo_id of a stored image"})
-    return _detected(photo)
+    return _detected(photo, min_size=photos.index_min_size if index else None)
 
 
 @router.put(
@@ -171,8 +176,18 @@ async def remove_all(
     return RemovedAll(photos=removed.photos, faces_removed=removed.faces)
 
 
-def _detected(photo: PhotoRecord) -> DetectedPhoto:
-    faces = [FoundFace(face_id=f.face_id, bbox=f.bbox.as_list(), score=f.score) for f in photo.faces]
+def _detected(photo: PhotoRecord, *, min_size: float | None) -> DetectedPhoto:
+    """`min_size`: of the faces that were indexed, None when none was asked for."""
+    faces = [
+        FoundFace(
+            face_id=seen.face.face_id,
+            bbox=seen.face.bbox.as_list(),
+            score=seen.face.score,
+            status=seen.status,
+            reason=None if min_size is None else seen.reason,
+        )
+        for seen in faces_of(photo, min_size=min_size or 0)
+    ]
     return DetectedPhoto(
         photo_id=photo.photo_id,
         collection_id=photo.collection_id,

@@ -14,13 +14,13 @@ from bentos.domain.errors import (
     FaceNotFound,
     NoFacesDetected,
 )
-from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, same_face
-from bentos.domain.ids import derive_face_id, derive_photo_id, image_digest
+from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, same_face
+from bentos.domain.ids import derive_photo_id, image_digest
 from bentos.runner.client import FaceFinder
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
-from bentos.stores.records import FaceRecord, Lease, LeaseLost, PhotoPage, PhotoRecord, PhotoStatus
+from bentos.stores.records import FaceRecord, Lease, PhotoPage, PhotoRecord, PhotoStatus
 from bentos.vectorizer.leasing import PhotoLeases
-from bentos.vectorizer.purged_image import remove_purged_image
+from bentos.vectorizer.recording import PhotoRecording, Sighting, present, record_of
 from bentos.vectorizer.vector_writer import VectorWriter
 
 
@@ -48,11 +48,17 @@ class Indexing:
         images: ImageStore,
         max_image_bytes: int,
         leases: PhotoLeases,
+        index_min_size: float,
     ) -> None:
+        """`index_min_size`: the shorter side of a face from which it is indexed together with its photo, pixels."""
         self._finder, self._metadata, self._vectors, self._images = finder, metadata, vectors, images
         self._max_image_bytes = max_image_bytes
         self._leases = leases
+        self.index_min_size = index_min_size
         self._writer = VectorWriter(embedder=finder, metadata=metadata, vectors=vectors)
+        self._recording = PhotoRecording(
+            writer=self._writer, metadata=metadata, vectors=vectors, images=images, leases=leases
+        )
 
     async def detect_uploaded(
         self, image: bytes, content_type: str, *, photo_id: str | None, collection_id: str | None
@@ -63,19 +69,34 @@ class Indexing:
         `CollectionMismatch`; `InvalidRequest` when `photo_id` names another image.
         """
         found = await self._finder.detect(image)
-        digest = image_digest(image)
-        name = photo_id or derive_photo_id(digest, collection_id)
-
-        async def store() -> None:
-            await self._images.put(name, image, content_type)
-
-        return await self._record(name, collection_id, digest, found, store)
+        return await self._recording.record(
+            self._uploaded(image, content_type, photo_id, collection_id, found)
+        )
 
     async def detect_stored(self, photo_id: str, *, collection_id: str | None) -> PhotoRecord:
         """Detect the faces of an image in the object store. Raises as `detect_uploaded` does, and `PhotoNotFound`."""
         image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
         found = await self._finder.detect(image)
-        return await self._record(photo_id, collection_id, image_digest(image), found)
+        return await self._recording.record(
+            Sighting(photo_id, collection_id, image, image_digest(image), found)
+        )
+
+    async def index_uploaded(
+        self, image: bytes, content_type: str, *, photo_id: str | None, collection_id: str | None
+    ) -> PhotoRecord:
+        """`detect_uploaded`, and index every face that is large enough and can be aligned (`whole_photo.faces_of`)."""
+        found = await self._finder.detect_and_embed(image)
+        return await self._recording.record_and_index(
+            self._uploaded(image, content_type, photo_id, collection_id, found), min_size=self.index_min_size
+        )
+
+    async def index_stored(self, photo_id: str, *, collection_id: str | None) -> PhotoRecord:
+        """`detect_stored`, and index every face as `index_uploaded` does."""
+        image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
+        found = await self._finder.detect_and_embed(image)
+        return await self._recording.record_and_index(
+            Sighting(photo_id, collection_id, image, image_digest(image), found), min_size=self.index_min_size
+        )
 
     async def index_face(self, face_id: str, *, collection_id: str | None) -> IndexedFace:
         """Embed one detected face and store its vector. Raises `FaceNotFound`; `CollectionMismatch`."""
@@ -93,7 +114,7 @@ class Indexing:
         """
         photo = await self._metadata.photo(photo_id)
         known = photo if photo is not None and photo.width is not None else None
-        face = None if known is None else same_face(bbox, _present(known))
+        face = None if known is None else same_face(bbox, present(known))
         if known is not None and face is not None:
             return await self._index(known, face.face_id, collection_id)
         image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
@@ -101,14 +122,16 @@ class Indexing:
         at_box = next((face for face in found.faces if face.embedding is not None), None)
         if known is None:
             with suppress(NoFacesDetected):  # such a photo is recorded too
-                known = await self._record(photo_id, None, image_digest(image), found)
+                known = await self._recording.record(
+                    Sighting(photo_id, None, image, image_digest(image), found)
+                )
         if known is None or at_box is None:
             raise NoFacesDetected("There is no face in this box.", {"photo_id": photo_id})
-        face = same_face(at_box.bbox, _present(known))
+        face = same_face(at_box.bbox, present(known))
         if face is None:
-            face = _record_of(photo_id, at_box)
+            face = record_of(photo_id, at_box)
             alone = replace(found, faces=(at_box,), left_out=0)
-            known = await self._record(photo_id, None, image_digest(image), alone)
+            known = await self._recording.record(Sighting(photo_id, None, image, image_digest(image), alone))
         return await self._index(known, face.face_id, collection_id, image, at_box.embedding)
 
     async def list_photos(
@@ -147,44 +170,21 @@ class Indexing:
 
         return begin
 
-    async def _record(
+    def _uploaded(
         self,
-        photo_id: str,
+        image: bytes,
+        content_type: str,
+        photo_id: str | None,
         collection_id: str | None,
-        digest: str,
         found: FacesInImage,
-        store: Callable[[], Awaitable[None]] | None = None,
-    ) -> PhotoRecord:
-        async def begin(lease: Lease) -> PhotoRecord:
-            return await self._metadata.begin_detection(
-                photo_id, collection_id=collection_id, image_sha256=digest, lease=lease
-            )
+    ) -> Sighting:
+        digest = image_digest(image)
+        name = photo_id or derive_photo_id(digest, collection_id)
 
-        async with self._leases.held(photo_id, begin) as (lease, before):
-            half_removed = [face.face_id for face in before.faces if face.state == "removing"]
-            if half_removed:
-                await self._vectors.remove_faces(half_removed)
-                await self._leases.renewed(lease, begin)
-            if store is not None:
-                await store()
-            try:
-                photo = await self._metadata.finish_detection(
-                    photo_id,
-                    width=found.width,
-                    height=found.height,
-                    faces=[_record_of(photo_id, face) for face in found.faces],
-                    lease=lease,
-                )
-            except LeaseLost:
-                # The image may have been stored after another writer had purged the photo.
-                await self._remove_purged_image(photo_id)
-                raise
-        if not photo.faces:
-            raise NoFacesDetected("There is no face in this image.", {"photo_id": photo_id})
-        return replace(photo, faces_left_out=found.left_out)
+        async def store() -> None:
+            await self._images.put(name, image, content_type)
 
-    async def _remove_purged_image(self, photo_id: str) -> None:
-        await remove_purged_image(photo_id, metadata=self._metadata, images=self._images, leases=self._leases)
+        return Sighting(name, collection_id, image, digest, found, store)
 
     async def _index(
         self,
@@ -236,12 +236,3 @@ def _named(face_id: str, photo: PhotoRecord) -> FaceRecord:
         if face.face_id == face_id:
             return face
     raise FaceNotFound(face_id)
-
-
-def _present(photo: PhotoRecord) -> list[FaceRecord]:
-    """The faces that are not being removed."""
-    return [face for face in photo.faces if face.state != "removing"]
-
-
-def _record_of(photo_id: str, face: Face) -> FaceRecord:
-    return FaceRecord(derive_face_id(photo_id, face.bbox), face.bbox, face.score, face.landmarks)

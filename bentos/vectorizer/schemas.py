@@ -6,7 +6,9 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from bentos.domain.faces import LeftOut
 from bentos.stores.records import PhotoStatus
+from bentos.vectorizer.whole_photo import FaceStatus
 
 Box = list[float]
 
@@ -17,6 +19,10 @@ class FoundFace(BaseModel):
     face_id: str
     bbox: Box = Field(description="[x1, y1, x2, y2], pixels of the upright photo.")
     score: float = Field(description="Confidence of the detector, 0 to 1.")
+    status: FaceStatus
+    reason: LeftOut | None = Field(
+        description="Why `index=true` left the face out; `/add_face/` may index it."
+    )
 
 
 class DetectedPhoto(BaseModel):

@@ -23,6 +23,7 @@ def indexing_of(dependencies: Dependencies) -> tuple[Indexing, Removal]:
         images=images,
         max_image_bytes=dependencies.settings.vectorize_max_image_bytes,
         leases=leases,
+        index_min_size=dependencies.settings.index_min_face_size,
     )
     return indexing, Removal(metadata=metadata, vectors=vectors, images=images, leases=leases)
 

@@ -480,6 +480,18 @@ begin
 end
 $$;
 
+-- One transaction, so that no other writer takes the photo between its detection and its indexing.
+create or replace function finish_detection_and_begin_indexing(
+    p_photo_id text, p_width integer, p_height integer, p_faces jsonb, p_face_ids text[],
+    p_lease_token text, p_lease_seconds float8
+) returns jsonb
+language plpgsql security definer set search_path = face_search, pg_temp as $$
+begin
+    perform finish_detection(p_photo_id, p_width, p_height, p_faces, p_lease_token);
+    return begin_indexing(p_photo_id, p_face_ids, null, p_lease_token, p_lease_seconds);
+end
+$$;
+
 create or replace function finish_indexing(p_photo_id text, p_face_ids text[], p_lease_token text) returns boolean
 language plpgsql security definer set search_path = face_search, pg_temp as $$
 begin
@@ -644,6 +656,7 @@ grant select on photo_records, photos_of_faces to face_search;
 grant execute on function
     clock(), scan_photos(text, integer), list_photos(text, text, integer, bigint),
     begin_detection(text, text, text, text, float8), finish_detection(text, integer, integer, jsonb, text),
+    finish_detection_and_begin_indexing(text, integer, integer, jsonb, text[], text, float8),
     begin_indexing(text, text[], text, text, float8), finish_indexing(text, text[], text),
     begin_removal(text, text, float8), begin_removals(text, timestamptz, integer, text, float8),
     finish_removals(text[], boolean, text), purged(text[]), begin_image_removal(text, text, float8),

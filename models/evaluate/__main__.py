@@ -124,7 +124,7 @@ def _measured(
     _say(f"{pack.name.name}: embedding {len(images)} images")
     with tqdm(desc=pack.name.name, total=len(images), unit="image", disable=None, leave=False) as bar:
         acquired = acquire(
-            extraction_of(pack.folder, settings),
+            extraction_of(pack.folder, settings.model_copy(update={"index_min_face_size": 0})),
             images,
             dimension=pack.dimension,
             max_bytes=settings.vectorize_max_image_bytes,

@@ -318,6 +318,68 @@ async def test_release_of_a_lease_that_is_not_held_does_nothing(store: MetadataS
 # Detection
 
 
+async def test_a_detection_that_begins_indexing_keeps_the_lease_until_indexing_is_finished(
+    store: MetadataStore,
+) -> None:
+    small, large, held = face_of("p", 0.6, at=300), face_of("p"), lease()
+    await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=held)
+    photo = await _detected_and_begun(store, "p", [large, small], [large.face_id], held)
+    assert [face.state for face in photo.faces] == ["pending", "detected"]
+    assert (photo.width, photo.height) == (9, 9)
+    assert not await is_free(store, "p")
+    await store.finish_indexing("p", face_ids=[large.face_id], lease=held)
+    assert await states(store, "p") == ["indexed", "detected"]
+    assert await is_free(store, "p")
+
+
+async def test_a_detection_that_begins_indexing_may_be_repeated_with_its_lease(store: MetadataStore) -> None:
+    face, held = face_of("p"), lease()
+    await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=held)
+    first = await _detected_and_begun(store, "p", [face], [face.face_id], held)
+    assert await _detected_and_begun(store, "p", [face], [face.face_id], held) == first
+
+
+async def test_a_detection_that_begins_indexing_renews_the_lease(store: MetadataStore) -> None:
+    face, short = face_of("p"), lease(0.2)
+    await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=short)
+    await _detected_and_begun(store, "p", [face], [face.face_id], Lease(30, short.token))
+    await asyncio.sleep(0.25)
+    assert not await is_free(store, "p")
+
+
+async def test_a_detection_that_begins_indexing_returns_what_a_crash_left_unfinished(
+    store: MetadataStore,
+) -> None:
+    crashed, other = await indexed_photo(store, "p"), face_of("p", 0.6, at=300)
+    held = lease()
+    # The vectors of indexed faces carry no collection, so they have to be written again.
+    await store.begin_detection("p", collection_id="c", image_sha256=SHA, lease=held)
+    photo = await _detected_and_begun(store, "p", [other], [other.face_id], held)
+    assert [(face.face_id, face.state) for face in photo.faces] == [
+        (crashed.face_id, "pending"),
+        (other.face_id, "pending"),
+    ]
+
+
+async def test_a_detection_that_begins_indexing_changes_nothing_when_it_fails(store: MetadataStore) -> None:
+    face, held = face_of("p"), lease()
+    await store.begin_detection("p", collection_id=None, image_sha256=SHA, lease=held)
+    with pytest.raises(FaceNotFound):
+        await _detected_and_begun(store, "p", [face], [UNKNOWN_FACE], held)
+    assert await states(store, "p") == []
+    with pytest.raises(LeaseLost):
+        await _detected_and_begun(store, "p", [face], [face.face_id], lease())
+    assert await states(store, "p") == []
+
+
+async def _detected_and_begun(
+    store: MetadataStore, photo_id: str, faces: list[FaceRecord], face_ids: list[str], held: Lease
+) -> PhotoRecord:
+    return await store.finish_detection_and_begin_indexing(
+        photo_id, width=9, height=9, faces=faces, face_ids=face_ids, lease=held
+    )
+
+
 async def test_the_same_detection_twice_records_each_face_once(store: MetadataStore) -> None:
     first = await detect(store, "p", face_of("p"), collection_id="c")
     assert await detect(store, "p", face_of("p"), collection_id="c") == first

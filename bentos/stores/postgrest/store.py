@@ -114,16 +114,32 @@ class PostgrestMetadataStore:
                 p_photo_id=photo_id,
                 p_width=width,
                 p_height=height,
-                p_faces=[
-                    {
-                        "face_id": face.face_id,
-                        "bbox": face.bbox.as_list(),
-                        "score": face.score,
-                        "landmarks": face.landmarks,
-                    }
-                    for face in faces
-                ],
+                p_faces=_rows_of(faces),
                 p_lease_token=lease.token,
+            )
+        return _photo(row)
+
+    async def finish_detection_and_begin_indexing(
+        self,
+        photo_id: str,
+        *,
+        width: int,
+        height: int,
+        faces: Sequence[FaceRecord],
+        face_ids: Sequence[str],
+        lease: Lease,
+    ) -> PhotoRecord:
+        """`finish_detection`, then `begin_indexing`, as one change; see `MetadataStore`."""
+        with _translated_errors(photo_id):
+            row = await self._client.call(
+                "finish_detection_and_begin_indexing",
+                p_photo_id=photo_id,
+                p_width=width,
+                p_height=height,
+                p_faces=_rows_of(faces),
+                p_face_ids=list(face_ids),
+                p_lease_token=lease.token,
+                p_lease_seconds=lease.seconds,
             )
         return _photo(row)
 
@@ -238,6 +254,18 @@ def _in_words_of_the_domain(error: PostgrestError, photo_id: str, collection_id:
         "23505": ValueError("a face belongs to another photo"),
     }
     return meanings.get(error.code, ValueError(f"the metadata refuse this ({error.code})"))
+
+
+def _rows_of(faces: Sequence[FaceRecord]) -> list[dict[str, Any]]:
+    return [
+        {
+            "face_id": face.face_id,
+            "bbox": face.bbox.as_list(),
+            "score": face.score,
+            "landmarks": face.landmarks,
+        }
+        for face in faces
+    ]
 
 
 def _photo(row: dict[str, Any]) -> PhotoRecord:

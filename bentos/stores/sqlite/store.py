@@ -123,6 +123,25 @@ class SqliteMetadataStore:
 
         return await self._transaction(change)
 
+    async def finish_detection_and_begin_indexing(
+        self,
+        photo_id: str,
+        *,
+        width: int,
+        height: int,
+        faces: Sequence[FaceRecord],
+        face_ids: Sequence[str],
+        lease: Lease,
+    ) -> PhotoRecord:
+        """`finish_detection`, then `begin_indexing`, as one change; see `MetadataStore`."""
+
+        def change(c: sqlite3.Connection) -> PhotoRecord:
+            writes.finish_detection(c, photo_id, width, height, faces, lease)
+            writes.begin_indexing(c, photo_id, face_ids, None, lease)
+            return _photo(c, photo_id)
+
+        return await self._transaction(change)
+
     async def begin_indexing(
         self, photo_id: str, *, face_ids: Sequence[str], collection_id: str | None, lease: Lease
     ) -> PhotoRecord:

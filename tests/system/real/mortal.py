@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from tests.system.real.stack import dependencies_of
 WRITES = {
     "begin_detection",
     "finish_detection",
+    "finish_detection_and_begin_indexing",
     "begin_indexing",
     "finish_indexing",
     "begin_removal",
@@ -32,7 +33,7 @@ WRITES = {
     "put",
     "delete",
 }
-Deed = Literal["detect", "add", "remove", "purge", "remove_all"]
+Deed = Literal["detect", "index", "add", "remove", "purge", "remove_all"]
 
 
 @dataclass
@@ -94,7 +95,12 @@ class TwoFaces:
         faces = [Face(box, 0.9, mark) for box, mark in zip(self._boxes, marks, strict=True)]
         return FacesInImage(100, 50, tuple(faces))
 
-    detect_and_embed = detect
+    async def detect_and_embed(self, image: bytes) -> FacesInImage:
+        found = await self.detect(image)
+        return replace(
+            found,
+            faces=tuple(replace(face, embedding=embedding_of(image, face.landmarks)) for face in found.faces),
+        )
 
     async def embed_at(self, _image: bytes, _box: BoundingBox) -> FacesInImage:
         return FacesInImage(100, 50, ())
@@ -128,6 +134,10 @@ async def do(deed: Deed, subject: Subject, dependencies: Dependencies) -> None:
     indexing, removal = indexing_of(dependencies)
     if deed == "detect":
         await indexing.detect_uploaded(
+            subject.image, "image/jpeg", photo_id=subject.photo_id, collection_id=subject.collection_id
+        )
+    elif deed == "index":
+        await indexing.index_uploaded(
             subject.image, "image/jpeg", photo_id=subject.photo_id, collection_id=subject.collection_id
         )
     elif deed == "add":

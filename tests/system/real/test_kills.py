@@ -29,12 +29,26 @@ pytestmark = pytest.mark.system
 
 EXPECTED: dict[Deed, list[str]] = {
     "detect": ["begin_detection", "put", "finish_detection"],
+    "index": [
+        "begin_detection",
+        "put",
+        "finish_detection_and_begin_indexing",
+        "save_faces",
+        "finish_indexing",
+    ],
     "add": ["begin_indexing", "save_faces", "finish_indexing"],
     "remove": ["begin_removal", "remove_photos", "finish_removals"],
     "purge": ["begin_removal", "remove_photos", "delete", "finish_removals"],
     "remove_all": ["begin_removals", "remove_photos", "finish_removals", "begin_removals"],
 }
-FACES_INDEXED: dict[Deed, int | None] = {"detect": 0, "add": 1, "remove": 0, "purge": None, "remove_all": 0}
+FACES_INDEXED: dict[Deed, int | None] = {
+    "detect": 0,
+    "index": 2,
+    "add": 1,
+    "remove": 0,
+    "purge": None,
+    "remove_all": 0,
+}
 """How many faces of the photo are indexed at the end; None: the photo does not exist."""
 
 processes = multiprocessing.get_context("forkserver")
@@ -112,7 +126,7 @@ async def _prepared(deed: Deed, dependencies: Dependencies) -> Subject:
     image = photo_id.encode()
     boxes = [face.bbox for face in (await TwoFaces().detect(image)).faces]
     subject = Subject(photo_id, image, tuple(derive_face_id(photo_id, box) for box in boxes))
-    if deed != "detect":
+    if deed not in {"detect", "index"}:
         await do("detect", subject, dependencies)
     if deed in {"remove", "purge", "remove_all"}:
         for face_id in subject.face_ids:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.domain.faces import BoundingBox
+from bentos.domain.faces import BoundingBox, Landmarks, left_out
 
 corners = st.tuples(*[st.floats(-50, 150)] * 4).map(
     lambda c: BoundingBox(min(c[0], c[2]), min(c[1], c[3]), max(c[0], c[2]), max(c[1], c[3]))
@@ -33,3 +33,24 @@ def test_boxes_whose_area_is_too_small_for_a_float_do_not_overlap() -> None:
 def test_iou_is_symmetric_and_between_0_and_1(one: BoundingBox, other: BoundingBox) -> None:
     assert 0 <= one.iou(other) <= 1
     assert one.iou(other) == pytest.approx(other.iou(one))
+
+
+UPRIGHT = ((10.0, 10.0), (20.0, 10.0), (15.0, 15.0), (11.0, 20.0), (19.0, 20.0))
+
+
+@pytest.mark.parametrize(
+    ("box", "landmarks", "reason"),
+    [
+        ((0, 0, 24, 30), UPRIGHT, None),
+        ((0, 0, 23.9, 30), UPRIGHT, "too_small"),
+        ((0, 0, 30, 23.9), UPRIGHT, "too_small"),
+        ((0, 0, 30, 30), ((5.0, 5.0),) * 5, "not_alignable"),
+        ((0, 0, 30, 30), (*UPRIGHT[:4], (float("nan"), 1.0)), "not_alignable"),
+        ((0, 0, 30, 30), (*UPRIGHT[:4], (float("inf"), 1.0)), "not_alignable"),
+        ((0, 0, 9, 9), ((5.0, 5.0),) * 5, "too_small"),
+    ],
+)
+def test_a_face_is_left_out_for_its_size_or_its_landmarks(
+    box: tuple[float, ...], landmarks: Landmarks, reason: str | None
+) -> None:
+    assert left_out(BoundingBox(*box), landmarks, min_size=24) == reason

@@ -188,13 +188,26 @@ def _passer_by() -> bytes:
 
 def test_a_tiny_face_counts_unless_a_smallest_size_is_set(pack_folder: Path) -> None:
     sizes = {"detection_size": 640, "selfie_detection_size": 640}
-    every = extraction_of(pack_folder, Settings(**sizes))
+    every = extraction_of(pack_folder, Settings(**sizes, index_min_face_size=0))
     large_only = extraction_of(pack_folder, Settings(**sizes, min_face_size=40))
     faces = _found(every.detect_and_embed([_passer_by()])[0]).faces
     assert len(faces) == 2
     assert min(face.bbox.x2 - face.bbox.x1 for face in faces) < 30
     assert all(face.embedding is not None and np.isfinite(face.embedding).all() for face in faces)
     assert len(_found(large_only.detect_and_embed([_passer_by()])[0]).faces) == 1
+
+
+def test_a_face_below_the_size_for_indexing_is_found_without_an_embedding(pack_folder: Path) -> None:
+    sizes = {"detection_size": 640, "selfie_detection_size": 640}
+    large_only = extraction_of(pack_folder, Settings(**sizes, index_min_face_size=40))
+    image = _passer_by()
+    faces = _found(large_only.detect_and_embed([image])[0]).faces
+    assert [(face.bbox.shorter_side >= 40, face.embedding is not None) for face in faces] == [
+        (True, True),
+        (False, False),
+    ]
+    by_landmarks = _found(large_only.embed([(image, [faces[1].landmarks])])[0])
+    assert by_landmarks.faces[0].embedding is not None
 
 
 def test_only_the_face_at_the_box_has_an_embedding(extraction: Extraction) -> None:

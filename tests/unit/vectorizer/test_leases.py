@@ -97,7 +97,9 @@ class Base:
     def __post_init__(self) -> None:
         leases = PhotoLeases(self.metadata, lease_s=LEASE_S)
         stores: dict[str, Any] = {"metadata": self.metadata, "vectors": self.vectors, "images": self.images}
-        self.indexing = Indexing(finder=self.finder, max_image_bytes=1000, leases=leases, **stores)
+        self.indexing = Indexing(
+            finder=self.finder, max_image_bytes=1000, leases=leases, index_min_size=0, **stores
+        )
         self.removal = Removal(leases=leases, **stores)
 
     async def detected(self) -> PhotoRecord:
