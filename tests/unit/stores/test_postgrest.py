@@ -276,6 +276,9 @@ STEPS: dict[str, Step] = {
         "p", collection_id="c", image_sha256=SHA, lease=lease
     ),
     "finish_detection": lambda s, lease: s.finish_detection("p", width=9, height=9, faces=[], lease=lease),
+    "finish_detection_and_begin_indexing": lambda s, lease: s.finish_detection_and_begin_indexing(
+        "p", width=9, height=9, faces=[], face_ids=[], lease=lease
+    ),
     "begin_indexing": lambda s, lease: s.begin_indexing("p", face_ids=[], collection_id=None, lease=lease),
     "finish_indexing": lambda s, lease: s.finish_indexing("p", face_ids=[], lease=lease),
     "begin_removal": lambda s, lease: s.begin_removal("p", lease=lease),
