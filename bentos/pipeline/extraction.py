@@ -118,9 +118,7 @@ class Extraction:
         works = (work(each, check_of(number, is_wanted)) for number, each in enumerate(requests))
         return work_together(works, self._pack, self.clock, is_wanted)
 
-    def _embedded(
-        self, finding: Work[Seen], most: int | None = None, least: float = 0
-    ) -> Work[FacesInImage]:
+    def _embedded(self, finding: Work[Seen], most: int | None = None, least: float = 0) -> Work[FacesInImage]:
         """The faces that `finding` returns, each with its embedding; without where there are more than `most`.
 
         Faces whose shorter side is smaller than `least` get none either.
