@@ -34,6 +34,7 @@ from bentos.serving.scheduling import use_batch_scheduling
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.factory import image_store, metadata_store, vector_store
 from bentos.stores.records import LeaseLost, PhotoBusy
+from bentos.web.page import WebPage
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +174,7 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
         request_timeout_s=settings.request_timeout_s,
         not_ready=not_ready,
         full=full,
+        before_the_key=lambda protected: WebPage(protected, settings) if settings.ui_enabled else protected,
         stopping=lambda: drain.begun,
     )
 

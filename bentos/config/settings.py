@@ -39,6 +39,10 @@ class Settings(SecretSettings):
 
     # HTTP
     docs_enabled: bool = Field(False, description="Serve `/docs` and `/openapi.json`, with a key.")
+    ui_enabled: bool = Field(
+        False,
+        description="Serve the page for searching by eye at `/ui/`; its files need no key, the API does.",
+    )
     receive_timeout_s: float = Field(
         30, gt=0, le=600, description="Longest wait for the headers of a request, then for its body."
     )

@@ -64,7 +64,7 @@ def _demo(port: int | None) -> int:
 
 
 def _serve(data: Path, port: int | None) -> int:
-    environment = embedded_environment(data)
+    environment = {**embedded_environment(data), "UI_ENABLED": "true"}
     _say(f"starting the service; its data folder is {data.resolve()} ...")
     with serving(SERVICE, environment, log=data / "service.log", port=port) as service:
         _say(_greeting(service, environment["API_KEY"]))
@@ -75,6 +75,7 @@ def _greeting(service: RunningService, key: str) -> str:
     return (
         f"ready at {service.url}, log in {service.log}\n"
         f"API key: {key}\n\n"
+        f"open  {service.url}/ui/  in a browser; it asks for the key\n"
         f"try:  curl -H 'X-Api-Key: {key}' -F file=@{astronaut()} {service.url}/detect_faces/\n\n"
         "Ctrl-C stops it."
     )

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from starlette.types import ASGIApp
+
 
 async def _ready() -> str | None:
     return None
+
+
+def _nothing(app: ASGIApp) -> ASGIApp:
+    return app
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class MiddlewareOptions:
     `request_timeout_s`: how long a request may take from its arrival to the end of its answer.
     `not_ready`: why the service cannot serve, in one sentence, or None.
     `full`: whether images are refused before they are read.
+    `before_the_key`: puts middleware in front of the check of the key, for what needs none besides the probes.
     `stopping`: whether every answer asks its caller to close the connection.
     """
 
@@ -30,4 +37,5 @@ class MiddlewareOptions:
     request_timeout_s: float = 60
     not_ready: Callable[[], Awaitable[str | None]] = _ready
     full: Callable[[], bool] = lambda: False
+    before_the_key: Callable[[ASGIApp], ASGIApp] = _nothing
     stopping: Callable[[], bool] = lambda: False

@@ -26,7 +26,8 @@ def with_middleware(app: ASGIApp, options: Callable[[], MiddlewareOptions]) -> A
     chosen = options()
     limited = BodyLimits(RefuseWhenFull(app, chosen), chosen)
     protected = RequireApiKey(RequestDeadline(limited, chosen.request_timeout_s), chosen.present_keys)
-    answered = AnswerErrors(Probes(app, protected=protected, not_ready=chosen.not_ready))
+    open_first = chosen.before_the_key(protected)
+    answered = AnswerErrors(Probes(app, protected=open_first, not_ready=chosen.not_ready))
     return _HttpOnly(app, AccessLog(ResponseHeaders(answered, chosen.stopping), chosen.service))
 
 
