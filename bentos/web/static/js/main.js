@@ -21,6 +21,7 @@ async function start() {
   const main = h("main", { id: "main", tabindex: "-1" }, search.element, photos.element);
   const skip = h("a", { class: "skip", href: "#main", say: "nav.skip" });
   skip.addEventListener("click", (event) => (event.preventDefault(), main.focus()));
+  say(document.querySelector("title"), "title");
   document.body.replaceChildren(skip, header(language, links), main, footer());
   window.addEventListener("hashchange", show);
   if (!storedKey()) await askForKey(false);

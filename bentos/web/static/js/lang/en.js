@@ -9,7 +9,7 @@ export default {
   "nav.skip": "Skip to the content",
   "preferences.language": "Language",
   "preferences.theme": "Colours",
-  "theme.auto": "System colours",
+  "theme.auto": "System",
   "theme.light": "Light",
   "theme.dark": "Dark",
 

@@ -9,7 +9,7 @@ export default {
   "nav.skip": "Перейти к содержанию",
   "preferences.language": "Язык",
   "preferences.theme": "Цвета",
-  "theme.auto": "Как в системе",
+  "theme.auto": "Системные",
   "theme.light": "Светлые",
   "theme.dark": "Тёмные",
 

@@ -119,6 +119,7 @@ export class SearchView {
       if (query !== this.query) return;
       if (first) this.#firstAnswer(answer);
       this.#append(query, answer.results.length);
+      if (first) this.#intoView();
     } catch (error) {
       if (query === this.query && error.name !== "AbortError") this.#fail(error);
     } finally {
@@ -130,7 +131,6 @@ export class SearchView {
     this.tookMs = answer.took_ms;
     if (this.source.file && answer.query?.bbox) this.who.frameSelfie(answer.query.bbox);
     if (this.source.smaller) say(this.who.note, "search.smaller");
-    this.#intoView();
   }
 
   /** On a narrow screen the results are below the panel. */

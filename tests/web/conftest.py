@@ -1,0 +1,139 @@
+"""Fixtures: a Chromium, the all-in-one service with UI_ENABLED, and pages that fail on what no page may do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.system.conftest import KEY, Live
+from tests.web.photos_of_tests import astronaut_selfie, camera_film
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "reports" / "page"
+"""Screenshots of the last run; an artefact, not in git."""
+WIDTHS = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1280, 860)}
+UNPACKED = ROOT / ".venv" / "chromium"
+
+# A message that is no fault: the service answers a request with an error, and the page explains it.
+ANSWERED = "Failed to load resource: the server responded with a status of 4"
+
+
+def chromium() -> str | None:
+    """The browser of the system, or the one that install_chromium.sh has unpacked."""
+    unpacked = UNPACKED / "usr/lib/chromium/chromium"
+    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    return next(filter(None, [*found, str(unpacked) if unpacked.exists() else None]), None)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A Chromium whose camera shows the astronaut."""
+    program = chromium()
+    if program is None:
+        pytest.skip("there is no Chromium here, and tests/web/install_chromium.sh could not install one")
+    film = tmp_path_factory.mktemp("camera") / "selfie.mjpeg"
+    film.write_bytes(camera_film(astronaut_selfie()))
+    libraries = UNPACKED / "usr/lib/x86_64-linux-gnu"
+    environment = {**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{libraries / 'pulseaudio'}"}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            env=environment if program.startswith(str(UNPACKED)) else None,
+            args=[
+                "--no-sandbox",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+                f"--use-file-for-fake-video-capture={film}",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watched:
+    """What a page has said and asked for."""
+
+    hosts: set[str] = field(default_factory=set)
+    faults: list[str] = field(default_factory=list)
+
+    def listen(self, page: Page) -> None:
+        """Keep errors of scripts, messages of the console and the hosts of all requests."""
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", self._console)
+        page.on("request", self._request)
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith("blob:"):
+            self.hosts.add("/".join(request.url.split("/")[:3]))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"} and not message.text.startswith(ANSWERED):
+            self.faults.append(message.text)
+
+
+@pytest.fixture
+def open_page(browser: Browser, site: Live, allowed_hosts: set[str]) -> Iterator[Callable[..., Page]]:
+    """Opens the page with a key, in a new context; at the end: no fault, no other host, no cookie."""
+    contexts: list[BrowserContext] = []
+    watched = Watched()
+
+    def open_one(
+        *, width: str = "desktop", view: str = "search", key: str | None = KEY, **options: Any
+    ) -> Page:
+        size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+        context = browser.new_context(viewport=size, **{"locale": "en-GB", **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        watched.listen(page)
+        page.goto(f"{site.url}/ui/#{view}")
+        if key is not None:
+            page.get_by_label("Key", exact=True).or_(page.get_by_label("Ключ", exact=True)).fill(key)
+            page.keyboard.press("Enter")
+            page.locator("dialog").wait_for(state="detached")
+        return page
+
+    yield open_one
+    cookies = [cookie for context in contexts for cookie in context.cookies()]
+    for context in contexts:
+        context.close()
+    assert watched.faults == []
+    assert watched.hosts <= {site.url, *allowed_hosts}
+    assert cookies == []
+
+
+@pytest.fixture
+def allowed_hosts() -> set[str]:
+    """Hosts that the page may ask besides the service."""
+    return set()
+
+
+def until(page: Page, condition: str, argument: Any = None, seconds: float = 20) -> None:
+    """Wait until `condition`, a function, is true. Playwright's waiting needs eval, which the policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition, argument):
+        assert time.monotonic() < deadline, f"not true within {seconds:g} s: {condition}"
+        page.wait_for_timeout(50)
+
+
+def shot(page: Page, name: str) -> None:
+    """Keep a screenshot of what is to be seen."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds wrong with the page, one line a rule."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes']][:3]}" for one in found]
