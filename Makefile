@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-real serve test lint types unit contract http system lock pack clean seed bench load
+.PHONY: help demo demo-real serve test lint types unit contract http system web chromium lock pack clean seed bench load
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
@@ -27,7 +27,7 @@ serve: pack ## run the service of the demo; prints its address, a key and a curl
 # start its own Milvus, PostgreSQL and S3.
 TEST_PROCESSES ?= $(shell n=$$(nproc); echo $$(( n < 6 ? n + 1 : 6 )))
 
-test: $(VENV)/dev pack ## all checks of CI, except for the images
+test: $(VENV)/dev pack chromium ## all checks of CI, except for the images
 	$(MAKE) --no-print-directory lint types
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations=25
 
@@ -39,8 +39,13 @@ lint: $(VENV)/dev ## ruff: rules and format; import-linter: allowed imports
 types: $(VENV)/dev ## mypy --strict
 	$(BIN)/mypy bentos models locust
 
-unit contract http system: $(VENV)/dev pack ## one level of the tests
+unit contract http system web: $(VENV)/dev pack ## one level of the tests
 	$(BIN)/python -m pytest tests/$@
+
+web: chromium
+
+chromium: ## the browser for the tests of the page, where apt can install one
+	@tests/web/install_chromium.sh
 
 pack: $(VENV)/runtime ## assemble the default face pack into the model store
 	@$(BIN)/python -m models.assemble

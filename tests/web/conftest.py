@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.system.conftest import KEY, Live
 from tests.web.photos_of_tests import astronaut_selfie, camera_film
@@ -20,6 +28,9 @@ ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "reports" / "page"
 """Screenshots of the last run; an artefact, not in git."""
 WIDTHS = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1280, 860)}
+PATIENCE_S = 60
+"""How long anything may take: many tests run at the same time on few CPUs."""
+expect.set_options(timeout=PATIENCE_S * 1000)
 UNPACKED = ROOT / ".venv" / "chromium"
 
 # A message that is no fault: the service answers a request with an error, and the page explains it.
@@ -93,7 +104,7 @@ def open_page(browser: Browser, site: Live, allowed_hosts: set[str]) -> Iterator
         context = browser.new_context(viewport=size, **{"locale": "en-GB", **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_S * 1000)
         watched.listen(page)
         page.goto(f"{site.url}/ui/#{view}")
         if key is not None:
@@ -117,7 +128,7 @@ def allowed_hosts() -> set[str]:
     return set()
 
 
-def until(page: Page, condition: str, argument: Any = None, seconds: float = 20) -> None:
+def until(page: Page, condition: str, argument: Any = None, seconds: float = PATIENCE_S) -> None:
     """Wait until `condition`, a function, is true. Playwright's waiting needs eval, which the policy forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(condition, argument):

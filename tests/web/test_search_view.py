@@ -62,8 +62,6 @@ def index(client: httpx.Client, image: bytes, collection: str) -> None:
     fields = {"collection_id": collection, "index": "true"}
     response = client.post("/detect_faces/", files={"file": ("photo", image)}, data=fields)
     assert response.status_code == 200, response.text
-    for face in response.json()["faces"]:
-        client.put("/add_face/", data={"face_id": face["face_id"]})
 
 
 def choose_selfie(page: Page, image: bytes) -> None:
@@ -122,25 +120,6 @@ def test_a_dropped_a_pasted_and_a_camera_selfie_find_the_same(open_page: Open) -
     expect(page.locator(".who .frame")).to_have_count(1)
 
 
-def test_of_several_faces_one_is_chosen_by_keyboard_or_the_largest_is_taken(open_page: Open) -> None:
-    page = open_page()
-    choose_selfie(page, photos.group_photo().read_bytes())
-    faces = page.locator(".choice-place button.frame")
-    expect(faces).to_have_count(6)
-    expect(page.get_by_role("alert")).to_contain_text("There are 6 faces")
-    shot(page, "search-choice-desktop")
-    assert violations(page) == []
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    expect(faces.first).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.locator(".search-view .status")).to_contain_text("1 photo from a score of 0.50 on")
-    expect(page.locator(".collection").first).to_have_text("party")
-    choose_selfie(page, photos.group_photo().read_bytes())
-    page.get_by_role("button", name="Take the largest").click()
-    expect(page.locator(".search-view .status")).to_contain_text("1 photo from a score of 0.50 on")
-
-
 def test_the_slider_narrows_what_is_shown_and_says_what_a_score_means(open_page: Open) -> None:
     page = open_page()
     choose_selfie(page, astronaut_selfie())
@@ -183,18 +162,6 @@ def test_a_collection_narrows_the_search(open_page: Open) -> None:
     choose_selfie(page, astronaut_selfie())
     expect(page.locator(".search-view .status")).to_contain_text(f"{PHOTOS // 2} photos from")
     assert set(page.locator(".search-view .collection:visible").all_text_contents()) == {"odd"}
-
-
-def test_more_of_this_person_searches_by_the_face_and_leads_back(open_page: Open) -> None:
-    page = open_page()
-    choose_selfie(page, astronaut_selfie())
-    expect(page.locator(".search-view .card").first).to_be_visible()
-    page.get_by_role("button", name="More of this person").nth(3).click()
-    expect(page.locator(".who-note")).to_contain_text("Searching for the framed face of photo")
-    expect(page.locator(".search-view .score").first).to_have_text("1.00")
-    page.get_by_role("button", name="Back to the search before").click()
-    expect(page.locator(".search-view .score").first).not_to_have_text("1.00")
-    expect(page.get_by_role("button", name="Back to the search before")).to_be_hidden()
 
 
 def test_a_photo_opens_large_and_the_keyboard_goes_through_all(open_page: Open) -> None:
