@@ -15,6 +15,7 @@ from bentos.search.api import SERVICE as SEARCH
 from bentos.search.api import router as search_router
 from bentos.search.wiring import attach_search
 from bentos.vectorizer.api import router as vectorizer_router
+from bentos.vectorizer.overview import report_overview
 from bentos.vectorizer.wiring import attach_indexing
 
 SERVICE: Role = "face-search"
@@ -28,6 +29,7 @@ api = compose(
     routers=[vectorizer_router, search_router, ping_router(SEARCH)],
     attach=[attach_indexing, attach_search],
     opens=["milvus", "postgrest", "object_store"],
+    background=[report_overview],
 )
 
 

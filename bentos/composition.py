@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from bentos.runner.client import FaceFinder
 from bentos.runner.connect import check_transport, connect
 from bentos.runner.face_runner import QUIET
 from bentos.runner.transport.choice import TransportUnavailable
+from bentos.serving.background import running
 from bentos.serving.connections import ConnectionLimitsUnavailable, bound_connections, check_uvicorn
 from bentos.serving.drain import Drain
 from bentos.serving.gc_tuning import tune_garbage_collection
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Attach = Callable[[State, "Dependencies"], None]
 """Adds the logic of one service to the state of the app."""
+Background = Callable[[str, State], Coroutine[Any, Any, None]]
+"""Work that runs beside a service, named by the first argument, until it is cancelled."""
 
 SERVICE_CONFIG: dict[str, Any] = {
     "workers": 1,
@@ -93,8 +96,9 @@ def compose(
     routers: Sequence[APIRouter],
     attach: Sequence[Attach],
     opens: Sequence[Dependency],
+    background: Sequence[Background] = (),
 ) -> FastAPI:
-    """The FastAPI app of `service`, which opens the stores in `opens`.
+    """The FastAPI app of `service`, which opens the stores in `opens` and runs the work in `background`.
 
     `state.finder` has to be set before the app starts: a factory of the `FaceFinder`.
     """
@@ -128,7 +132,8 @@ def compose(
         for put in attach:
             put(api.state, dependencies)
         try:
-            async with readiness.opened(), drain.awaited():
+            work = running(each(service, api.state) for each in background)
+            async with readiness.opened(), drain.awaited(), work:
                 tune_garbage_collection()
                 yield
         finally:

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 
@@ -34,18 +35,9 @@ _EXAMPLES = 3
 
 def main() -> int:
     """Run the command line. Returns 0 when the stores agree (after --fix), 1 when not, 2 on an error."""
-    parser = argparse.ArgumentParser(prog="python -m bentos.audit", description=__doc__)
-    parser.add_argument(
-        "--fix", action="store_true", help="repair differences; the metadata are authoritative"
-    )
-    parser.add_argument(
-        "--examples", type=int, default=_EXAMPLES, help="how many differences of each kind to print"
-    )
-    options = parser.parse_args()
+    options = parser().parse_args()
     try:
-        return asyncio.run(
-            _audit(load_settings("image-vectorizer"), fix=options.fix, examples=options.examples)
-        )
+        return asyncio.run(_audit(load_settings("image-vectorizer"), options))
     except (SettingsError, WrongStores) as error:
         _say(str(error))
     except FaceSearchError as error:
@@ -55,7 +47,25 @@ def main() -> int:
     return 2
 
 
-async def _audit(settings: Settings, *, fix: bool, examples: int) -> int:
+def parser() -> argparse.ArgumentParser:
+    """The options of the command line."""
+    options = argparse.ArgumentParser(prog="python -m bentos.audit", description=__doc__)
+    options.add_argument(
+        "--fix", action="store_true", help="repair differences; the metadata are authoritative"
+    )
+    options.add_argument(
+        "--confirm",
+        action="store_true",
+        help="if there are differences, compare again after LEASE_S and count only those that are still there;"
+        " so requests in progress are not reported",
+    )
+    options.add_argument(
+        "--examples", type=int, default=_EXAMPLES, help="how many differences of each kind to print"
+    )
+    return options
+
+
+async def _audit(settings: Settings, options: argparse.Namespace) -> int:
     folder = face_pack_folder(settings.face_pack)
     finder = LocalFaceFinder(extraction_of(folder, settings))
     dependencies = Dependencies(settings, finder, PackInfo.read(folder))
@@ -63,29 +73,35 @@ async def _audit(settings: Settings, *, fix: bool, examples: int) -> int:
     try:
         for store in stores:
             await store.open()
-        found = await _compare(dependencies, examples, fix=fix)
-        if found and fix:
+        differences = await _compare(dependencies, options, fix=options.fix)
+        if differences and options.fix:
             _say("\ncomparing again ...")
-            found = await _compare(dependencies, examples, fix=False)
-        return 1 if found else 0
+            differences = await _compare(dependencies, options, fix=False)
+        return 1 if differences else 0
     finally:
         for store in stores:
             await store.close()
 
 
-async def _compare(dependencies: Dependencies, examples: int, *, fix: bool) -> int:
-    with (
-        tempfile.TemporaryDirectory(prefix="audit-") as folder,
-        Snapshot(Path(folder) / "snapshot.db") as snapshot,
-    ):
+async def _compare(dependencies: Dependencies, options: argparse.Namespace, *, fix: bool) -> int:
+    """Compare the stores, report, record the result for the metrics. Returns the number of differences."""
+    with tempfile.TemporaryDirectory(prefix="audit-") as folder, ExitStack() as opened:
+        snapshot = opened.enter_context(Snapshot(Path(folder) / "snapshot.db"))
         await read_stores(dependencies, snapshot)
-        found = _report(snapshot, examples)
-        if found and fix:
+        if options.confirm and any(snapshot.count(kind) for kind in Kind):
+            await asyncio.sleep(dependencies.settings.lease_s)
+            earlier, snapshot = snapshot, opened.enter_context(Snapshot(Path(folder) / "again.db"))
+            await read_stores(dependencies, snapshot)
+            snapshot.confirm(earlier)
+        counted = {kind.name.lower(): snapshot.count(kind) for kind in Kind}
+        _report(snapshot, options.examples)
+        await dependencies.metadata.record_audit(photos=snapshot.photos, differences=counted)
+        if fix and any(counted.values()):
             await _repair(dependencies, snapshot)
-        return found
+        return sum(counted.values())
 
 
-def _report(snapshot: Snapshot, examples: int) -> int:
+def _report(snapshot: Snapshot, examples: int) -> None:
     total = 0
     for kind in Kind:
         count = snapshot.count(kind)
@@ -103,7 +119,6 @@ def _report(snapshot: Snapshot, examples: int) -> int:
         )
     if not total:
         _say(f"the three stores agree on {snapshot.photos} photos")
-    return total
 
 
 async def _repair(dependencies: Dependencies, snapshot: Snapshot) -> None:

@@ -9,13 +9,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bentos.stores.records import PhotoRecord, StoredVector
 
+_ROWS_AT_ONCE = 1000
 _SCHEMA = """
 CREATE TABLE photos (photo_id TEXT PRIMARY KEY, finished INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE faces (face_id TEXT PRIMARY KEY, photo_id TEXT NOT NULL, collection_id TEXT, state TEXT NOT NULL)
@@ -23,6 +24,7 @@ CREATE TABLE faces (face_id TEXT PRIMARY KEY, photo_id TEXT NOT NULL, collection
 CREATE TABLE vectors (face_id TEXT PRIMARY KEY, photo_id TEXT NOT NULL, collection_id TEXT) WITHOUT ROWID;
 CREATE TABLE images (photo_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE purged (photo_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE earlier (kind TEXT, photo_id TEXT, face_id TEXT, PRIMARY KEY (kind, photo_id, face_id)) WITHOUT ROWID;
 """
 _WITHOUT_PHOTO = (
     "SELECT photo_id FROM images WHERE photo_id NOT IN (SELECT photo_id FROM photos) AND photo_id > ?"
@@ -104,6 +106,7 @@ class Snapshot:
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
+        self._only_confirmed = False
 
     def __enter__(self) -> Self:
         return self
@@ -145,13 +148,22 @@ class Snapshot:
 
     def count(self, kind: Kind) -> int:
         """How many differences of this kind there are."""
-        return self._number(f"SELECT count(*) FROM ({kind.query})")  # noqa: S608 - one of the constants above
+        return self._number(f"SELECT count(*) FROM ({self._query(kind)})")  # noqa: S608 - a constant
 
     def findings(self, kind: Kind, limit: int = -1) -> Iterator[Finding]:
         """The differences of this kind, ordered by photo; -1 means no limit."""
-        query = f"SELECT * FROM ({kind.query}) ORDER BY 1, 2 LIMIT ?"  # noqa: S608 - one of the constants above
+        query = f"SELECT * FROM ({self._query(kind)}) ORDER BY 1, 2 LIMIT ?"  # noqa: S608 - a constant
         for photo_id, face_id in self._database.execute(query, (limit,)):
             yield Finding(kind, photo_id, face_id)
+
+    def confirm(self, earlier: Snapshot) -> None:
+        """From now on count and return only the differences that the earlier snapshot has too."""
+        for kind in Kind:
+            findings = earlier.findings(kind)
+            while batch := list(islice(findings, _ROWS_AT_ONCE)):
+                rows = [(kind.name, finding.photo_id, finding.face_id) for finding in batch]
+                self._insert("earlier VALUES (?, ?, ?)", rows)
+        self._only_confirmed = True
 
     def count_out_of_line(self) -> int:
         """How many photos `out_of_line` returns."""
@@ -167,6 +179,12 @@ class Snapshot:
     def photos(self) -> int:
         """How many photos the metadata store holds."""
         return self._number("SELECT count(*) FROM photos")
+
+    def _query(self, kind: Kind) -> str:
+        if not self._only_confirmed:
+            return kind.query
+        earlier = f"SELECT photo_id, face_id FROM earlier WHERE kind = '{kind.name}'"  # noqa: S608 - a constant
+        return f"SELECT * FROM ({kind.query}) INTERSECT {earlier}"  # noqa: S608 - constants
 
     def _insert(self, into: str, rows: Sequence[tuple[object, ...]]) -> None:
         self._database.execute("BEGIN")

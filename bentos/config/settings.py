@@ -198,6 +198,11 @@ class Settings(SecretSettings):
         5.0, gt=0, le=3600, description="Interval between the checks of each store, s."
     )
 
+    # Metrics
+    overview_interval_s: float = Field(
+        15.0, gt=0, le=3600, description="Interval between the counts of photos for the metrics, s."
+    )
+
     # Stopping
     shutdown_delay_s: float = Field(
         SHUTDOWN_DELAY_S,

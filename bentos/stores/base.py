@@ -17,7 +17,7 @@ Implementations are safe for concurrent use by the tasks of one event loop.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from bentos.stores.records import (
     FaceVector,
     Lease,
     Match,
+    Overview,
     PhotoPage,
     PhotoRecord,
     PhotoStatus,
@@ -152,6 +153,12 @@ class MetadataStore(Protocol):
 
     async def release(self, photo_id: str, *, lease: Lease) -> None:
         """Give the lease back without finishing. Does nothing when it is not held."""
+
+    async def overview(self) -> Overview:
+        """The number of photos of each status, and the result of the last audit. Cheap: counts are kept up to date."""
+
+    async def record_audit(self, *, photos: int, differences: Mapping[str, int]) -> None:
+        """Store the result of an audit that ends now, in place of the previous result; see `AuditResult`."""
 
     async def now(self) -> datetime:
         """The time of the store's clock, with a time zone; `until` is compared with this clock."""

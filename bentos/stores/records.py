@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from bentos.domain.faces import BoundingBox, Embedding, Landmarks
 
@@ -15,6 +16,7 @@ PhotoStatus = Literal["indexed", "partial", "detected", "no_faces", "failed"]
 `failed`: work on it was begun and never finished. `no_faces`: none is recorded. `detected`: none of its
 faces is indexed. `partial`: some are. `indexed`: all are. Faces in state `removing` do not count.
 """
+PHOTO_STATUSES: tuple[PhotoStatus, ...] = get_args(PhotoStatus)
 
 FaceState = Literal["detected", "pending", "indexed", "removing"]
 
@@ -82,6 +84,23 @@ class PhotoPage:
 
     items: tuple[PhotoSummary, ...]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """What the last audit found. `differences`: how many of each kind; `photos`: how many photos it compared."""
+
+    finished_at: datetime
+    photos: int
+    differences: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How many photos there are of each status, and the result of the last audit, or None before the first."""
+
+    photos: Mapping[PhotoStatus, int]
+    audit: AuditResult | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from bentos.http.ping import ping_router
 from bentos.pipeline.pack_store import pack_or_exit
 from bentos.runner.face_runner import FaceRunner
 from bentos.vectorizer.api import SERVICE, router
+from bentos.vectorizer.overview import report_overview
 from bentos.vectorizer.wiring import attach_indexing
 
 settings = settings_or_exit(SERVICE)
@@ -23,6 +24,7 @@ api = compose(
     routers=[router, ping_router(SERVICE)],
     attach=[attach_indexing],
     opens=["milvus", "postgrest", "object_store"],
+    background=[report_overview],
 )
 
 

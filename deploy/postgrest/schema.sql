@@ -102,6 +102,14 @@ create table if not exists purged_photos (
 );
 alter table purged_photos add column if not exists lease_until timestamptz;
 
+-- The result of the last audit, for the metrics of image-vectorizer; differences: {"kind": n}.
+create table if not exists last_audit (
+    only_row boolean primary key default true check (only_row),
+    finished_at timestamptz not null,
+    photos bigint not null check (photos >= 0),
+    differences jsonb not null check (jsonb_typeof(differences) = 'object')
+);
+
 -- How many photos there are, per collection ('' for none) and status: the sum over the shards. Each connection
 -- adds to a shard of its own, so that writers do not queue for one row; a shard alone may be negative.
 create table if not exists photo_counts (
@@ -299,6 +307,23 @@ begin
     ) into page;
     return jsonb_build_object('total', matching, 'items', coalesce(page, '[]'));
 end
+$$;
+
+-- {"photos": {status: n}, "audit": {"finished_at", "photos", "differences"} or null}
+create or replace function overview() returns jsonb
+language sql stable security definer set search_path = face_search, pg_temp as $$
+    select jsonb_build_object(
+        'photos', (
+            select coalesce(jsonb_object_agg(status, photos), '{}')
+            from (select status, sum(photos) as photos from photo_counts group by 1) counted
+        ),
+        'audit', (
+            select jsonb_build_object(
+                'finished_at', iso(finished_at), 'photos', photos, 'differences', differences
+            )
+            from last_audit
+        )
+    )
 $$;
 
 -- Leases ------------------------------------------------------------------------------------------------------------
@@ -647,6 +672,19 @@ begin
 end
 $$;
 
+-- The audit ---------------------------------------------------------------------------------------------------------
+
+create or replace function record_audit(p_photos bigint, p_differences jsonb) returns boolean
+language plpgsql security definer set search_path = face_search, pg_temp as $$
+begin
+    insert into last_audit (finished_at, photos, differences)
+    values (clock_timestamp(), p_photos, p_differences)
+    on conflict (only_row) do update set
+        finished_at = excluded.finished_at, photos = excluded.photos, differences = excluded.differences;
+    return true;
+end
+$$;
+
 -- Rights: the two views and the functions of the store, nothing else ------------------------------------------------
 
 revoke all on all tables in schema face_search from public, face_search;
@@ -660,7 +698,7 @@ grant execute on function
     begin_indexing(text, text[], text, text, float8), finish_indexing(text, text[], text),
     begin_removal(text, text, float8), begin_removals(text, timestamptz, integer, text, float8),
     finish_removals(text[], boolean, text), purged(text[]), begin_image_removal(text, text, float8),
-    release(text, text)
+    release(text, text), overview(), record_audit(bigint, jsonb)
 to face_search;
 
 notify pgrst, 'reload schema';

@@ -23,7 +23,7 @@ from bentos.domain.faces import BoundingBox
 from bentos.domain.ids import derive_face_id
 from bentos.stores.base import MetadataStore
 from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
-from bentos.stores.records import FaceRecord, Lease, LeaseLost, PhotoBusy, PhotoRecord
+from bentos.stores.records import PHOTO_STATUSES, FaceRecord, Lease, LeaseLost, PhotoBusy, PhotoRecord
 from bentos.stores.sqlite.store import SqliteMetadataStore
 
 SHA = "5f" * 32
@@ -40,7 +40,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     else:
         with psycopg.connect(request.getfixturevalue("postgres_dsn")) as connection:
             connection.execute("set search_path = face_search")
-            connection.execute("truncate photos, faces, purged_photos, photo_counts")
+            connection.execute("truncate photos, faces, purged_photos, photo_counts, last_audit")
         url = request.getfixturevalue("postgrest_url")
         opened = PostgrestMetadataStore(PostgrestOptions(url, TOKEN, timeout_s=10))
     await opened.open()
@@ -905,6 +905,40 @@ async def test_photos_created_at_the_same_time_are_ordered_by_id(store: Metadata
     await asyncio.gather(*(detect(store, f"p{number:02}") for number in range(30)))
     items = (await store.list_photos(limit=500, offset=0)).items
     assert list(items) == sorted(items, key=lambda item: (-item.created_at.timestamp(), item.photo_id))
+
+
+# The overview
+
+
+async def test_the_overview_counts_the_photos_of_every_status(
+    store: MetadataStore, mixed: dict[str, tuple[str | None, str]]
+) -> None:
+    await remove(store, "p00")
+    found = await store.overview()
+    counted = dict.fromkeys(PHOTO_STATUSES, 0)
+    for item in (await store.list_photos(limit=500, offset=0)).items:
+        counted[item.status] += 1
+    assert found.photos == counted
+    assert (counted["no_faces"], sum(counted.values())) == (1, 12)
+
+
+async def test_the_overview_of_an_empty_store_has_zeros_and_no_audit(store: MetadataStore) -> None:
+    found = await store.overview()
+    assert (found.photos, found.audit) == (dict.fromkeys(PHOTO_STATUSES, 0), None)
+
+
+async def test_the_overview_has_the_result_of_the_last_audit(store: MetadataStore) -> None:
+    before = await store.now()
+    await store.record_audit(photos=3, differences={"stale_vector": 2, "half_removed": 0})
+    first = (await store.overview()).audit
+    assert first is not None
+    assert (first.photos, first.differences) == (3, {"stale_vector": 2, "half_removed": 0})
+    assert before <= first.finished_at <= await store.now()
+    await store.record_audit(photos=4, differences={})
+    second = (await store.overview()).audit
+    assert second is not None
+    assert (second.photos, second.differences) == (4, {})
+    assert second.finished_at > first.finished_at
 
 
 # Scanning

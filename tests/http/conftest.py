@@ -26,6 +26,7 @@ from bentos.runner.local import LocalFaceFinder
 from bentos.search.api import router as search_router
 from bentos.search.wiring import attach_search
 from bentos.vectorizer.api import router as vectorizer_router
+from bentos.vectorizer.overview import report_overview
 from bentos.vectorizer.wiring import attach_indexing
 
 KEY = "0123456789abcdef-key-of-the-tests"
@@ -89,6 +90,7 @@ async def serving_in_process(settings: Settings, extraction: Extraction) -> Asyn
         routers=[vectorizer_router, search_router, ping_router("image-search")],
         attach=[attach_indexing, attach_search],
         opens=["milvus", "postgrest", "object_store"],
+        background=[report_overview],
     )
     app.state.finder = lambda: LocalFaceFinder(extraction)
     guarded = with_middleware(app, middleware_options("face-search", settings, app))

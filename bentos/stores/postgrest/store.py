@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -16,10 +16,12 @@ from bentos.domain.errors import (
 from bentos.domain.faces import BoundingBox
 from bentos.stores.errors import other_image
 from bentos.stores.postgrest.client import PostgrestClient, PostgrestError, PostgrestOptions
+from bentos.stores.postgrest.overview import overview_of
 from bentos.stores.records import (
     FaceRecord,
     Lease,
     LeaseLost,
+    Overview,
     PhotoBusy,
     PhotoPage,
     PhotoRecord,
@@ -43,7 +45,7 @@ class PostgrestMetadataStore:
         if self._opened is None:
             self._opened = PostgrestClient(self._options)
             try:
-                await self.purged([])  # the newest function, so that an older schema is detected
+                await self.overview()  # the newest function, so that an older schema is detected
             except BaseException:
                 await self.close()
                 raise
@@ -222,6 +224,14 @@ class PostgrestMetadataStore:
     async def release(self, photo_id: str, *, lease: Lease) -> None:
         """Give the lease back without finishing. Does nothing when it is not held."""
         await self._client.call("release", p_photo_id=photo_id, p_lease_token=lease.token)
+
+    async def overview(self) -> Overview:
+        """The number of photos of each status, and the result of the last audit."""
+        return overview_of(await self._client.call("overview"))
+
+    async def record_audit(self, *, photos: int, differences: Mapping[str, int]) -> None:
+        """Store the result of an audit that ends now, in place of the previous result."""
+        await self._client.call("record_audit", p_photos=photos, p_differences=dict(differences))
 
     async def now(self) -> datetime:
         """PostgreSQL's clock, in UTC."""

@@ -55,6 +55,13 @@ create table if not exists purged_photos (
     lease_until integer
 ) without rowid;
 
+create table if not exists last_audit (
+    only_row integer primary key check (only_row = 1),
+    finished_at integer not null,
+    photos integer not null check (photos >= 0),
+    differences text not null
+);
+
 create trigger if not exists face_recorded after insert on faces begin
     update photos set
         faces_detected = faces_detected + (new.state <> 'removing'),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +15,13 @@ from bentos.stores.records import (
     FaceRecord,
     Lease,
     LeaseLost,
+    Overview,
     PhotoPage,
     PhotoRecord,
     PhotoStatus,
     RemovalBatch,
 )
-from bentos.stores.sqlite import reads, writes
+from bentos.stores.sqlite import overview, reads, writes
 from bentos.stores.sqlite.schema import ADDED_COLUMNS, SCHEMA
 
 T = TypeVar("T")
@@ -188,6 +189,14 @@ class SqliteMetadataStore:
     async def release(self, photo_id: str, *, lease: Lease) -> None:
         """Give the lease back without finishing. Does nothing when it is not held."""
         await self._transaction(lambda c: writes.release(c, photo_id, lease))
+
+    async def overview(self) -> Overview:
+        """The number of photos of each status, and the result of the last audit."""
+        return await self._transaction(overview.overview, "deferred")
+
+    async def record_audit(self, *, photos: int, differences: Mapping[str, int]) -> None:
+        """Store the result of an audit that ends now, in place of the previous result."""
+        await self._transaction(lambda c: overview.record_audit(c, photos, differences))
 
     async def now(self) -> datetime:
         """This machine's clock, in UTC."""

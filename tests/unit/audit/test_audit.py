@@ -195,6 +195,63 @@ def test_a_difference_is_counted_shown_repaired_and_not_found_again(
     base.by_hand(count)
 
 
+def test_the_result_of_the_last_audit_is_stored_for_the_metrics(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stored(dependencies: Dependencies) -> None:
+        audit = (await dependencies.metadata.overview()).audit
+        assert audit is not None
+        found.append((audit.photos, {kind: n for kind, n in audit.differences.items() if n}))
+        assert audit.differences.keys() == {kind.name.lower() for kind in Kind}
+
+    found: list[tuple[int, dict[str, int]]] = []
+    base.by_hand(lambda dependencies: _face_without_vector(dependencies, base))
+    for arguments in ([], ["--fix"]):
+        base.audit(monkeypatch, *arguments)
+        base.by_hand(stored)
+    assert found == [(1, {"face_without_vector": 1}), (1, {})]
+
+
+def test_with_confirm_a_request_in_progress_is_no_difference_and_what_a_crash_left_is_one(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "longest_hold_s", 0.0)
+    monkeypatch.setenv("LEASE_S", "0.5")
+    digest = _digest(photos.coffee_cup())
+
+    async def two_uploads(dependencies: Dependencies) -> None:
+        await dependencies.vectors.save_faces([a_vector()])
+        for name in ("in-progress", "crashed"):
+            await dependencies.images.put(name, photos.coffee_cup().read_bytes(), "image/png")
+            await dependencies.metadata.begin_detection(
+                name, collection_id=None, image_sha256=digest, lease=upload
+            )
+
+    async def finish(dependencies: Dependencies, snapshot: Snapshot) -> None:
+        await read(dependencies, snapshot)
+        if not reads:
+            await dependencies.metadata.finish_detection(
+                "in-progress", width=600, height=400, faces=[], lease=upload
+            )
+        reads.append(snapshot)
+
+    reads: list[Snapshot] = []
+    upload = Lease(30)
+    read = audit.read_stores
+    base.by_hand(two_uploads)
+    monkeypatch.setattr(audit, "read_stores", finish)
+    status, said = base.audit(monkeypatch, "--confirm")
+    assert (status, len(reads)) == (1, 2)
+    assert "1  vectors without a face" in said
+    assert "1  unfinished detections" in said
+    assert "photo crashed" in said
+    assert "in-progress" not in said
+
+
+def test_with_confirm_stores_that_agree_are_read_once(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert base.audit(monkeypatch, "--confirm") == (0, "the three stores agree on 1 photos\n")
+
+
 def test_a_face_whose_vector_was_lost_is_found_again_by_a_selfie(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:

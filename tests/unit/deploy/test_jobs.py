@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import kubernetes_validate
 import pytest
 
+from bentos.audit import __main__ as audit
 from bentos.config.loading import load_settings
-from bentos.reembed.__main__ import _parser
+from bentos.reembed import __main__ as reembed
 from tests.unit.deploy.manifests import (
     FOLDER,
     SERVICES,
@@ -20,21 +24,31 @@ from tests.unit.deploy.manifests import (
 from tests.unit.deploy.test_schemas import VERSIONS
 from tests.unit.deploy.test_settings import config, secret
 
-FILES = sorted((FOLDER.parent / "jobs").iterdir())
-MANIFESTS = [document for path in FILES for document in documents(path)]
+FILES = {path.stem: path for path in sorted((FOLDER.parent / "jobs").iterdir())}
+MANIFESTS = [document for path in FILES.values() for document in documents(path)]
+PARSERS: dict[str, Callable[[], Any]] = {"audit": audit.parser, "reembed": reembed._parser}
+OWN_SETTINGS = {"audit": [], "reembed": ["FACE_PACK", "EMBEDDING_DIM"]}
+
+each_job = pytest.mark.parametrize("name", FILES)
 
 
-def job() -> Manifest:
-    (found,) = [manifest for manifest in MANIFESTS if manifest["kind"] == "Job"]
-    return found
+def spec_of(name: str) -> Manifest:
+    """The spec of the Job, or of the Jobs that a CronJob creates."""
+    (found,) = [manifest for manifest in documents(FILES[name]) if manifest["kind"] in {"Job", "CronJob"}]
+    spec: Manifest = found["spec"]
+    return spec["jobTemplate"]["spec"] if found["kind"] == "CronJob" else spec
 
 
-def pod() -> Manifest:
-    return job()["spec"]["template"]["spec"]
+def pod(name: str) -> Manifest:
+    return spec_of(name)["template"]["spec"]
 
 
-def container() -> Manifest:
-    (found,) = pod()["containers"]
+def labels(name: str) -> dict[str, str]:
+    return spec_of(name)["template"]["metadata"]["labels"]
+
+
+def container(name: str) -> Manifest:
+    (found,) = pod(name)["containers"]
     return found
 
 
@@ -45,70 +59,87 @@ def test_the_manifest_is_valid_in(manifest: Manifest, version: str) -> None:
     assert manifest["metadata"]["namespace"] == "face-search"
 
 
-def test_it_is_not_part_of_the_manifests_of_the_services() -> None:
-    assert not set(FILES) & set(FOLDER.rglob("*"))
+def test_they_are_not_part_of_the_manifests_of_the_services() -> None:
+    assert not set(FILES.values()) & set(FOLDER.rglob("*"))
 
 
-def test_the_pod_is_as_restricted_as_those_of_the_services() -> None:
+@each_job
+def test_the_pod_is_as_restricted_as_those_of_the_services(name: str) -> None:
     service = pod_of("image-vectorizer")
-    for name in (
+    for field in (
         "securityContext",
         "serviceAccountName",
         "automountServiceAccountToken",
         "enableServiceLinks",
     ):
-        assert pod()[name] == service[name], name
-    for name in ("securityContext", "volumeMounts"):
-        assert container()[name] == container_of("image-vectorizer")[name], name
+        assert pod(name)[field] == service[field], field
+    for field in ("securityContext", "volumeMounts"):
+        assert container(name)[field] == container_of("image-vectorizer")[field], field
     for amounts in ("requests", "limits"):
-        assert container()["resources"][amounts].keys() == {"cpu", "memory", "ephemeral-storage"}
-    assert [volume["emptyDir"].keys() for volume in pod()["volumes"]] == [{"sizeLimit"}]
+        assert container(name)["resources"][amounts].keys() == {"cpu", "memory", "ephemeral-storage"}
+    assert [volume["emptyDir"].keys() for volume in pod(name)["volumes"]] == [{"sizeLimit"}]
 
 
-def test_no_service_selects_its_pods() -> None:
-    labels = job()["spec"]["template"]["metadata"]["labels"].items()
+@each_job
+def test_no_service_selects_its_pods(name: str) -> None:
     for service in SERVICES:
-        assert not the("Service", service)["spec"]["selector"].items() <= labels
+        assert not the("Service", service)["spec"]["selector"].items() <= labels(name).items()
 
 
-def test_it_reaches_the_stores_that_image_vectorizer_reaches() -> None:
-    labels = job()["spec"]["template"]["metadata"]["labels"].items()
-    (policy,) = [manifest for manifest in MANIFESTS if manifest["kind"] == "NetworkPolicy"]
-    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels
+@each_job
+def test_it_reaches_the_stores_that_image_vectorizer_reaches(name: str) -> None:
+    (policy,) = [manifest for manifest in documents(FILES[name]) if manifest["kind"] == "NetworkPolicy"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels(name).items()
     vectorizer = the("NetworkPolicy", "allow-image-vectorizer-to-stores")
     assert policy["spec"]["egress"] == vectorizer["spec"]["egress"]
-    assert the("NetworkPolicy", "allow-dns")["spec"]["podSelector"]["matchLabels"].items() <= labels
+    dns = the("NetworkPolicy", "allow-dns")["spec"]["podSelector"]["matchLabels"]
+    assert dns.items() <= labels(name).items()
 
 
-def test_it_has_the_settings_of_image_vectorizer_and_a_face_pack_of_its_own(
-    monkeypatch: pytest.MonkeyPatch,
+@each_job
+def test_it_has_the_settings_of_image_vectorizer_and_its_own(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     service = container_of("image-vectorizer")
-    assert container()["envFrom"] == service["envFrom"]
-    own = [variable for variable in container()["env"] if "value" in variable]
-    assert [variable["name"] for variable in own] == ["FACE_PACK", "EMBEDDING_DIM"]
-    assert [variable for variable in container()["env"] if "value" not in variable] == service["env"]
-    for name, value in {**config(), **secret()}.items():
-        monkeypatch.setenv(name, value)
+    assert container(name)["envFrom"] == service["envFrom"]
+    own = [variable for variable in container(name)["env"] if "value" in variable]
+    assert [variable["name"] for variable in own] == OWN_SETTINGS[name]
+    assert [variable for variable in container(name)["env"] if "value" not in variable] == service["env"]
+    for setting, value in {**config(), **secret()}.items():
+        monkeypatch.setenv(setting, value)
     for variable in own:
         monkeypatch.setenv(variable["name"], variable["value"])
-    for name in ("API_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_BUCKET"):
-        monkeypatch.setenv(name, "0123456789abcdef-key-of-the-tests")
-    for name in ("MILVUS_URI", "POSTGREST_URL"):
-        monkeypatch.setenv(name, "http://store:3000")
+    for setting in ("API_KEY", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_BUCKET"):
+        monkeypatch.setenv(setting, "0123456789abcdef-key-of-the-tests")
+    for setting in ("MILVUS_URI", "POSTGREST_URL"):
+        monkeypatch.setenv(setting, "http://store:3000")
     load_settings("image-vectorizer")
 
 
-def test_the_program_accepts_its_command_line() -> None:
-    assert container()["command"] == ["python3", "-m", "bentos.reembed"]
-    _parser().parse_args(container()["args"])
+@each_job
+def test_the_program_accepts_its_command_line(name: str) -> None:
+    assert container(name)["command"] == ["python3", "-m", f"bentos.{name}"]
+    PARSERS[name]().parse_args(container(name)["args"])
 
 
-def test_a_lost_pod_is_replaced_and_a_finished_one_is_not_repeated() -> None:
-    spec = job()["spec"]
-    assert pod()["restartPolicy"] == "Never"
+@each_job
+def test_a_lost_pod_is_replaced_and_a_finished_one_is_not_repeated(name: str) -> None:
+    spec = spec_of(name)
+    assert pod(name)["restartPolicy"] == "Never"
     assert spec["backoffLimit"] >= 3
     actions = [rule["action"] for rule in spec["podFailurePolicy"]["rules"]]
     assert actions == ["Ignore", "FailJob"]
     failed = spec["podFailurePolicy"]["rules"][1]["onExitCodes"]
-    assert (failed["containerName"], failed["values"]) == (container()["name"], [1])
+    assert (failed["containerName"], failed["values"]) == (container(name)["name"], [1])
+
+
+def test_the_audit_runs_once_a_night_one_at_a_time_and_changes_nothing() -> None:
+    (cron,) = [manifest for manifest in MANIFESTS if manifest["kind"] == "CronJob"]
+    assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+    assert cron["spec"]["schedule"].split()[2:] == ["*", "*", "*"]
+    assert cron["spec"]["failedJobsHistoryLimit"] >= 1
+    assert "--fix" not in container("audit")["args"]
+
+
+def test_the_audit_has_the_image_of_image_vectorizer() -> None:
+    assert container("audit")["image"] == container_of("image-vectorizer")["image"]
