@@ -21,7 +21,7 @@ _EXAMPLES: tuple[errors.FaceSearchError, ...] = (
     errors.ImageTooLarge("The image may have at most 5242880 bytes.", {"max_bytes": 5242880}),
     errors.NoFacesDetected("There is no face in this image."),
     errors.TooManyFaces(
-        "There are 2 faces in this image; send one with a single face.",
+        "There are 2 faces in this image; send one with a single face, or say which with bbox or face=largest.",
         {"faces": [{"bbox": [10.0, 12.0, 96.0, 120.5], "score": 0.93}]},
     ),
     errors.InvalidRequest("Check top_k.", {"top_k": "Input should be less than or equal to 50"}),
@@ -74,14 +74,18 @@ def _body(error: errors.FaceSearchError) -> dict[str, Any]:
 
 
 def one_of_forms(*forms: set[str], exclusive: bool = False) -> dict[str, Any]:
-    """For `openapi_extra`: the fields of one of `forms` are needed, and those of no other when `exclusive`."""
-    everything = set[str]().union(*forms)
+    """For `openapi_extra`: the fields of one of `forms` are needed, and those of no other when `exclusive`.
+
+    A field that ends in `?` may be left out.
+    """
+    names = [{field.removesuffix("?") for field in form} for form in forms]
+    everything = set[str]().union(*names)
     rules = [
         {
-            "required": sorted(form),
-            **({"properties": dict.fromkeys(sorted(everything - form), False)} if exclusive else {}),
+            "required": sorted(field for field in form if not field.endswith("?")),
+            **({"properties": dict.fromkeys(sorted(everything - allowed), False)} if exclusive else {}),
         }
-        for form in forms
+        for form, allowed in zip(forms, names, strict=True)
     ]
     content = {"multipart/form-data": {"schema": {"anyOf": rules}}}
     return {"requestBody": {"required": True, "content": content}}

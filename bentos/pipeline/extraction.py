@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from bentos.domain.errors import FaceSearchError
-from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks, same_face
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks, same_face
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.finding import FaceFinding, Seen
-from bentos.pipeline.pyramid import Pixels
+from bentos.pipeline.pyramid import ImagePyramid, Pixels
 from bentos.pipeline.stage_clock import StageClock
 from bentos.pipeline.steps import Work, embed
 from bentos.pipeline.together import work_together
@@ -18,7 +18,15 @@ from bentos.pipeline.wanted import Check, IsWanted, always_wanted, check_of
 
 Answer = FacesInImage | FaceSearchError
 
-Method = Literal["detect", "detect_and_embed", "embed_only_face", "embed", "embed_at", "detect_in_region"]
+Method = Literal[
+    "detect",
+    "detect_and_embed",
+    "embed_only_face",
+    "embed_largest_face",
+    "embed",
+    "embed_at",
+    "detect_in_region",
+]
 
 _Aligned = tuple[FacesInImage, tuple[Pixels | None, ...]]
 """The faces of an image and their aligned crops, (112, 112, 3) uint8 BGR; None where a face gets no embedding.
@@ -68,6 +76,7 @@ class Extraction:
             "embed_only_face": lambda image, check: self._embedded(
                 self._finding.selfie(image, check), most=1
             ),
+            "embed_largest_face": self._embedded_largest,
             "embed": lambda asked, check: self._embedded(self._finding.known(asked[0], check, asked[1])),
             "embed_at": lambda asked, check: self._embedded_at(asked[0], check, asked[1]),
             "detect_in_region": lambda asked, check: _without_pixels(
@@ -90,6 +99,12 @@ class Extraction:
         the others are listed as the detector found them, best score first, and further ones are counted in `left_out`.
         """
         return self._together("embed_only_face", images, is_wanted)
+
+    def embed_largest_face(
+        self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted
+    ) -> list[Answer]:
+        """The faces of each image; only the one with the largest box has its embedding."""
+        return self._together("embed_largest_face", images, is_wanted)
 
     def embed(
         self, images: Sequence[tuple[bytes, Sequence[Landmarks]]], is_wanted: IsWanted = always_wanted
@@ -128,6 +143,14 @@ class Extraction:
             found, crops, (yield from embed([crop for crop in crops if crop is not None]))
         )
 
+    def _embedded_largest(self, file: bytes, check: Check) -> Work[FacesInImage]:
+        seen = yield from self._finding.photo(file, check)
+        largest = max(seen.faces, key=lambda face: face.bbox.area, default=None)
+        crops = self._crop_of(largest, seen.faces, seen.image)
+        return _with_embeddings(
+            seen.found, crops, (yield from embed([crop for crop in crops if crop is not None]))
+        )
+
     def _embedded_at(self, file: bytes, check: Check, box: BoundingBox) -> Work[FacesInImage]:
         found, crops = yield from self._aligned_at(file, check, box)
         return _with_embeddings(
@@ -154,11 +177,16 @@ class Extraction:
             chosen = None if best is None else same_face(best.bbox, faces)
             if best is not None and chosen is None:
                 faces, source, chosen = (*faces, best), region.image, best
+        return replace(seen.found, faces=faces), self._crop_of(chosen, faces, source)
+
+    def _crop_of(
+        self, chosen: Face | None, faces: Sequence[Face], source: ImagePyramid
+    ) -> tuple[Pixels | None, ...]:
+        """The aligned crop of the chosen face, None for the others."""
         with self.clock.timed("align"):
-            crops = tuple(
+            return tuple(
                 self._pack.crop(source, face.landmarks) if face is chosen else None for face in faces
             )
-        return replace(seen.found, faces=faces), crops
 
 
 def _without_pixels(finding: Work[Seen]) -> Work[FacesInImage]:

@@ -43,6 +43,9 @@ class FaceFinder(Protocol):
     async def embed_only_face(self, image: bytes) -> FacesInImage:
         """For an image that should show one face: that face with its embedding; or several faces without."""
 
+    async def embed_largest_face(self, image: bytes) -> FacesInImage:
+        """All faces. Only the one with the largest box has its embedding."""
+
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """All faces. Only the face at the box has its embedding: the face that overlaps the box best (`same_face`), or
         else the best face that is found in the region of the box. If there is none, no face has an embedding.
@@ -89,6 +92,10 @@ class RunnerClient:
     async def embed_only_face(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
         return await self._ask("embed_only_face", Request(image))
+
+    async def embed_largest_face(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask("embed_largest_face", Request(image))
 
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""

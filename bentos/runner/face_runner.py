@@ -114,6 +114,11 @@ class FaceRunner:
         return self._answers(requests, _images_alone(self._extraction.embed_only_face))
 
     @_lists
+    def embed_largest_face(self, requests: list[bytes]) -> Payloads:
+        """Boxes, scores and landmarks of all faces, and the embedding of the largest."""
+        return self._answers(requests, _images_alone(self._extraction.embed_largest_face))
+
+    @_lists
     def embed(self, requests: list[bytes]) -> Payloads:
         """Embeddings of faces whose landmarks are known."""
         return self._answers(

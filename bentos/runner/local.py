@@ -78,6 +78,10 @@ class LocalFaceFinder:
         """See `FaceFinder`."""
         return await self._run(lambda is_wanted: self._extraction.embed_only_face([image], is_wanted)[0])
 
+    async def embed_largest_face(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._run(lambda is_wanted: self._extraction.embed_largest_face([image], is_wanted)[0])
+
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
         return await self._run(lambda is_wanted: self._extraction.embed_at([(image, box)], is_wanted)[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Box = list[float]
 
@@ -22,11 +22,39 @@ class QueryFace(BaseModel):
     """The face that was searched for."""
 
     bbox: Box
-    score: float = Field(description="Confidence of the detector, 0 to 1.")
+    score: float | None = Field(
+        description="Confidence of the detector, 0 to 1; null when the search was by face_id."
+    )
 
 
 class SearchAnswer(BaseModel):
     """One page of the photos found, most similar first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "results": [
+                        {
+                            "photo_id": "holiday-042.jpg",
+                            "collection_id": "summer-2026",
+                            "face_id": "0a4f9f6e-6f0e-5c1c-8a38-5b7d9f0f6f11",
+                            "bbox": [463.0, 266.1, 576.2, 416.0],
+                            "score": 0.8731,
+                            "url": None,
+                        }
+                    ],
+                    "count": 1,
+                    "page": 1,
+                    "top_k": 10,
+                    "has_more": False,
+                    "score_threshold": 0.5,
+                    "query": {"bbox": [120.0, 90.5, 310.2, 352.0], "score": 0.95},
+                    "took_ms": 18.2,
+                }
+            ]
+        }
+    )
 
     results: list[FoundPhoto]
     count: int

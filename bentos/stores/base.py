@@ -28,6 +28,7 @@ from bentos.stores.records import (
     Lease,
     Match,
     Overview,
+    PhotoDetails,
     PhotoPage,
     PhotoRecord,
     PhotoStatus,
@@ -56,6 +57,9 @@ class MetadataStore(Protocol):
 
     async def photo_of_face(self, face_id: str) -> PhotoRecord | None:
         """The photo that the face belongs to, with all its faces, or None."""
+
+    async def photo_details(self, photo_id: str) -> PhotoDetails | None:
+        """The photo with its faces and its status, as of one moment, or None."""
 
     async def list_photos(
         self,
@@ -200,6 +204,9 @@ class VectorStore(Protocol):
         Only matches with `score >= score_threshold`; empty `collection_ids` mean all photos.
         However many faces a photo has, it is returned once and does not displace other photos.
         """
+
+    async def face(self, face_id: str) -> FaceVector | None:
+        """The stored face with this id, or None, as a search that starts now would find it."""
 
     async def remove_photos(self, photo_ids: Sequence[str]) -> None:
         """Remove every face of these photos. A search, with any face pack, that starts after the return finds none."""

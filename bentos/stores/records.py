@@ -79,6 +79,14 @@ class PhotoSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoDetails:
+    """The row of `/embed_status/` of a photo and its record, read together."""
+
+    summary: PhotoSummary
+    record: PhotoRecord
+
+
+@dataclass(frozen=True, slots=True)
 class PhotoPage:
     """One page of a listing, newest first, ties by `photo_id`; `total` counts all photos that the filter matches."""
 

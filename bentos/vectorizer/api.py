@@ -22,6 +22,7 @@ from bentos.vectorizer.schemas import (
     FoundFace,
     PhotoListing,
     PhotoRow,
+    PhotoWithFaces,
     RemovedAll,
     RemovedPhoto,
 )
@@ -88,7 +89,10 @@ async def detect_faces(
     collection_id: Annotated[CollectionId | None, Form()] = None,
     index: Annotated[
         bool,
-        Form(description="Index every face too, except those that are too small or cannot be aligned."),
+        Form(
+            description="Index every face too, except those that are too small or cannot be aligned.",
+            examples=[True],
+        ),
     ] = False,
 ) -> DetectedPhoto:
     """Send `file`, or the `photo_id` of an image in the object store. Can be repeated."""
@@ -148,6 +152,24 @@ async def embed_status(
     return PhotoListing(items=rows, total=page.total, limit=limit, offset=offset)
 
 
+@router.get(
+    "/embed_status/{photo_id}",
+    summary="The status of one photo and its faces",
+    responses=documented(errors.PhotoNotFound.code),
+)
+async def photo_status(photos: MetadataAlone, photo_id: PhotoId) -> PhotoWithFaces:
+    """A face that is being removed is not listed."""
+    details = await photos.photo_details(photo_id)
+    row = PhotoRow.model_validate(details.summary, from_attributes=True)
+    photo = details.record
+    return PhotoWithFaces(
+        **row.model_dump(),
+        width=photo.width,
+        height=photo.height,
+        faces=_faces(photo, min_size=photos.index_min_size),
+    )
+
+
 @router.delete(
     "/remove/{photo_id}",
     summary="Remove the faces of a photo",
@@ -176,9 +198,9 @@ async def remove_all(
     return RemovedAll(photos=removed.photos, faces_removed=removed.faces)
 
 
-def _detected(photo: PhotoRecord, *, min_size: float | None) -> DetectedPhoto:
-    """`min_size`: of the faces that were indexed, None when none was asked for."""
-    faces = [
+def _faces(photo: PhotoRecord, *, min_size: float | None) -> list[FoundFace]:
+    """`min_size`: of the faces that are indexed with their photo; None: give no reasons."""
+    return [
         FoundFace(
             face_id=seen.face.face_id,
             bbox=seen.face.bbox.as_list(),
@@ -188,12 +210,15 @@ def _detected(photo: PhotoRecord, *, min_size: float | None) -> DetectedPhoto:
         )
         for seen in faces_of(photo, min_size=min_size or 0)
     ]
+
+
+def _detected(photo: PhotoRecord, *, min_size: float | None) -> DetectedPhoto:
     return DetectedPhoto(
         photo_id=photo.photo_id,
         collection_id=photo.collection_id,
         width=photo.width or 0,
         height=photo.height or 0,
-        faces=faces,
+        faces=_faces(photo, min_size=min_size),
         faces_left_out=photo.faces_left_out,
     )
 

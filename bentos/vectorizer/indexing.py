@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from bentos.domain.errors import (
     FaceNotFound,
     NoFacesDetected,
+    PhotoNotFound,
 )
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, same_face
 from bentos.domain.ids import derive_photo_id, image_digest
 from bentos.runner.client import FaceFinder
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
-from bentos.stores.records import FaceRecord, Lease, PhotoPage, PhotoRecord, PhotoStatus
+from bentos.stores.records import FaceRecord, Lease, PhotoDetails, PhotoPage, PhotoRecord, PhotoStatus
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.recording import PhotoRecording, Sighting, present, record_of
 from bentos.vectorizer.vector_writer import VectorWriter
@@ -133,6 +134,13 @@ class Indexing:
             alone = replace(found, faces=(at_box,), left_out=0)
             known = await self._recording.record(Sighting(photo_id, None, image, image_digest(image), alone))
         return await self._index(known, face.face_id, collection_id, image, at_box.embedding)
+
+    async def photo_details(self, photo_id: str) -> PhotoDetails:
+        """The status of one photo and its faces. Raises `PhotoNotFound`."""
+        details = await self._metadata.photo_details(photo_id)
+        if details is None:
+            raise PhotoNotFound(photo_id)
+        return details
 
     async def list_photos(
         self, *, collection_id: str | None, status: PhotoStatus | None, limit: int, offset: int

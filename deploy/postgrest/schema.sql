@@ -254,6 +254,15 @@ language sql stable as $$
     select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
 $$;
 
+create or replace function summary_of(photo photos) returns jsonb
+language sql stable set search_path = face_search, pg_temp as $$
+    select jsonb_build_object(
+        'photo_id', photo.photo_id, 'collection_id', photo.collection_id, 'status', photo.status,
+        'faces_detected', photo.faces_detected, 'faces_indexed', photo.faces_indexed,
+        'created_at', iso(photo.created_at), 'updated_at', iso(photo.updated_at)
+    )
+$$;
+
 create or replace function clock() returns text
 language sql volatile security definer set search_path = face_search, pg_temp as $$
     select iso(clock_timestamp())
@@ -263,6 +272,13 @@ create or replace function scan_photos(p_after text, p_limit integer) returns js
 language sql stable security definer set search_path = face_search, pg_temp as $$
     select coalesce(jsonb_agg(to_jsonb(r) order by r.photo_id), '[]')
     from (select * from photo_records where photo_id > p_after order by photo_id limit p_limit) r
+$$;
+
+-- {"summary": a row of list_photos, "record": a row of photo_records}, of one moment; null without such a photo.
+create or replace function photo_details(p_photo_id text) returns jsonb
+language sql stable security definer set search_path = face_search, pg_temp as $$
+    select jsonb_build_object('summary', summary_of(p), 'record', to_jsonb(r))
+    from photos p join photo_records r using (photo_id) where photo_id = p_photo_id
 $$;
 
 -- {"total": n, "items": [...]}, newest first, ties by photo_id. The total is a sum of counters, and a page in the
@@ -293,11 +309,7 @@ begin
     -- The condition is made of constants, so that each listing gets the plan of its own index. The ids of the
     -- page come out of the index alone; only the page's rows are then fetched.
     execute format(
-        'select jsonb_agg(jsonb_build_object('
-        '    ''photo_id'', photo_id, ''collection_id'', collection_id, ''status'', status,'
-        '    ''faces_detected'', faces_detected, ''faces_indexed'', faces_indexed,'
-        '    ''created_at'', iso(created_at), ''updated_at'', iso(updated_at)'
-        ') order by created_at desc, photo_id)'
+        'select jsonb_agg(summary_of(photos) order by created_at desc, photo_id)'
         ' from photos where photo_id in (select photo_id from photos where %s order by %s limit %s offset %s)',
         concat_ws(
             ' and ', 'true',
@@ -692,7 +704,7 @@ revoke all on all functions in schema face_search from public, face_search;
 grant usage on schema face_search to face_search;
 grant select on photo_records, photos_of_faces to face_search;
 grant execute on function
-    clock(), scan_photos(text, integer), list_photos(text, text, integer, bigint),
+    clock(), photo_details(text), scan_photos(text, integer), list_photos(text, text, integer, bigint),
     begin_detection(text, text, text, text, float8), finish_detection(text, integer, integer, jsonb, text),
     finish_detection_and_begin_indexing(text, integer, integer, jsonb, text[], text, float8),
     begin_indexing(text, text[], text, text, float8), finish_indexing(text, text[], text),

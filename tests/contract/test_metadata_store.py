@@ -129,6 +129,22 @@ async def test_a_photo_is_read_exactly_as_it_was_recorded(store: MetadataStore) 
     assert await store.photo_of_face(faces[1].face_id) == expected
 
 
+async def test_the_details_of_a_photo_are_its_record_and_its_row_of_the_listing(store: MetadataStore) -> None:
+    await indexed_photo(store, "p", collection_id="c")
+    record = await detect(store, "p", face_of("p", 0.6, at=300))
+    details = await store.photo_details("p")
+    assert details is not None
+    assert details.record == record
+    [summary] = (await store.list_photos(limit=9, offset=0)).items
+    assert details.summary == summary
+    assert (summary.status, summary.faces_detected, summary.faces_indexed) == ("partial", 2, 1)
+
+
+async def test_an_unknown_photo_has_no_details(store: MetadataStore) -> None:
+    assert await store.photo_details("nobody") is None
+    assert await store.photo_details("") is None
+
+
 async def test_faces_are_ordered_by_score_and_ties_by_id(store: MetadataStore) -> None:
     faces = [face_of("p", score, at) for score, at in [(0.5, 1), (0.9, 2), (0.7, 3), (0.9, 4), (0.9, 5)]]
     photo = await detect(store, "p", *faces)

@@ -401,3 +401,28 @@ async def test_a_check_passes_while_the_store_is_open_and_changes_nothing(store:
 async def test_a_check_of_a_store_that_is_not_open_fails_with_the_reason(options: MilvusOptions) -> None:
     with pytest.raises(DependencyUnavailable):
         await MilvusVectorStore(options).check()
+
+
+async def test_a_stored_face_is_read_as_it_was_saved(store: VectorStore) -> None:
+    saved = face("p", 0.6)
+    await store.save_faces([saved, face("q", 0.5)])
+    found = await store.face(saved.face_id)
+    assert found is not None
+    assert (found.face_id, found.photo_id, found.collection_id, found.bbox) == (
+        saved.face_id,
+        "p",
+        None,
+        saved.bbox,
+    )
+    np.testing.assert_array_equal(found.embedding, saved.embedding)
+    assert found.embedding.dtype == np.float32
+
+
+async def test_a_face_that_was_removed_or_never_stored_is_none(store: VectorStore) -> None:
+    removed = face("p", 0.6)
+    await store.save_faces([removed])
+    await store.remove_faces([removed.face_id])
+    assert await store.face(removed.face_id) is None
+    assert await store.face(str(uuid.uuid4())) is None
+    with pytest.raises(ValueError, match="not a face"):
+        await store.face('x" or face_id != "')

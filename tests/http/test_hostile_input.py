@@ -79,12 +79,18 @@ FIELDS: dict[str, tuple[str, list[str], Send]] = {
     "detect: photo_id": ("photo_id", HOSTILE, lambda api, v: api.detect(photo_id=v)),
     "detect: photo_id of a file": ("photo_id", HOSTILE, lambda api, v: api.detect(_photo(), photo_id=v)),
     "detect: collection_id": ("collection_id", HOSTILE, lambda api, v: api.detect(_photo(), collection_id=v)),
+    "detect: index": (
+        "index", [*HOSTILE, *(v for v in SPEAKING if v != "true")], lambda api, v: api.detect(_photo(), index=v)
+    ),
     "add: face_id": ("face_id", FACE_IDS, lambda api, v: api.add(face_id=v)),
     "add: photo_id": ("photo_id", HOSTILE, lambda api, v: api.add(photo_id=v, bbox="[0,0,9,9]")),
     "add: bbox": ("bbox", [*HOSTILE, *SPEAKING], lambda api, v: api.add(photo_id="p", bbox=v)),
     "add: collection_id": (
         "collection_id", HOSTILE, lambda api, v: api.add(face_id=FACE_ID, collection_id=v)
     ),
+    "search: face_id": ("face_id", FACE_IDS, lambda api, v: api.search(face_id=v)),
+    "search: face": ("face", [*HOSTILE, *SPEAKING], lambda api, v: api.search(_photo(), face=v)),
+    "search: bbox": ("bbox", [*HOSTILE, *SPEAKING], lambda api, v: api.search(_photo(), bbox=v)),
     "search: collection_id": ("collection_id", HOSTILE, _search),
     "status: collection_id": (
         "collection_id", ["", *HOSTILE], lambda api, v: _ask(api, "GET", "/embed_status/", collection_id=v)
@@ -192,13 +198,13 @@ async def test_a_hostile_path_is_refused_or_not_found_and_reaches_no_store(api: 
         }:
             if spelling == value and is_valid_id(value):
                 continue
-            request = api.client.build_request("DELETE", "http://test/")
-            request.url = _LongUrl(f"/remove/{spelling}")  # type: ignore[assignment]
-            response = await api.client._transport.handle_async_request(request)
-            error = (await _body(response))["error"]
-            assert (response.status_code, error) in {(422, "invalid_request"), (404, "not_found")}, value[
-                :200
-            ]
+            for method, path in (("DELETE", "/remove"), ("GET", "/embed_status")):
+                request = api.client.build_request(method, "http://test/")
+                request.url = _LongUrl(f"{path}/{spelling}")  # type: ignore[assignment]
+                response = await api.client._transport.handle_async_request(request)
+                error = (await _body(response))["error"]
+                expected = {(422, "invalid_request"), (404, "not_found")}
+                assert (response.status_code, error) in expected, value[:200]
     assert list(_ids(calls)) == []
 
 
@@ -210,6 +216,7 @@ async def test_an_id_with_a_special_meaning_elsewhere_is_treated_as_an_id(
         assert (await api.status(collection_id=value))["total"] == 0
         assert (await api.search(selfie, collection_id=value)).json()["results"] == []
         assert (await api.client.delete(f"/remove/{value}")).status_code == 404
+        assert (await api.client.get(f"/embed_status/{value}")).status_code == 404
         assert (await api.detect(photo_id=value)).status_code == 404
         removed = (await api.client.delete("/remove_all/", params={"collection_id": value})).json()
         assert removed == {"photos": 0, "faces_removed": 0}
@@ -348,6 +355,10 @@ async def test_an_id_field_of_megabytes_is_refused(api: Api, calls: Calls, megab
     ("method", "path", "field"),
     [
         ("POST", "/search/", "top_k"),
+        ("POST", "/search/", "face_id"),
+        ("POST", "/search/", "face"),
+        ("POST", "/search/", "bbox"),
+        ("POST", "/detect_faces/", "index"),
         ("POST", "/detect_faces/", "photo_id"),
         ("POST", "/detect_faces/", "collection_id"),
         ("PUT", "/add_face/", "face_id"),
@@ -366,7 +377,7 @@ async def test_a_filter_that_is_given_twice_is_refused(api: Api) -> None:
 
 
 async def test_an_empty_field_is_refused_and_does_not_widen_a_search(api: Api, selfie: bytes) -> None:
-    for field in ("collection_id", "top_k", "page", "score_threshold", "include_url"):
+    for field in ("face", "bbox", "collection_id", "top_k", "page", "score_threshold", "include_url"):
         response = await api.search(selfie, **{field: ""})
         assert (response.status_code, response.json()["details"]) == (422, {"fields": {field: "is empty"}})
     for response in (

@@ -214,7 +214,10 @@ async def test_search_names_the_field_that_is_wrong(
 
 async def test_a_search_without_a_file_is_refused(api: Api) -> None:
     refused = await api.search(top_k="3")
-    assert (refused.status_code, refused.json()["details"]["fields"]) == (422, {"file": "is required"})
+    assert (refused.status_code, refused.json()["details"]["fields"]) == (
+        422,
+        {"file": "send file, or face_id without file, face and bbox"},
+    )
 
 
 @pytest.mark.parametrize("top_k", [1, 50])

@@ -71,6 +71,7 @@ def test_openapi_describes_the_endpoints_and_their_errors(live: Live) -> None:
         "/detect_faces/",
         "/add_face/",
         "/embed_status/",
+        "/embed_status/{photo_id}",
         "/remove/{photo_id}",
         "/remove_all/",
         "/search/",
@@ -78,7 +79,7 @@ def test_openapi_describes_the_endpoints_and_their_errors(live: Live) -> None:
     }
     assert set(document["paths"]) == paths
     search = document["paths"]["/search/"]["post"]["responses"]
-    assert set(search) == {"200", "400", "401", "413", "422", "500", "503", "504"}
+    assert set(search) == {"200", "400", "401", "404", "413", "422", "500", "503", "504"}
     examples = search["422"]["content"]["application/json"]["examples"]
     assert set(examples) == {"no_faces_detected", "too_many_faces", "invalid_request"}
 

@@ -30,6 +30,8 @@ OF_THE_API = {
         "/add_face",
         "/embed_status/",
         "/embed_status",
+        "/embed_status/{photo_id}",
+        "/embed_status/{photo_id}/",
         "/remove/{photo_id}",
         "/remove/{photo_id}/",
         "/remove_all/",

@@ -1,14 +1,15 @@
-"""Turns the columns of a search's answer into matches, with the same rounding for both ways of searching."""
+"""Turns the rows of an answer into matches and faces, with the same rounding for every way of searching."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from bentos.domain.faces import BoundingBox
-from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, PHOTO_ID
-from bentos.stores.records import Match
+from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, PHOTO_ID
+from bentos.stores.records import FaceVector, Match
 
 COLUMNS = [PHOTO_ID, COLLECTION_ID, BBOX]
 """The fields that a search asks for in addition to the key and the score."""
@@ -36,3 +37,15 @@ def matches_of(
             photo_ids, collection_ids, face_ids, boxes, rounded, strict=True
         )
     ]
+
+
+def face_of(row: Mapping[str, Any]) -> FaceVector:
+    """A row of a query that asked for all fields."""
+    corners = np.round(np.asarray(row[BBOX], np.float64), _CORNER_DIGITS).tolist()
+    return FaceVector(
+        row[FACE_ID],
+        row[PHOTO_ID],
+        row[COLLECTION_ID] or None,
+        BoundingBox(*corners),
+        np.asarray(row[EMBEDDING], np.float32),
+    )

@@ -14,6 +14,7 @@ from bentos.domain.errors import DependencyUnavailable
 from bentos.domain.faces import Embedding
 from bentos.domain.ids import is_face_id, is_valid_id
 from bentos.stores.milvus.collection import MilvusCollection
+from bentos.stores.milvus.columns import face_of
 from bentos.stores.milvus.options import MilvusOptions
 from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, PHOTO_ID
 from bentos.stores.milvus.search import WIDEST, nearest_photos
@@ -113,6 +114,21 @@ class MilvusVectorStore:
         except TimeoutError as error:
             reason = f"no answer within {self._options.timeout_s:g} s"
             raise DependencyUnavailable("milvus", reason) from error
+
+    async def face(self, face_id: str) -> FaceVector | None:
+        """The stored face, read at the level of searches. Raises `ValueError` for a malformed id."""
+        [wanted] = _valid_faces([face_id])
+        rows = await self._connection.call(
+            lambda client: client.query(
+                self._collection.current.name,
+                filter=_is_in(FACE_ID, [wanted]),
+                output_fields=[FACE_ID, PHOTO_ID, COLLECTION_ID, BBOX, EMBEDDING],
+                limit=1,
+                consistency_level=self._options.consistency,
+                timeout=self._options.timeout_s,
+            )
+        )
+        return face_of(rows[0]) if rows else None
 
     async def remove_photos(self, photo_ids: Sequence[str]) -> None:
         """Remove every face of these photos. Raises `ValueError` for a malformed id."""

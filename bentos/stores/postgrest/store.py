@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from bentos.domain.errors import (
     CollectionMismatch,
@@ -13,20 +12,20 @@ from bentos.domain.errors import (
     FaceNotFound,
     PhotoNotFound,
 )
-from bentos.domain.faces import BoundingBox
 from bentos.stores.errors import other_image
 from bentos.stores.postgrest.client import PostgrestClient, PostgrestError, PostgrestOptions
 from bentos.stores.postgrest.overview import overview_of
+from bentos.stores.postgrest.rows import photo_of, rows_of, summary_of
 from bentos.stores.records import (
     FaceRecord,
     Lease,
     LeaseLost,
     Overview,
     PhotoBusy,
+    PhotoDetails,
     PhotoPage,
     PhotoRecord,
     PhotoStatus,
-    PhotoSummary,
     RemovalBatch,
 )
 
@@ -45,7 +44,8 @@ class PostgrestMetadataStore:
         if self._opened is None:
             self._opened = PostgrestClient(self._options)
             try:
-                await self.overview()  # the newest function, so that an older schema is detected
+                await self.overview()  # the newest functions, so that an older schema is detected
+                await self.photo_details("")
             except BaseException:
                 await self.close()
                 raise
@@ -63,12 +63,17 @@ class PostgrestMetadataStore:
     async def photo(self, photo_id: str) -> PhotoRecord | None:
         """The photo with its faces, or None."""
         row = await self._client.row_of("photo_records", "photo_id", photo_id)
-        return None if row is None else _photo(row)
+        return None if row is None else photo_of(row)
 
     async def photo_of_face(self, face_id: str) -> PhotoRecord | None:
         """The photo that the face belongs to, with all its faces, or None."""
         row = await self._client.row_of("photos_of_faces", "of_face_id", face_id)
-        return None if row is None else _photo(row)
+        return None if row is None else photo_of(row)
+
+    async def photo_details(self, photo_id: str) -> PhotoDetails | None:
+        """The photo with its faces and its status, or None."""
+        row = await self._client.call("photo_details", p_photo_id=photo_id)
+        return None if row is None else PhotoDetails(summary_of(row["summary"]), photo_of(row["record"]))
 
     async def list_photos(
         self,
@@ -82,13 +87,13 @@ class PostgrestMetadataStore:
         page = await self._client.call(
             "list_photos", p_collection_id=collection_id, p_status=status, p_limit=limit, p_offset=offset
         )
-        return PhotoPage(tuple(_summary(item) for item in page["items"]), page["total"])
+        return PhotoPage(tuple(summary_of(item) for item in page["items"]), page["total"])
 
     async def scan_photos(self, batch_size: int = 500) -> AsyncIterator[list[PhotoRecord]]:
         """Every photo with its faces, in batches, ordered by `photo_id`."""
         last = ""
         while rows := await self._client.call("scan_photos", p_after=last, p_limit=batch_size):
-            yield [_photo(row) for row in rows]
+            yield [photo_of(row) for row in rows]
             last = rows[-1]["photo_id"]
 
     async def begin_detection(
@@ -104,7 +109,7 @@ class PostgrestMetadataStore:
                 p_lease_token=lease.token,
                 p_lease_seconds=lease.seconds,
             )
-        return _photo(row)
+        return photo_of(row)
 
     async def finish_detection(
         self, photo_id: str, *, width: int, height: int, faces: Sequence[FaceRecord], lease: Lease
@@ -116,10 +121,10 @@ class PostgrestMetadataStore:
                 p_photo_id=photo_id,
                 p_width=width,
                 p_height=height,
-                p_faces=_rows_of(faces),
+                p_faces=rows_of(faces),
                 p_lease_token=lease.token,
             )
-        return _photo(row)
+        return photo_of(row)
 
     async def finish_detection_and_begin_indexing(
         self,
@@ -138,12 +143,12 @@ class PostgrestMetadataStore:
                 p_photo_id=photo_id,
                 p_width=width,
                 p_height=height,
-                p_faces=_rows_of(faces),
+                p_faces=rows_of(faces),
                 p_face_ids=list(face_ids),
                 p_lease_token=lease.token,
                 p_lease_seconds=lease.seconds,
             )
-        return _photo(row)
+        return photo_of(row)
 
     async def begin_indexing(
         self, photo_id: str, *, face_ids: Sequence[str], collection_id: str | None, lease: Lease
@@ -158,7 +163,7 @@ class PostgrestMetadataStore:
                 p_lease_token=lease.token,
                 p_lease_seconds=lease.seconds,
             )
-        return _photo(row)
+        return photo_of(row)
 
     async def finish_indexing(self, photo_id: str, *, face_ids: Sequence[str], lease: Lease) -> None:
         """The named faces go from `pending` to `indexed`; the lease is given back. Raises `LeaseLost`."""
@@ -264,48 +269,3 @@ def _in_words_of_the_domain(error: PostgrestError, photo_id: str, collection_id:
         "23505": ValueError("a face belongs to another photo"),
     }
     return meanings.get(error.code, ValueError(f"the metadata refuse this ({error.code})"))
-
-
-def _rows_of(faces: Sequence[FaceRecord]) -> list[dict[str, Any]]:
-    return [
-        {
-            "face_id": face.face_id,
-            "bbox": face.bbox.as_list(),
-            "score": face.score,
-            "landmarks": face.landmarks,
-        }
-        for face in faces
-    ]
-
-
-def _photo(row: dict[str, Any]) -> PhotoRecord:
-    return PhotoRecord(
-        photo_id=row["photo_id"],
-        collection_id=row["collection_id"],
-        image_sha256=row["image_sha256"],
-        width=row["width"],
-        height=row["height"],
-        faces=tuple(_face(face) for face in row["faces"]),
-    )
-
-
-def _face(face: dict[str, Any]) -> FaceRecord:
-    return FaceRecord(
-        face_id=face["face_id"],
-        bbox=BoundingBox(*(float(v) for v in face["bbox"])),
-        score=float(face["score"]),
-        landmarks=tuple((float(x), float(y)) for x, y in face["landmarks"]),
-        state=face["state"],
-    )
-
-
-def _summary(item: dict[str, Any]) -> PhotoSummary:
-    return PhotoSummary(
-        photo_id=item["photo_id"],
-        collection_id=item["collection_id"],
-        status=item["status"],
-        faces_detected=item["faces_detected"],
-        faces_indexed=item["faces_indexed"],
-        created_at=datetime.fromisoformat(item["created_at"]),
-        updated_at=datetime.fromisoformat(item["updated_at"]),
-    )

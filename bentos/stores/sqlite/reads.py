@@ -7,7 +7,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 from bentos.domain.faces import BoundingBox
-from bentos.stores.records import FaceRecord, PhotoPage, PhotoRecord, PhotoStatus, PhotoSummary
+from bentos.stores.records import FaceRecord, PhotoDetails, PhotoPage, PhotoRecord, PhotoStatus, PhotoSummary
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -27,6 +27,12 @@ def find_photo(connection: sqlite3.Connection, photo_id: str) -> PhotoRecord | N
     """The photo with its faces, or None."""
     row = connection.execute("select * from photos where photo_id = ?", (photo_id,)).fetchone()
     return None if row is None else _with_faces(connection, row)
+
+
+def details_of_photo(connection: sqlite3.Connection, photo_id: str) -> PhotoDetails | None:
+    """The photo with its faces and its status, or None."""
+    row = connection.execute("select * from photos where photo_id = ?", (photo_id,)).fetchone()
+    return None if row is None else PhotoDetails(_summary(row), _with_faces(connection, row))
 
 
 def find_photo_of_face(connection: sqlite3.Connection, face_id: str) -> PhotoRecord | None:

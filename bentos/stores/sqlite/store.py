@@ -16,6 +16,7 @@ from bentos.stores.records import (
     Lease,
     LeaseLost,
     Overview,
+    PhotoDetails,
     PhotoPage,
     PhotoRecord,
     PhotoStatus,
@@ -81,6 +82,10 @@ class SqliteMetadataStore:
     async def photo_of_face(self, face_id: str) -> PhotoRecord | None:
         """The photo that the face belongs to, with all its faces, or None."""
         return await self._transaction(lambda c: reads.find_photo_of_face(c, face_id), "deferred")
+
+    async def photo_details(self, photo_id: str) -> PhotoDetails | None:
+        """The photo with its faces and its status, or None."""
+        return await self._transaction(lambda c: reads.details_of_photo(c, photo_id), "deferred")
 
     async def list_photos(
         self,

@@ -52,8 +52,8 @@ def service_behind(path: str) -> str | None:
     return best[1] if best else None
 
 
-def test_there_are_seven_routes() -> None:
-    assert len(ROUTES) == 7
+def test_there_are_eight_routes() -> None:
+    assert len(ROUTES) == 8
 
 
 @pytest.mark.parametrize(("path", "service"), ROUTES)

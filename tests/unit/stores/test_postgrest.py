@@ -135,12 +135,12 @@ async def test_the_error_for_a_missing_view_says_what_to_apply(
     with empty_database(postgres_dsn, "viewless") as dsn:
         apply_schema(dsn)
         with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute("drop view face_search.photo_records cascade")
+            connection.execute("drop view face_search.photos_of_faces")
             connection.execute("notify pgrst")
         with PostgrestServer(authenticator_dsn(dsn), major=major).running() as server:
             async with opened(server.url) as store:
                 with pytest.raises(DependencyUnavailable, match=rf"view.*apply deploy/.*{code}"):
-                    await store.photo("p")
+                    await store.photo_of_face("0a4f9f6e-6f0e-5c1c-8a38-5b7d9f0f6f11")
 
 
 @pytest.mark.parametrize("was_up", [True, False])

@@ -157,4 +157,15 @@ def test_a_function_that_may_write_has_to_be_volatile(api: httpx.Client, postgre
             "select array_agg(proname::text order by proname) from pg_proc"
             " where pronamespace = 'face_search'::regnamespace and provolatile <> 'v'"
         ).fetchone()
-    assert row == (["iso", "list_photos", "overview", "photo_record", "purged", "scan_photos"],)
+    assert row == (
+        [
+            "iso",
+            "list_photos",
+            "overview",
+            "photo_details",
+            "photo_record",
+            "purged",
+            "scan_photos",
+            "summary_of",
+        ],
+    )
