@@ -19,6 +19,8 @@ from bentos.http.api import create_api
 from bentos.http.middleware.options import MiddlewareOptions
 from bentos.observability.logs import configure_logging
 from bentos.observability.measured import measured
+from bentos.observability.traced import traced
+from bentos.observability.tracing import Tracing, outgoing_headers, trace_fields
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.client import FaceFinder
@@ -57,27 +59,34 @@ format of all errors.
 """
 
 
+_EXPECTED_ERRORS = (FaceSearchError, PhotoBusy, LeaseLost)
+"""What a dependency may raise without being out of order."""
+
+
 class Dependencies:
     """The dependencies of the logic; a store is created on first use. Calls to each store are counted and timed."""
 
-    def __init__(self, settings: Settings, finder: FaceFinder, pack: PackInfo) -> None:
-        self.settings, self._pack = settings, pack
-        self.finder = _measured(finder, "runner")
+    def __init__(
+        self, settings: Settings, finder: FaceFinder, pack: PackInfo, tracing: Tracing | None = None
+    ) -> None:
+        self.settings, self._pack, self._tracing = settings, pack, tracing
+        self._headers = None if tracing is None else outgoing_headers
+        self.finder = self._observed(finder, "runner")
 
     @cached_property
     def vectors(self) -> VectorStore:
         """The store of the embeddings."""
-        return _measured(vector_store(self.settings, self._pack), "milvus")
+        return self._observed(vector_store(self.settings, self._pack, self._headers), "milvus")
 
     @cached_property
     def metadata(self) -> MetadataStore:
         """The store of the records of photos and faces."""
-        return _measured(metadata_store(self.settings), "postgrest")
+        return self._observed(metadata_store(self.settings, self._headers), "postgrest")
 
     @cached_property
     def images(self) -> ImageStore:
         """The store of the images."""
-        return _measured(image_store(self.settings), "object_store")
+        return self._observed(image_store(self.settings, self._headers), "object_store")
 
     def store(self, name: Dependency) -> Store:
         """The store behind a dependency."""
@@ -87,6 +96,11 @@ class Dependencies:
             "object_store": lambda: self.images,
         }
         return stores[name]()
+
+    def _observed(self, dependency: T, name: Dependency) -> T:
+        if self._tracing is not None:
+            dependency = traced(dependency, name, self._tracing, expected_errors=_EXPECTED_ERRORS)
+        return measured(dependency, name, expected_errors=_EXPECTED_ERRORS)
 
 
 def compose(
@@ -104,6 +118,7 @@ def compose(
     """
 
     drain = Drain(settings.shutdown_delay_s)
+    tracing = Tracing(service) if settings.otel_exporter_otlp_endpoint else None
     limit_connections = settings.connection_limits == "required" and is_serving()
     if limit_connections:
         _or_exit(check_uvicorn)
@@ -113,14 +128,16 @@ def compose(
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         use_batch_scheduling()
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, None if tracing is None else trace_fields)
+        if tracing is not None:
+            tracing.open()
         if limit_connections:
             _or_end(lambda: bound_connections(settings.receive_timeout_s))
         elif settings.connection_limits == "off":
             logger.warning("connections are not limited in time and size: CONNECTION_LIMITS is off")
         pack = PackInfo.read(face_pack_folder(settings.face_pack))
         finder: FaceFinder = api.state.finder()
-        dependencies = Dependencies(settings, finder, pack)
+        dependencies = Dependencies(settings, finder, pack, tracing)
         api.state.dependencies = dependencies
         api.state.runner = RunnerCheck(dependencies.finder.check, service=service)
         readiness = Readiness(
@@ -138,9 +155,11 @@ def compose(
                 yield
         finally:
             await finder.close()
+            if tracing is not None:
+                await tracing.close()
 
     api = create_api(service, list(routers), lifespan=lifespan, docs=settings.docs_enabled)
-    api.state.drain = drain
+    api.state.drain, api.state.tracing = drain, tracing
     return api
 
 
@@ -181,11 +200,8 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
         full=full,
         before_the_key=lambda protected: WebPage(protected, settings) if settings.ui_enabled else protected,
         stopping=lambda: drain.begun,
+        tracing=api.state.tracing,
     )
-
-
-def _measured(dependency: T, name: Dependency) -> T:
-    return measured(dependency, name, expected_errors=(FaceSearchError, PhotoBusy, LeaseLost))
 
 
 def _or_end(step: Callable[[], T]) -> T:

@@ -19,6 +19,7 @@ _SCHEMES = {
     "MILVUS_URI": ("http", "https"),
     "POSTGREST_URL": ("http", "https", "sqlite"),
     "S3_ENDPOINT_URL": ("http", "https", "file"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("http", "https"),
 }
 _WITHOUT_HOST = ("sqlite", "file")
 

@@ -21,6 +21,7 @@ _INSTEAD = {
     "milvus_uri": "MILVUS_TOKEN takes `user:password`",
     "postgrest_url": "POSTGREST_TOKEN takes a token",
     "s3_endpoint_url": "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY take the keys",
+    "otel_exporter_otlp_endpoint": "OTEL_EXPORTER_OTLP_HEADERS takes headers",
 }
 """Addresses, and the settings for the credentials that addresses must not contain."""
 
@@ -203,6 +204,14 @@ class Settings(SecretSettings):
         15.0, gt=0, le=3600, description="Interval between the counts of photos for the metrics, s."
     )
 
+    # Traces; the OpenTelemetry SDK reads its other variables itself
+    otel_exporter_otlp_endpoint: str = Field(
+        "", description="Collector of traces, `http(s)://host:4318`; empty: no traces are made."
+    )
+    otel_exporter_otlp_protocol: str = Field(
+        "http/protobuf", description="Protocol of the collector; no other one is supported."
+    )
+
     # Stopping
     shutdown_delay_s: float = Field(
         SHUTDOWN_DELAY_S,
@@ -236,6 +245,10 @@ class Settings(SecretSettings):
             raise ValueError(
                 f"REQUEST_TIMEOUT_S ({self.request_timeout_s:g}) has to be longer than "
                 f"RECEIVE_TIMEOUT_S ({self.receive_timeout_s:g})"
+            )
+        if self.otel_exporter_otlp_endpoint and self.otel_exporter_otlp_protocol != "http/protobuf":
+            raise ValueError(
+                "OTEL_EXPORTER_OTLP_PROTOCOL has to be http/protobuf, which collectors take on port 4318"
             )
         if not self.onnx_providers:
             raise ValueError("ONNX_PROVIDERS is empty; CPUExecutionProvider always works")

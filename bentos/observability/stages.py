@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from bentos.observability.metrics import stage_seconds
+
+OnStage = Callable[[str, float, float], None]
+"""Called with a stage that another process has measured, its start on the monotonic clock, and its seconds."""
 
 
 class Stages:
     """A stopwatch for one request: each stage begins when the previous one ends."""
 
-    __slots__ = ("_mark", "_service", "_staged")
+    __slots__ = ("_mark", "_on_stage", "_service", "_staged")
 
-    def __init__(self, service: str) -> None:
-        self._service = service
+    def __init__(self, service: str, on_stage: OnStage | None = None) -> None:
+        self._service, self._on_stage = service, on_stage
         self._mark = time.perf_counter()
         self._staged = False
 
@@ -25,9 +29,11 @@ class Stages:
         self._mark = now
         self._staged = True
 
-    def add(self, stage: str, seconds: float) -> None:
+    def add(self, stage: str, seconds: float, *, began: float) -> None:
         """Record a stage that another process has measured; the start of the current stage moves by its duration."""
         stage_seconds(self._service, stage).observe(seconds)
+        if self._on_stage is not None:
+            self._on_stage(stage, began, seconds)
         self._mark += seconds
         self._staged = True
 
@@ -40,9 +46,9 @@ class Stages:
 _current: ContextVar[Stages | None] = ContextVar("stages", default=None)
 
 
-def begin_stages(service: str) -> Stages:
+def begin_stages(service: str, on_stage: OnStage | None = None) -> Stages:
     """Start the stopwatch of the request that this task handles."""
-    stages = Stages(service)
+    stages = Stages(service, on_stage)
     _current.set(stages)
     return stages
 
@@ -54,8 +60,8 @@ def end_stage(stage: str) -> None:
         stages.end(stage)
 
 
-def add_stage(stage: str, seconds: float) -> None:
-    """Record a stage of the current request that another process has measured."""
+def add_stage(stage: str, seconds: float, *, began: float) -> None:
+    """Record a stage of the current request that another process has measured; `began`: on the monotonic clock, s."""
     stages = _current.get()
     if stages is not None:
-        stages.add(stage, seconds)
+        stages.add(stage, seconds, began=began)

@@ -183,6 +183,9 @@ class RunnerClient:
 
 def _record(timing: Timing, asked: float) -> None:
     BATCH_SIZE.observe(timing.batch)
-    add_stage("to_runner", timing.began - asked)
+    add_stage("to_runner", timing.began - asked, began=asked)
+    began = timing.began
     for stage in STAGES:
-        add_stage(stage, getattr(timing, stage))
+        seconds: float = getattr(timing, stage)
+        add_stage(stage, seconds, began=began)
+        began += seconds

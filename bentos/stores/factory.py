@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
     from bentos.stores.milvus.options import MilvusOptions
 
 
-def vector_store(settings: Settings, pack: PackInfo) -> VectorStore:
+Headers = Callable[[], Mapping[str, str]]
+"""Called for each request to a server: headers to add, which make its work a part of the caller's trace."""
+
+
+def vector_store(settings: Settings, pack: PackInfo, headers: Headers | None = None) -> VectorStore:
     """Milvus: a server for http(s)://, Milvus Lite for a file."""
     from bentos.stores.milvus.store import MilvusVectorStore
 
-    return MilvusVectorStore(_milvus_options(settings, pack))
+    return MilvusVectorStore(_milvus_options(settings, pack, headers=headers))
 
 
 def replacement_vector_store(settings: Settings, pack: PackInfo) -> ReplacementVectorStore:
@@ -29,7 +34,9 @@ def replacement_vector_store(settings: Settings, pack: PackInfo) -> ReplacementV
     return MilvusReplacementStore(_milvus_options(settings, pack, beside=True))
 
 
-def _milvus_options(settings: Settings, pack: PackInfo, *, beside: bool = False) -> MilvusOptions:
+def _milvus_options(
+    settings: Settings, pack: PackInfo, *, beside: bool = False, headers: Headers | None = None
+) -> MilvusOptions:
     from bentos.stores.milvus.options import MilvusOptions
 
     return MilvusOptions(
@@ -48,10 +55,11 @@ def _milvus_options(settings: Settings, pack: PackInfo, *, beside: bool = False)
         consistency=settings.milvus_consistency,
         timeout_s=settings.milvus_timeout_s,
         beside=beside,
+        headers=headers,
     )
 
 
-def metadata_store(settings: Settings) -> MetadataStore:
+def metadata_store(settings: Settings, headers: Headers | None = None) -> MetadataStore:
     """PostgREST for http(s)://, SQLite for sqlite:///path."""
     address = urlsplit(settings.postgrest_url)
     if address.scheme in {"http", "https"}:
@@ -62,6 +70,7 @@ def metadata_store(settings: Settings) -> MetadataStore:
                 url=settings.postgrest_url,
                 token=settings.secrets["postgrest_token"].value,
                 timeout_s=settings.postgrest_timeout_s,
+                headers=headers,
             )
         )
     if address.scheme == "sqlite":
@@ -71,7 +80,7 @@ def metadata_store(settings: Settings) -> MetadataStore:
     raise SettingsError("POSTGREST_URL has to begin with http://, https:// or sqlite:///.")
 
 
-def image_store(settings: Settings) -> ImageStore:
+def image_store(settings: Settings, headers: Headers | None = None) -> ImageStore:
     """S3 for http(s)://, a folder for file:///path."""
     address = urlsplit(settings.s3_endpoint_url)
     if address.scheme in {"http", "https"}:
@@ -88,6 +97,7 @@ def image_store(settings: Settings) -> ImageStore:
                 addressing=settings.s3_addressing,
                 threads=settings.s3_threads,
                 timeout_s=settings.s3_timeout_s,
+                headers=headers,
             )
         )
     if address.scheme == "file":

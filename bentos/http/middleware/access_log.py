@@ -17,7 +17,7 @@ from bentos.http.middleware.probes import is_open
 from bentos.http.request_state import RequestState, begin_state
 from bentos.observability.metrics import errors_total, request_seconds, requests_total
 from bentos.observability.request_ids import begin_request
-from bentos.observability.stages import begin_stages
+from bentos.observability.stages import OnStage, begin_stages
 
 logger = logging.getLogger(__name__)
 
@@ -30,14 +30,14 @@ _INTERNAL_ERROR = 500
 class AccessLog:
     """Creates the request id, the record and the stage timings of a request, and reports them at its end."""
 
-    def __init__(self, app: ASGIApp, service: str) -> None:
-        self._app, self._service = app, service
+    def __init__(self, app: ASGIApp, service: str, on_stage: OnStage | None = None) -> None:
+        self._app, self._service, self._on_stage = app, service, on_stage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; report it at its end, also when it fails or is cancelled."""
         started = time.perf_counter()
         state = begin_state(scope, begin_request(Headers(scope=scope).get("x-request-id")))
-        stages = begin_stages(self._service)
+        stages = begin_stages(self._service, self._on_stage)
 
         async def noting_status(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -52,9 +52,8 @@ class AccessLog:
                 self._report(scope, state, time.perf_counter() - started)
 
     def _report(self, scope: Scope, state: RequestState, seconds: float) -> None:
-        method, route = scope["method"], getattr(scope.get("route"), "path", "none")
-        known_method = method if method in _METHODS else "other"
-        requests_total(self._service, route, known_method, str(state.status)).inc()
+        method, route = scope["method"], route_of(scope) or "none"
+        requests_total(self._service, route, known_method(scope), str(state.status)).inc()
         request_seconds(self._service, route).observe(seconds)
         fields = {"method": method, "route": route, "status": state.status, "ms": round(seconds * 1000, 1)}
         failed_with = state.status if state.error is None else STATUS[state.error.code]
@@ -67,6 +66,17 @@ class AccessLog:
                 fields |= {"dependency": dependency}
             fields |= {"reason": state.error.message}
         logger.log(_level(failed_with), "request", extra={"fields": fields}, exc_info=state.exception)
+
+
+def known_method(scope: Scope) -> str:
+    """The method of the request, or `other` for one that HTTP does not define."""
+    method: str = scope["method"]
+    return method if method in _METHODS else "other"
+
+
+def route_of(scope: Scope) -> str | None:
+    """The pattern of the route that served the request, such as `/remove/{photo_id}`, or None."""
+    return getattr(scope.get("route"), "path", None)
 
 
 def _level(status: int) -> int:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp
 
+from bentos.observability.tracing import Tracing
+
 
 async def _ready() -> str | None:
     return None
@@ -28,6 +30,7 @@ class MiddlewareOptions:
     `full`: whether images are refused before they are read.
     `before_the_key`: puts middleware in front of the check of the key, for what needs none besides the probes.
     `stopping`: whether every answer asks its caller to close the connection.
+    `tracing`: makes the spans of requests, or None.
     """
 
     service: str
@@ -39,3 +42,4 @@ class MiddlewareOptions:
     full: Callable[[], bool] = lambda: False
     before_the_key: Callable[[ASGIApp], ASGIApp] = _nothing
     stopping: Callable[[], bool] = lambda: False
+    tracing: Tracing | None = None

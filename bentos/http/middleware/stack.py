@@ -19,6 +19,7 @@ from bentos.http.middleware.headers import ResponseHeaders
 from bentos.http.middleware.options import MiddlewareOptions
 from bentos.http.middleware.overload import RefuseWhenFull
 from bentos.http.middleware.probes import Probes
+from bentos.http.middleware.tracing import TraceRequests
 
 
 def with_middleware(app: ASGIApp, options: Callable[[], MiddlewareOptions]) -> ASGIApp:
@@ -28,7 +29,11 @@ def with_middleware(app: ASGIApp, options: Callable[[], MiddlewareOptions]) -> A
     protected = RequireApiKey(RequestDeadline(limited, chosen.request_timeout_s), chosen.present_keys)
     open_first = chosen.before_the_key(protected)
     answered = AnswerErrors(Probes(app, protected=open_first, not_ready=chosen.not_ready))
-    return _HttpOnly(app, AccessLog(ResponseHeaders(answered, chosen.stopping), chosen.service))
+    with_headers = ResponseHeaders(answered, chosen.stopping)
+    if chosen.tracing is None:
+        return _HttpOnly(app, AccessLog(with_headers, chosen.service))
+    logged = AccessLog(with_headers, chosen.service, on_stage=chosen.tracing.stage)
+    return _HttpOnly(app, TraceRequests(logged, chosen.tracing))
 
 
 class _HttpOnly:

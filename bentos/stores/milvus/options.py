@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,8 @@ class MilvusOptions:
 
     `beside`: the collection is filled while another one is in use. Opening does not change the alias, saving does not
     wait until its rows can be found, and a removal affects only this collection.
+
+    `headers` is called for each search and returns gRPC metadata to add.
     """
 
     uri: str
@@ -48,6 +50,7 @@ class MilvusOptions:
     timeout_s: float = 5
     load_timeout_s: float = 60
     beside: bool = False
+    headers: Callable[[], Mapping[str, str]] | None = None
 
     @property
     def lite(self) -> bool:

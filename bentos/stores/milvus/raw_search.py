@@ -83,14 +83,17 @@ class RawSearch:
             request = _with_query(
                 self._templates[width], query, condition, options.consistency, handler.server_address
             )
-            return await self._searched(handler, request, options.timeout_s)
+            metadata = None if options.headers is None else tuple(options.headers().items())
+            return await self._searched(handler, request, options.timeout_s, metadata)
 
         return _matches(await self._connection.call(ask))
 
 
-async def _searched(handler: Any, request: Any, deadline_s: float) -> Any:
+async def _searched(
+    handler: Any, request: Any, deadline_s: float, metadata: tuple[tuple[str, str], ...] | None
+) -> Any:
     """The `SearchResultData`; decorated, as pymilvus' own `search`, with its retries and its reconnection."""
-    response = await handler._async_stub.Search(request, timeout=deadline_s)  # noqa: SLF001
+    response = await handler._async_stub.Search(request, timeout=deadline_s, metadata=metadata)  # noqa: SLF001
     check_status(response.status)
     return response.results
 

@@ -33,13 +33,15 @@ _FIRST_PAUSE_S = 0.05
 class PostgrestOptions:
     """The address of PostgREST and the limits of a call. `timeout_s` bounds every call, including its retries.
 
-    `token`: the JWT, or a callable that returns the present one; called for each request.
+    `token`: the JWT, or a callable that returns the present one; called for each request. `headers`: called for each
+    request as well; returns headers to add.
     """
 
     url: str
     token: str | Callable[[], str] = field(default="", repr=False)
     timeout_s: float = 5.0
     connections: int = 20
+    headers: Callable[[], Mapping[str, str]] | None = None
 
 
 class PostgrestClient:
@@ -117,6 +119,8 @@ class PostgrestClient:
 
     def _headers(self, method: str) -> dict[str, str]:
         headers = {"Content-Type": "application/json"} if method == "POST" else {}
+        if self._options.headers is not None:
+            headers |= self._options.headers()
         token = self._options.token if isinstance(self._options.token, str) else self._options.token()
         return {**headers, "Authorization": f"Bearer {token}"} if token else headers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -31,16 +32,21 @@ class UploadBody(io.BytesIO):
 
 
 class Attempts:
-    """The deadline of the call in this thread: boto3 begins no attempt after it."""
+    """The deadline of the call in this thread, after which boto3 begins no attempt, and its additional headers."""
 
     def __init__(self) -> None:
         self._thread = threading.local()
 
-    def until(self, deadline: float) -> None:
-        """Set the deadline of this thread's calls, on the monotonic clock."""
-        self._thread.deadline = deadline
+    def until(self, deadline: float, headers: Mapping[str, str] | None = None) -> None:
+        """Set the deadline of this thread's calls, on the monotonic clock, and headers to add to their requests."""
+        self._thread.deadline, self._thread.headers = deadline, headers
 
     def refuse_late_ones(self, **_: Any) -> None:
         """A handler of botocore's event `before-send`. Raises `TimeoutError`."""
         if time.monotonic() > getattr(self._thread, "deadline", float("inf")):
             raise TimeoutError
+
+    def add_headers(self, request: Any, **_: Any) -> None:
+        """A handler of botocore's event `before-send`, after the request was signed."""
+        for name, value in (getattr(self._thread, "headers", None) or {}).items():
+            request.headers[name] = value

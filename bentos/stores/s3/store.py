@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,7 +44,8 @@ _LARGEST_LISTING = 1000
 class S3Options:
     """The bucket, its address, keys and limits; the fields are those of the settings `S3_*`.
 
-    When the keys change, calls that begin afterwards use the new ones.
+    When the keys change, calls that begin afterwards use the new ones. `headers` is called for each call and returns
+    headers to add, which are not signed.
     """
 
     endpoint_url: str
@@ -56,6 +57,7 @@ class S3Options:
     addressing: Literal["auto", "path", "virtual"] = "auto"
     threads: int = 16
     timeout_s: float = 5.0
+    headers: Callable[[], Mapping[str, str]] | None = None
 
 
 class S3Store:
@@ -206,6 +208,8 @@ class S3Store:
             if self._made is None or keys != self._keys:
                 self._made, self._keys = _client(self._options, keys), keys
                 self._made.meta.events.register("before-send.s3", self._attempts.refuse_late_ones)
+                if self._options.headers is not None:
+                    self._made.meta.events.register("before-send.s3", self._attempts.add_headers)
             return self._made
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
@@ -216,8 +220,10 @@ class S3Store:
         return time.monotonic() + self._options.timeout_s
 
     def _begun(self, call: Callable[[], T], deadline: float) -> Future[T]:
+        headers = None if self._options.headers is None else self._options.headers()
+
         def bounded() -> T:
-            self._attempts.until(deadline)
+            self._attempts.until(deadline, headers)
             return call()
 
         return self._threads.submit(bounded)
