@@ -69,7 +69,7 @@ def collecting(port: int = 0) -> Iterator[Collector]:
             collector.open.wait(PATIENCE_S)
             right = self.path == "/v1/traces" and self.headers["Content-Type"] == "application/x-protobuf"
             if right and collector.status == 200:
-                collector.requests.append(dict(self.headers))
+                collector.requests.append({name.lower(): value for name, value in self.headers.items()})
                 collector.spans.extend(spans_of(body))
             self.send_response(collector.status if right else 415)
             self.send_header("Content-Length", "0")

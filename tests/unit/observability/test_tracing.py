@@ -41,7 +41,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     with collecting() as running:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", running.url)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")  # what arrives earlier was drained
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
         yield running
 
@@ -176,6 +176,7 @@ async def test_an_unreachable_collector_is_said_once_and_so_is_its_return(
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     caplog.set_level(logging.DEBUG)
 
     def said() -> list[str]:
