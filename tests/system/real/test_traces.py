@@ -22,7 +22,6 @@ from tests.trace_receiver import Collector, Received, collecting, drawn, tree
 
 pytestmark = pytest.mark.system
 
-COLLECTION = "traced-collection"
 PARENT = "00f067aa0ba902b7"
 RUNNER_STAGES = ["to_runner", "decode", "detect", "align", "embed"]
 ALLOWED = {"http.request.method", "http.route", "http.response.status_code", "error.type", "peer.service"}
@@ -86,6 +85,7 @@ def test_a_photo_and_a_search_are_traced_through_the_runner_and_every_store(
     traced: Traced, stack: Stack, astronaut: bytes, selfie: bytes
 ) -> None:
     spans: list[Received] = []
+    collection = f"traced-{secrets.token_hex(4)}"
 
     def one(service: RunningService, method: str, path: str, **request: Any) -> tuple[list[Any], Any]:
         """The tree of the spans below the request's, and the body of the response."""
@@ -105,7 +105,7 @@ def test_a_photo_and_a_search_are_traced_through_the_runner_and_every_store(
         "POST",
         "/detect_faces/",
         files={"file": astronaut},
-        data={"collection_id": COLLECTION},
+        data={"collection_id": collection},
     )
     assert below == [
         (
@@ -120,17 +120,19 @@ def test_a_photo_and_a_search_are_traced_through_the_runner_and_every_store(
     ]
     face_id = photo["faces"][0]["face_id"]
     below, _ = one(traced.vectorizer, "PUT", "/add_face/", data={"face_id": face_id})
-    [(name, children)] = below
-    assert name == "PUT /add_face/"
-    names = [child if isinstance(child, str) else child[0] for child in children]
-    assert set(names) == {
-        "postgrest photo_of_face",
-        "object_store get",
-        "runner embed",
-        "postgrest begin_indexing",
-        "milvus save_faces",
-        "postgrest finish_indexing",
-    }
+    assert below == [
+        (
+            "PUT /add_face/",
+            [
+                "postgrest photo_of_face",
+                "object_store get",
+                ("runner embed", RUNNER_STAGES),
+                "postgrest begin_indexing",
+                "milvus save_faces",
+                "postgrest finish_indexing",
+            ],
+        )
+    ]
     below, result = one(
         traced.search, "POST", "/search/", files={"file": selfie}, data={"include_url": "true"}
     )
@@ -139,6 +141,18 @@ def test_a_photo_and_a_search_are_traced_through_the_runner_and_every_store(
         (
             "POST /search/",
             [("runner embed_only_face", RUNNER_STAGES), "milvus nearest", "object_store presigned_urls"],
+        )
+    ]
+    below, _ = one(traced.vectorizer, "DELETE", f"/remove/{photo['photo_id']}", params={"purge": "true"})
+    assert below == [
+        (
+            "DELETE /remove/{photo_id}",
+            [
+                "postgrest begin_removal",
+                "milvus remove_photos",
+                "object_store delete",
+                "postgrest finish_removals",
+            ],
         )
     ]
     assert {span.resource["service.name"] for span in spans} == {"image-vectorizer", "image-search"}
@@ -152,7 +166,7 @@ def test_a_photo_and_a_search_are_traced_through_the_runner_and_every_store(
     for private in (
         photo["photo_id"],
         face_id,
-        COLLECTION,
+        collection,
         KEY,
         "127.0.0.1",
         "agent-of-the-caller",
