@@ -9,18 +9,17 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, sql
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bentos.demo.servers.postgrest_cache import Cache, Function, read_cache
+from bentos.demo.servers.postgrest_cache import Cache, Function
+from bentos.demo.servers.postgrest_connection import Config, Database
 from bentos.demo.servers.postgrest_requests import Read, Refused, preferences, read_of
 from bentos.demo.servers.postgrest_tokens import claims_of
 
@@ -34,26 +33,12 @@ _STATUS = (
 _VERSION_12 = 12
 
 
-@dataclass(frozen=True)
-class Config:
-    """`db-uri`, `jwt-secret`, `db-schemas` (one), `db-pool` and `db-pool-acquisition-timeout` of PostgREST.
-
-    `major`: 12 or 14; where the error codes of both versions differ, those of this version are returned.
-    """
-
-    dsn: str
-    jwt_secret: str
-    schema: str = "face_search"
-    pool: int = 10
-    pool_acquisition_timeout_s: float = 10
-    major: int = 14
-
-
 def application(config: Config) -> Starlette:
     """The ASGI application. It opens its connection pool and reads the schema when it starts."""
     server = _Server(config)
     return Starlette(
         routes=[
+            Route("/", server.root, methods=["GET"]),
             Route("/rpc/{function}", server.answer, methods=["POST"]),
             Route("/{relation}", server.answer, methods=["GET"]),
         ],
@@ -64,69 +49,47 @@ def application(config: Config) -> Starlette:
 class _Server:
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._pool = AsyncConnectionPool(
-            config.dsn,
-            min_size=1,
-            max_size=config.pool,
-            timeout=config.pool_acquisition_timeout_s,
-            open=False,
-            kwargs={"autocommit": True},
-            reconnect_timeout=0,
-        )
-        self._cache: Cache | None = None
+        self._database = Database(config)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        async with self._pool:
+        async with self._database.opened():
             yield
+
+    async def root(self, request: Request) -> Response:
+        try:
+            claims_of(request.headers.get("authorization"), self._config.jwt_secret, self._config.major)
+            _ = self._database.schema
+        except Refused as refused:
+            return _json(refused.body, refused.status)
+        return _json({"info": {"title": "a stand-in for PostgREST"}}, 200)
 
     async def answer(self, request: Request) -> Response:
         try:
             return await self._transaction(request)
         except Refused as refused:
             return _json(refused.body, refused.status)
-        except PoolTimeout:
-            reason = await self._why_no_connection()
-            return _json(reason.body, reason.status)
         except psycopg.Error as error:
-            code = error.sqlstate
-            if code is None or code.startswith("08") or isinstance(error, psycopg.errors.AdminShutdown):
-                self._cache = None
-                # As PostgREST does after a failed connection: the other connections of the pool are checked before use.
-                await self._pool.check()
-                return _json(_lost(str(error)).body, 503)
-            status = self._status_of(code)
             said = error.diag
-            return _json(
-                {
-                    "code": code,
-                    "message": said.message_primary,
-                    "details": said.message_detail,
-                    "hint": said.message_hint,
-                },
-                status,
-            )
+            body = {
+                "code": error.sqlstate,
+                "message": said.message_primary,
+                "details": said.message_detail,
+                "hint": said.message_hint,
+            }
+            return _json(body, self._status_of(str(error.sqlstate)))
 
     def _status_of(self, code: str) -> int:
         if code == "22023" and self._config.major != _VERSION_12:
             return 401  # seen with PostgREST: a role that does not exist
         return next((status for prefix, status in _STATUS if code.startswith(prefix)), 400)
 
-    async def _cached(self, connection: AsyncConnection) -> Cache:
-        """The schema cache. Raises `Refused` until the schema could be read once, as PostgREST does."""
-        if self._cache is None:
-            try:
-                self._cache = await read_cache(connection, self._config.schema)
-            except psycopg.errors.InvalidSchemaName as error:
-                raise _no_schema_cache(str(error)) from error
-        return self._cache
-
     async def _transaction(self, request: Request) -> Response:
         claims = claims_of(request.headers.get("authorization"), self._config.jwt_secret, self._config.major)
         _check_headers(request, self._config.schema)
         body = await request.body()
-        async with self._pool.connection() as connection:
-            cache = await self._cached(connection)
+        cache = self._database.schema
+        async with self._database.connection() as connection:
             if request.method == "POST":
                 name = request.path_params["function"]
                 arguments = _arguments(request, body)
@@ -180,21 +143,6 @@ class _Server:
             await connection.rollback()
             raise
         await connection.commit()
-
-    async def _why_no_connection(self) -> Refused:
-        try:
-            async with await AsyncConnection.connect(self._config.dsn, connect_timeout=2):
-                return Refused(504, "PGRST003", "Timed out acquiring connection from connection pool.")
-        except psycopg.Error as error:
-            return _no_schema_cache(str(error)) if self._cache is None else _lost(str(error))
-
-
-def _no_schema_cache(reason: str) -> Refused:
-    return Refused(503, "PGRST002", "Could not query the database for the schema cache. Retrying.", reason)
-
-
-def _lost(reason: str) -> Refused:
-    return Refused(503, "PGRST001", "Database client error. Retrying the connection.", reason)
 
 
 def _check_headers(request: Request, schema: str) -> None:

@@ -79,11 +79,16 @@ def read_of(query: Iterable[tuple[str, str]], known_columns: set[str], *, counte
         columns=_columns(special.get("select", "*"), known_columns),
         where=sql.SQL(" and ").join([sql.SQL("true"), *parts.where]),
         order=_order(special.get("order"), known_columns),
-        values=tuple(parts.values),
+        values=tuple(_as_sent(value) for value in parts.values),
         limit=_count(special["limit"]) if "limit" in special else None,
         offset=_count(special.get("offset", "0")),
         counted=counted,
     )
+
+
+def _as_sent(value: object) -> object:
+    """A text ends at its first NUL, because PostgREST hands texts to libpq, which reads them up to there."""
+    return value.partition("\0")[0] if isinstance(value, str) else value
 
 
 def _add_filter(parts: _Parts, column: str, expression: str) -> None:

@@ -13,7 +13,14 @@ import psycopg
 import pytest
 
 from bentos.demo.servers.postgres import apply_schema, authenticator_dsn, empty_database
-from bentos.demo.servers.postgrest import JWT_SECRET, TOKEN, PostgrestServer
+from bentos.demo.servers.postgrest import (
+    JWT_SECRET,
+    SUPPORTED,
+    TOKEN,
+    PostgrestServer,
+    binary,
+    major_of_binary,
+)
 from bentos.demo.servers.postgrest_tokens import make_token
 from bentos.domain.errors import DependencyUnavailable
 from bentos.stores.postgrest.store import PostgrestMetadataStore, PostgrestOptions
@@ -25,9 +32,25 @@ FAR_AHEAD = 4_000_000_000
 
 @pytest.fixture(scope="module")
 def by_version(postgres_dsn: str, postgrest_url: str) -> Iterator[dict[int, str]]:
-    """URLs of the stand-in, one for each supported version of PostgREST."""
-    with PostgrestServer(authenticator_dsn(postgres_dsn), major=12).running() as twelve:
-        yield {12: twelve.url, 14: postgrest_url}
+    """URLs of the stand-in, one for each supported version of PostgREST; or that of the binary."""
+    if binary():
+        yield {major_of_binary(): postgrest_url}
+        return
+    dsn = authenticator_dsn(postgres_dsn)
+    with (
+        PostgrestServer(dsn, major=12).running() as twelve,
+        PostgrestServer(dsn, major=13).running() as thirteen,
+    ):
+        yield {12: twelve.url, 13: thirteen.url, 14: postgrest_url}
+
+
+@pytest.fixture(params=SUPPORTED)
+def major(request: pytest.FixtureRequest) -> int:
+    """Each supported version of PostgREST; with POSTGREST_BIN that of the binary alone."""
+    if binary() and request.param != major_of_binary():
+        pytest.skip(f"POSTGREST_BIN is version {major_of_binary()}")
+    version: int = request.param
+    return version
 
 
 @contextlib.asynccontextmanager
@@ -96,7 +119,6 @@ async def test_recovery_is_automatic(server: PostgrestServer) -> None:
         (make_token(JWT_SECRET, role="nobody"), "does not exist in PostgreSQL: apply"),
     ],
 )
-@pytest.mark.parametrize("major", [12, 14])
 async def test_an_unusable_token_is_reported_when_the_store_opens(
     by_version: dict[int, str], major: int, token: str, reason: str
 ) -> None:
@@ -128,10 +150,8 @@ async def test_a_missing_schema_is_reported_when_the_store_opens(
                 pass
 
 
-@pytest.mark.parametrize(("major", "code"), [(12, "42P01"), (14, "PGRST205")])
-async def test_the_error_for_a_missing_view_says_what_to_apply(
-    postgres_dsn: str, major: int, code: str
-) -> None:
+async def test_the_error_for_a_missing_view_says_what_to_apply(postgres_dsn: str, major: int) -> None:
+    code = "42P01" if major == 12 else "PGRST205"
     with empty_database(postgres_dsn, "viewless") as dsn:
         apply_schema(dsn)
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -150,7 +170,7 @@ async def test_an_outage_of_postgresql_is_distinguished_from_one_of_postgrest(
     with empty_database(postgres_dsn, "lost") as dsn:
         apply_schema(dsn)
         with PostgrestServer(
-            authenticator_dsn(dsn), pool=1, pool_acquisition_timeout_s=0.5
+            authenticator_dsn(dsn), pool=1, pool_acquisition_timeout_s=1
         ).running() as server:
             if was_up:
                 async with opened(server.url) as store:
@@ -163,6 +183,14 @@ async def test_an_outage_of_postgresql_is_distinguished_from_one_of_postgrest(
             with pytest.raises(DependencyUnavailable, match="check that PostgreSQL runs"):
                 async with opened(server.url, timeout_s=5):
                     pass
+            with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+                connection.execute("alter database lost allow_connections true")
+            async with asyncio.timeout(60):  # PostgREST tries again after 1, 2, 4, ... seconds
+                while True:
+                    with contextlib.suppress(DependencyUnavailable):
+                        async with opened(server.url, timeout_s=5) as store:
+                            assert await store.photo("p") is None
+                            break
 
 
 async def test_the_reason_of_an_earlier_attempt_is_not_lost_when_the_next_one_times_out(
@@ -198,7 +226,7 @@ async def test_the_token_is_not_printed() -> None:
 async def test_an_exhausted_pool_is_unavailable_until_a_connection_is_free(
     postgres_dsn: str, tmp_path: Path, empty: None
 ) -> None:
-    small = PostgrestServer(authenticator_dsn(postgres_dsn), pool=1, pool_acquisition_timeout_s=0.2)
+    small = PostgrestServer(authenticator_dsn(postgres_dsn), pool=1, pool_acquisition_timeout_s=1)
     with small.running() as server:
         async with opened(server.url) as store:
             with psycopg.connect(postgres_dsn) as connection:
