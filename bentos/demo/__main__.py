@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bentos.demo.client import FaceSearchClient
+from bentos.client import FaceSearch
 from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.photos import astronaut
 from bentos.demo.process import DidNotStart, RunningService, serving
@@ -52,9 +52,8 @@ def _demo(port: int | None) -> int:
         _say("starting the service on embedded stores ...")
         with serving(SERVICE, environment, log=Path(folder) / "service.log", port=port) as service:
             _say(f"ready at {service.url}\n")
-            client = FaceSearchClient(service.url, service.url, environment["API_KEY"])
-            right = Scenario(client, _say).run()
-            client.close()
+            with FaceSearch(service.url, environment["API_KEY"]) as client:
+                right = Scenario(client, _say).run()
             if not right:
                 _say(
                     f"\nan answer is wrong; the end of the service's log:\n{service.log.read_text()[-3000:]}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bentos.demo.client import FaceSearchClient
+from bentos.client import FaceSearch
 from bentos.demo.process import DidNotStart, RunningService, serving
 from bentos.demo.scenario import Scenario
 
@@ -69,9 +69,8 @@ def run_on_real_servers(say: Say) -> int:
         real_stack(Path(folder), say) as stack,
     ):
         say("")
-        client = FaceSearchClient(stack.vectorizer.url, stack.search.url, stack.api_key)
-        right = Scenario(client, say).run()
-        client.close()
+        with FaceSearch(stack.vectorizer.url, stack.api_key, search_url=stack.search.url) as client:
+            right = Scenario(client, say).run()
         if not right:
             for service in (stack.vectorizer, stack.search):
                 say(f"\nthe end of {service.log.name}:\n{service.log.read_text()[-3000:]}")

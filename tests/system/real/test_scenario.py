@@ -8,8 +8,8 @@ import time
 import httpx
 import pytest
 
+from bentos.client import FaceSearch
 from bentos.demo import photos
-from bentos.demo.client import FaceSearchClient
 from bentos.demo.scenario import Scenario
 from tests.system.real.mortal import TwoFaces
 from tests.system.real.stack import KEY, Api, Stack, disagreements
@@ -21,7 +21,7 @@ ROUNDS = 10
 
 def test_the_demo_gets_right_answers_on_real_servers(stack: Stack, api: Api) -> None:
     assert api.remove_all().status_code == 200
-    client = FaceSearchClient(stack.vectorizer.url, stack.search.url, KEY)
+    client = FaceSearch(stack.vectorizer.url, KEY, search_url=stack.search.url)
     lines: list[str] = []
     right = Scenario(client, lines.append).run()
     client.close()

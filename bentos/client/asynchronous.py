@@ -1,0 +1,93 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from bentos.client import calls
+from bentos.client.calls import Call
+from bentos.client.connection import TIMEOUT_S, Connection, no_answer, read
+from bentos.client.errors import FaceSearchError
+from bentos.client.retries import Retries
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _endpoint(build: Callable[P, Call[T]]) -> Callable[Concatenate[AsyncFaceSearch, P], Awaitable[T]]:
+    @wraps(build)
+    async def method(self: AsyncFaceSearch, /, *positional: P.args, **named: P.kwargs) -> T:
+        return await self.send(build(*positional, **named))
+
+    return method
+
+
+class AsyncFaceSearch:
+    """One method for each endpoint; `bentos.client.calls` describes their arguments.
+
+    Every method raises a `FaceSearchError`: `ApiError` with one class for each code, `NoAnswer`, `UnexpectedAnswer`.
+    Errors that pass are retried as `retries` says. Safe for concurrent use by the tasks of one event loop.
+
+    `url`: the host that serves both services, or image-vectorizer alone when `search_url` names image-search.
+    `transport`: httpx's, for tests and for proxies of one's own. Raises `ValueError` for an unusable address or key.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        search_url: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        retries: Retries | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._connection = Connection(url, api_key, search_url)
+        self._retries = retries or Retries()
+        self._http = httpx.AsyncClient(
+            headers=self._connection.headers, timeout=timeout_s, transport=transport
+        )
+
+    detect_faces = _endpoint(calls.detect_faces)
+    add_face = _endpoint(calls.add_face)
+    embed_status = _endpoint(calls.embed_status)
+    photo_status = _endpoint(calls.photo_status)
+    remove = _endpoint(calls.remove)
+    remove_all = _endpoint(calls.remove_all)
+    search = _endpoint(calls.search)
+    ping = _endpoint(calls.ping)
+
+    async def send(self, call: Call[T]) -> T:
+        """The answer of any call."""
+        for attempt in itertools.count(1):
+            try:
+                return await self._once(call)
+            except FaceSearchError as error:
+                wait = self._retries.wait_s(call, error, attempt)
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _once(self, call: Call[T]) -> T:
+        try:
+            response = await self._http.request(**self._connection.request(call))
+        except httpx.TransportError as error:
+            raise no_answer(error) from None
+        return read(call, response)
