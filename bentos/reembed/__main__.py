@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -22,13 +21,15 @@ from dataclasses import dataclass
 from bentos.config.loading import load_settings
 from bentos.config.settings import Settings, SettingsError
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError
+from bentos.jobs.command import at_least_one
+from bentos.jobs.face_pool import FacePool, PoolBroken
+from bentos.jobs.patience import Patience, Stopped
+from bentos.jobs.progress import say
+from bentos.jobs.signals import stop_on_signals
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import checked_pack, face_pack_folder
 from bentos.reembed.change import Change, Report, WrongStores
 from bentos.reembed.passes import Passes
-from bentos.reembed.pool import EmbeddingPool, PoolBroken
-from bentos.reembed.progress import say
-from bentos.reembed.waiting import Patience, Stopped
 from bentos.runner.cpus import available_cpus
 from bentos.stores.base import ImageStore, MetadataStore
 from bentos.stores.factory import image_store, metadata_store, replacement_vector_store
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _reembed(settings: Settings, pack: PackInfo, options: argparse.Namespace) -> int:
     patience = Patience(say)
-    _stop_on_signals(patience)
+    stop_on_signals(patience, say)
     stores = _Stores(
         metadata_store(settings), image_store(settings), replacement_vector_store(settings, pack)
     )
@@ -76,8 +77,8 @@ async def _reembed(settings: Settings, pack: PackInfo, options: argparse.Namespa
         for store in (stores.vectors, stores.metadata, stores.images):
             opened.push_async_callback(store.close)
         processes = options.processes or available_cpus()
-        pool = EmbeddingPool(face_pack_folder(settings.face_pack), settings, processes=processes)
-        opened.callback(pool.close)
+        pool = FacePool(face_pack_folder(settings.face_pack), settings, processes=processes)
+        opened.push_async_callback(pool.close)
         passes = _passes(settings, stores, pool, patience, in_flight=_IN_FLIGHT * processes)
         await _refuse_a_busy_file(settings, stores)
         await patience.read(stores.metadata.open)
@@ -95,7 +96,7 @@ async def _reembed(settings: Settings, pack: PackInfo, options: argparse.Namespa
 
 
 def _passes(
-    settings: Settings, stores: _Stores, pool: EmbeddingPool, patience: Patience, *, in_flight: int
+    settings: Settings, stores: _Stores, pool: FacePool, patience: Patience, *, in_flight: int
 ) -> Passes:
     mirroring = Mirroring(
         writer=VectorWriter(embedder=pool, metadata=stores.metadata, vectors=stores.vectors),
@@ -172,19 +173,6 @@ def _summary(report: Report, seconds: float) -> int:
     return 1 if report.failures else 0
 
 
-def _stop_on_signals(patience: Patience) -> None:
-    """The first signal lets the photos in progress finish; a second one of the same kind ends the process at once."""
-    loop = asyncio.get_running_loop()
-
-    def stop(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
-        say("stopping: the photos that were begun are finished first ...")
-        patience.stopped.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bentos.reembed",
@@ -192,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--processes", type=_positive, metavar="N", help="processes that embed; default: one for each CPU")
+    add("--processes", type=at_least_one, metavar="N", help="processes that embed; default: one for each CPU")
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add(
         "--remove-old",
@@ -200,13 +188,6 @@ def _parser() -> argparse.ArgumentParser:
         help="afterwards drop the collections of other face packs; services that still search them fail",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 if __name__ == "__main__":

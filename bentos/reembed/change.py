@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bentos.jobs.patience import Patience, Say
 from bentos.reembed.passes import Failure, Passes, PassResult
-from bentos.reembed.waiting import Patience, Say
 from bentos.stores.replacement import ReplacementVectorStore
 
 _FEW = 50

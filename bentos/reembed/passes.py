@@ -12,8 +12,8 @@ from pathlib import Path
 from bentos.audit.reading import read_faces
 from bentos.audit.snapshot import Snapshot
 from bentos.domain.errors import FaceSearchError, Overloaded, PhotoNotFound
-from bentos.reembed.progress import Progress, shown
-from bentos.reembed.waiting import Patience, Stopped
+from bentos.jobs.patience import Patience, Stopped
+from bentos.jobs.progress import Progress, shown
 from bentos.stores.base import MetadataStore, VectorStore
 from bentos.vectorizer.mirroring import Mirroring
 

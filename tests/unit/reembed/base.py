@@ -14,10 +14,10 @@ from bentos.demo.embedded import embedded_environment
 from bentos.domain.errors import InvalidImageFormat
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
 from bentos.domain.ids import image_digest
+from bentos.jobs.patience import Patience
 from bentos.pipeline.pack_info import PackFile, PackInfo
 from bentos.reembed.change import Change
 from bentos.reembed.passes import Passes
-from bentos.reembed.waiting import Patience
 from bentos.stores.base import VectorStore
 from bentos.stores.factory import image_store, metadata_store, replacement_vector_store, vector_store
 from bentos.stores.records import Match

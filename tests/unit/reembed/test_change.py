@@ -10,9 +10,9 @@ import pytest
 
 from bentos.domain.errors import DependencyUnavailable, NotReady
 from bentos.domain.faces import Embedding, Landmarks
+from bentos.jobs.patience import Stopped
 from bentos.reembed import change as change_module
 from bentos.reembed.change import WrongStores
-from bentos.reembed.waiting import Stopped
 from bentos.stores.records import Lease
 from tests.unit.reembed.base import DAMAGED, Base, OneFace, Service, pack_named
 

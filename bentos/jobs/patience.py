@@ -7,10 +7,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from bentos.domain.errors import Dependency, DependencyUnavailable
+from bentos.domain.errors import DependencyUnavailable
 
 T = TypeVar("T")
 Say = Callable[[str], None]
+WaitsFor = Callable[[Exception], str | None]
+"""Names what does not answer, when an error is one that passes; else None."""
 
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 10.0
@@ -21,22 +23,35 @@ class Stopped(Exception):
     """The work was told to stop before it was done."""
 
 
+def a_store(error: Exception) -> str | None:
+    """The store that does not answer."""
+    return error.dependency if isinstance(error, DependencyUnavailable) else None
+
+
 class Patience:
     """Repeats calls until the stores answer. `stopped` is set from outside."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, *, waits_for: WaitsFor = a_store) -> None:
         self.stopped = asyncio.Event()
-        self._say = say
-        self._said: dict[Dependency, float] = {}
+        self._say, self._waits_for = say, waits_for
+        self._said: dict[str, float] = {}
 
     async def call(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """The answer of `operation`, which is repeated while it raises `DependencyUnavailable`. Raises `Stopped`."""
+        """The answer of `operation`, which is repeated while it raises an error that passes. Raises `Stopped`."""
         pause = _FIRST_RETRY_S
+        waited: set[str] = set()
         while True:
             try:
-                return await operation()
-            except DependencyUnavailable as error:
-                self._say_that_it_waits(error)
+                answer = await operation()
+            except Exception as error:
+                awaited = self._waits_for(error)
+                if awaited is None:
+                    raise
+                waited.add(awaited)
+                self._say_that_it_waits(awaited, error)
+            else:
+                self._say_that_it_goes_on(waited)
+                return answer
             await self._pause(pause)
             pause = min(2 * pause, _LONGEST_RETRY_S)
 
@@ -61,8 +76,13 @@ class Patience:
             return
         raise Stopped
 
-    def _say_that_it_waits(self, error: DependencyUnavailable) -> None:
+    def _say_that_it_waits(self, awaited: str, error: Exception) -> None:
         now = time.monotonic()
-        if now - self._said.get(error.dependency, -_SAY_AGAIN_S) >= _SAY_AGAIN_S:
-            self._said[error.dependency] = now
-            self._say(f"waiting: {error.message}")
+        if now - self._said.get(awaited, -_SAY_AGAIN_S) >= _SAY_AGAIN_S:
+            self._said[awaited] = now
+            self._say(f"waiting: {error}")
+
+    def _say_that_it_goes_on(self, waited: set[str]) -> None:
+        for awaited in sorted(waited & self._said.keys()):
+            del self._said[awaited]
+            self._say(f"going on: {awaited} answers again")

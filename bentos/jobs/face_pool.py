@@ -1,0 +1,162 @@
+"""Finds and embeds faces in separate processes, one for each CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TypeVar
+
+from bentos.config.settings import Settings
+from bentos.domain.errors import FaceSearchError, InternalError
+from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.pipeline.extraction import Extraction
+from bentos.runner.local import extraction_of
+
+T = TypeVar("T")
+Found = FacesInImage | FaceSearchError
+
+
+class PoolBroken(Exception):
+    """No process of the pool can start; the message says what to do."""
+
+
+class FacePool:
+    """A `FaceFinder` over `processes` processes, each with the face pack in `folder`.
+
+    When a process ends unexpectedly, the images that were in the pool are tried again, one at a time, in a process of
+    their own. The image that ends that process too is refused with `InternalError`; the others are not affected.
+    Every method also raises `PoolBroken`.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, *, processes: int) -> None:
+        self._start = (folder, settings)
+        self._processes = processes
+        self._pool = self._new_pool(processes)
+        self._one_suspect = asyncio.Lock()
+
+    async def detect(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask(_detect, image)
+
+    async def detect_and_embed(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask(_detect_and_embed, image)
+
+    async def embed_only_face(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask(_embed_only_face, image)
+
+    async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask(_embed_at, (image, box))
+
+    async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
+        """See `FaceFinder`."""
+        found = await self._ask(_embed, (image, tuple(landmarks)))
+        return [face.embedding for face in found.faces]
+
+    @property
+    def is_full(self) -> bool:
+        """See `FaceFinder`."""
+        return False
+
+    async def check(self) -> None:
+        """See `FaceFinder`. Returns when a process has started. Raises `PoolBroken`."""
+        await self._run(self._pool, _nothing, None)
+
+    async def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _new_pool(self, processes: int) -> ProcessPoolExecutor:
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(processes, mp_context=spawn, initializer=_begin, initargs=self._start)
+
+    async def _ask(self, work: Callable[[T], Found], image: T) -> FacesInImage:
+        pool = self._pool
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(pool, work, image)
+        except BrokenProcessPool:
+            if self._pool is pool:  # the first of several callers that fail together
+                self._pool = self._new_pool(self._processes)
+                pool.shutdown(wait=False)
+            found = await self._ask_alone(work, image)
+        if isinstance(found, FaceSearchError):
+            raise found
+        return found
+
+    async def _ask_alone(self, work: Callable[[T], Found], image: T) -> Found:
+        async with self._one_suspect:
+            alone = self._new_pool(1)
+            try:
+                await self._run(alone, _nothing, None)
+                return await asyncio.get_running_loop().run_in_executor(alone, work, image)
+            except BrokenProcessPool:
+                return InternalError()
+            finally:
+                alone.shutdown(wait=False)
+
+    async def _run(self, pool: ProcessPoolExecutor, work: Callable[[None], None], argument: None) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(pool, work, argument)
+        except BrokenProcessPool as error:
+            raise PoolBroken(
+                "A process that finds faces ended while it started; if it ran out of memory, set --processes lower."
+            ) from error
+
+
+_extraction: Extraction | None = None
+
+
+def _begin(folder: Path, settings: Settings) -> None:
+    """Prepare a process of the pool. It ignores signals of a terminal or a cluster, which are for its parent."""
+    global _extraction  # noqa: PLW0603 - the one value of a process of the pool
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    _extraction = extraction_of(folder, settings)
+
+
+def _end_with_the_parent() -> None:
+    """End this process with its parent: a parent that is killed closes nothing, and the pool would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _ready() -> Extraction:
+    assert _extraction is not None  # noqa: S101 - the initializer has set it
+    return _extraction
+
+
+def _nothing(_: None) -> None:
+    _ready()
+
+
+def _detect(image: bytes) -> Found:
+    return _ready().detect([image])[0]
+
+
+def _detect_and_embed(image: bytes) -> Found:
+    return _ready().detect_and_embed([image])[0]
+
+
+def _embed_only_face(image: bytes) -> Found:
+    return _ready().embed_only_face([image])[0]
+
+
+def _embed_at(image: tuple[bytes, BoundingBox]) -> Found:
+    return _ready().embed_at([image])[0]
+
+
+def _embed(image: tuple[bytes, tuple[Landmarks, ...]]) -> Found:
+    return _ready().embed([image])[0]
