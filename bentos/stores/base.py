@@ -248,6 +248,12 @@ class ImageStore(Protocol):
     def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
         """Every stored `photo_id`, in batches; memory stays that of a batch. Names that are no ids are ignored."""
 
+    def scan_names(self, prefix: str, batch_size: int = 1000) -> AsyncIterator[list[str]]:
+        """Every name that begins with `prefix`, in batches, also names that are no ids, and those of subfolders in S3.
+
+        A batch may be empty.
+        """
+
     async def presigned_urls(self, photo_ids: Sequence[str], *, expires_s: int) -> list[str | None]:
         """For each photo a link that anyone may open for `expires_s` seconds, or None if the store cannot sign links.
 

@@ -11,7 +11,7 @@ import errno
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -85,10 +85,20 @@ class FilesStore:
 
     async def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
         """Every stored `photo_id`, in batches, in the order of the folder."""
+        async for names in self._scan(batch_size):
+            if photo_ids := [name for name in names if is_valid_id(name)]:
+                yield photo_ids
+
+    async def scan_names(self, prefix: str, batch_size: int = 1000) -> AsyncIterator[list[str]]:
+        """Every file whose name begins with `prefix`, without hidden ones; also names that are no ids."""
+        async for names in self._scan(batch_size):
+            yield [name for name in names if name.startswith(prefix) and not name.startswith(".")]
+
+    async def _scan(self, batch_size: int) -> AsyncIterator[list[str]]:
         entries = await self._in_thread(lambda: os.scandir(self._folder))
         try:
-            photo_ids = _photo_ids(entries)
-            while batch := await self._in_thread(lambda: list(islice(photo_ids, batch_size))):
+            names = (entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+            while batch := await self._in_thread(lambda: list(islice(names, batch_size))):
                 yield batch
         finally:
             entries.close()
@@ -171,9 +181,3 @@ def _read(path: Path, max_bytes: int) -> bytes:
         if os.fstat(descriptor).st_size > max_bytes:
             raise ImageTooLarge(f"The image has more than {max_bytes} bytes.", {"max_bytes": max_bytes})
         return file.read()
-
-
-def _photo_ids(entries: Iterator[os.DirEntry[str]]) -> Iterator[str]:
-    return (
-        entry.name for entry in entries if is_valid_id(entry.name) and entry.is_file(follow_symlinks=False)
-    )

@@ -127,20 +127,30 @@ class S3Store:
 
     async def scan_images(self, batch_size: int = 1000) -> AsyncIterator[list[str]]:
         """Every stored `photo_id`, in batches of at most 1000, in the order of the keys."""
-        asked: dict[str, Any] = {
-            "Bucket": self._options.bucket,
-            "Prefix": self._options.prefix,
-            "Delimiter": "/",  # a key with a further slash is no photo of this prefix
-            "MaxKeys": min(batch_size, _LARGEST_LISTING),
-        }
-        more = True
-        while more:
-            page = await self._in_thread(lambda: self._client.list_objects_v2(**asked))
-            names = [entry["Key"].removeprefix(self._options.prefix) for entry in page.get("Contents", ())]
+        async for names in self._scan(
+            "", batch_size, Delimiter="/"
+        ):  # a key with a further slash is no photo
             if photo_ids := [name for name in names if is_valid_id(name)]:
                 yield photo_ids
+
+    async def scan_names(self, prefix: str, batch_size: int = 1000) -> AsyncIterator[list[str]]:
+        """Every key that begins with S3_PREFIX and `prefix`, without S3_PREFIX; also keys that name no photo."""
+        async for names in self._scan(prefix, batch_size):
+            yield [name for name in names if name and not name.endswith("/")]  # folders of some clients
+
+    async def _scan(self, prefix: str, batch_size: int, **more: str) -> AsyncIterator[list[str]]:
+        asked: dict[str, Any] = {
+            "Bucket": self._options.bucket,
+            "Prefix": self._options.prefix + prefix,
+            "MaxKeys": min(batch_size, _LARGEST_LISTING),
+            **more,
+        }
+        go_on = True
+        while go_on:
+            page = await self._in_thread(lambda: self._client.list_objects_v2(**asked))
+            yield [entry["Key"].removeprefix(self._options.prefix) for entry in page.get("Contents", ())]
             asked["ContinuationToken"] = page.get("NextContinuationToken")
-            more = page.get("IsTruncated", False) and asked["ContinuationToken"] is not None
+            go_on = page.get("IsTruncated", False) and asked["ContinuationToken"] is not None
 
     async def presigned_urls(self, photo_ids: Sequence[str], *, expires_s: int) -> list[str | None]:
         """A link (signature version 4) to each image, valid for `expires_s` seconds. Made without I/O."""

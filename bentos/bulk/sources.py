@@ -1,0 +1,106 @@
+"""Lists the photos of a SOURCE: a folder, s3://BUCKET/PREFIX, or a file with a list of photo ids."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from bentos.bulk.items import Item, WrongSetup
+from bentos.config.settings import Settings
+from bentos.domain.ids import is_valid_id
+from bentos.stores.factory import image_store
+
+_NO_ID = (
+    "What follows S3_PREFIX cannot be the id of a photo: 1 to 128 of A-Z a-z 0-9 . _ - that begin with a letter or a "
+    "digit."
+)
+
+
+async def items_of(source: str, settings: Settings) -> list[Item]:
+    """The photos of a SOURCE, in order. Raises `WrongSetup`, also when there is none; `DependencyUnavailable`."""
+    if source.startswith("s3://"):
+        return await _in_store(_prefix(source, settings), f"s3://{settings.s3_bucket}/", settings)
+    if _is_the_image_folder(source, settings):
+        return await _in_store("", f"{source}/", settings)
+    return await asyncio.to_thread(in_folder if is_folder(source) else in_list, source)
+
+
+def is_folder(source: str) -> bool:
+    """Whether the source is a folder, whose files are uploaded."""
+    return Path(source).is_dir()
+
+
+def only(items: Sequence[Item], sources: Iterable[str]) -> list[Item]:
+    """Those items whose sources are given."""
+    wanted = set(sources)
+    return [item for item in items if item.source in wanted]
+
+
+def in_folder(source: str) -> list[Item]:
+    """Every file of a folder and of the folders in it, in order, without hidden ones. Raises `WrongSetup`."""
+    items = [Item(str(path), file=path) for path in sorted(_files(Path(source)))]
+    if not items:
+        raise WrongSetup(f"There is no file in {source}.")
+    return items
+
+
+def in_list(source: str) -> list[Item]:
+    """The photo ids in a file, one a line, or in the standard input (`-`); each once. Raises `WrongSetup`."""
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+    except (OSError, UnicodeError) as error:
+        raise WrongSetup(
+            f"{source} is no folder, and no list that can be read ({type(error).__name__})."
+        ) from None
+    names = dict.fromkeys(line.strip() for line in text.splitlines() if line.strip())
+    if not names:
+        raise WrongSetup(f"There is no photo id in {source}.")
+    return [_stored(name, name) for name in names]
+
+
+def _prefix(source: str, settings: Settings) -> str:
+    """The beginning of the photo ids that s3://BUCKET/PREFIX names. Raises `WrongSetup`."""
+    address = urlsplit(source, allow_fragments=False)
+    prefix = address.path.removeprefix("/")
+    if settings.images_in_folder or address.netloc != settings.s3_bucket:
+        place = (
+            settings.s3_endpoint_url if settings.images_in_folder else f"the bucket {settings.s3_bucket!r}"
+        )
+        raise WrongSetup(f"The images of this base are in {place}, not in {address.netloc!r}.")
+    if not prefix.startswith(settings.s3_prefix):
+        raise WrongSetup(f"Photos are below S3_PREFIX ({settings.s3_prefix!r}), and {prefix!r} is not.")
+    return prefix.removeprefix(settings.s3_prefix)
+
+
+def _is_the_image_folder(source: str, settings: Settings) -> bool:
+    if not settings.images_in_folder:
+        return False
+    folder = Path(unquote(settings.s3_endpoint_url.removeprefix("file://")))
+    return Path(source).resolve() == folder.resolve()
+
+
+async def _in_store(prefix: str, base: str, settings: Settings) -> list[Item]:
+    images = image_store(settings)
+    base += settings.s3_prefix
+    try:
+        await images.open()
+        items = [_stored(name, base + name) async for names in images.scan_names(prefix) for name in names]
+    finally:
+        await images.close()
+    if not items:
+        raise WrongSetup(f"There is no photo below {base}{prefix}.")
+    return items
+
+
+def _stored(name: str, source: str) -> Item:
+    return Item(source, name) if is_valid_id(name) else Item(source, problem=_NO_ID)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.is_file():
+            yield path
