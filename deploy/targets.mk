@@ -11,7 +11,10 @@ within = $(if $(shell command -v timeout),timeout -k 5 $(1))# seconds, for comma
 BENTO_FILES := bentos/vectorizer/bentofile.yaml bentos/search/bentofile.yaml bentofile.yaml
 IMAGES := image-vectorizer image-search
 
-.PHONY: bentos containers container-test k8s-check roll-check swap-check
+.PHONY: client-wheel bentos containers container-test k8s-check roll-check swap-check
+
+client-wheel: $(VENV)/dev ## build the wheel of the client and of the command face-search into dist/
+	@$(BIN)/hatchling build -t wheel
 
 bentos: pack ## build the three bentos, face pack inside; TAG is their version, by default the commit's
 	@for file in $(BENTO_FILES); do \

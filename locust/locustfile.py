@@ -1,7 +1,7 @@
 """The load test: sends searches at a fixed rate, without waiting for the responses to earlier ones.
 
-`make load` runs it. On a machine that has Locust only: `API_KEY=... locust -f locust/locustfile.py --headless -u 1
--t 5m --host https://... --selfies FOLDER`. Exit status 1 if a threshold is missed.
+`make load` runs it. On a machine that has Locust and the client's wheel: `API_KEY=... locust -f locust/locustfile.py
+--headless -u 1 -t 5m --host https://... --selfies FOLDER`. Exit status 1 if a threshold is missed.
 """
 
 from __future__ import annotations

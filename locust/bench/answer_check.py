@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from bench.search_form import SearchTask
+from bentos.client.answers import SearchPage
+from bentos.client.errors import ApiError, error_of
 
 _OK = 200
 
@@ -13,27 +14,24 @@ _OK = 200
 def reason_of_failure(task: SearchTask, status: int, body: bytes, *, thorough: bool) -> str | None:
     """Why the response counts as an error, or None. `thorough`: check the results too."""
     if status != _OK:
-        return f"{status} {_error_code(body)}".strip()
-    return _flaw(task, json.loads(body)) if thorough else None
+        error = error_of(status, {}, body)
+        return f"{status} {error.error}" if isinstance(error, ApiError) else str(status)
+    return _flaw(task, body) if thorough else None
 
 
-def _error_code(body: bytes) -> str:
+def _flaw(task: SearchTask, body: bytes) -> str | None:
     try:
-        return str(json.loads(body)["error"])
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _flaw(task: SearchTask, answer: dict[str, Any]) -> str | None:
-    results = answer["results"]
-    scores = [match["score"] for match in results]
-    photos = {match["photo_id"] for match in results}
+        results = SearchPage.from_json(json.loads(body)).results
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "not an answer of /search/"
+    scores = [match.score for match in results]
+    photos = {match.photo_id for match in results}
     if len(results) > task.top_k:
         return "more results than top_k"
     if scores != sorted(scores, reverse=True):
         return "results out of order"
     if len(photos) != len(results):
         return "a photo twice"
-    if task.collections and any(match["collection_id"] not in task.collections for match in results):
+    if task.collections and any(match.collection_id not in task.collections for match in results):
         return "a photo of another collection"
     return None

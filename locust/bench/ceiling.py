@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty
-from typing import Any
+from typing import Any, Literal
 
 from bench.bare_pipeline import BarePipeline
 from bentos.config.settings import Settings
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import extraction_of
+
+Work = Literal["search", "bare", "index"]
+"""What is done with each image: what the runner does for a search or for indexing a photo (all faces detected and
+embedded), or what every face search does at least (`bare_pipeline.py`)."""
 
 _WARM_UP_IMAGES = 20
 _START_WITHIN_S = 120
@@ -30,17 +34,14 @@ class Ceiling:
 
 
 def measure_ceiling(
-    jpegs: Sequence[bytes], settings: Settings, *, processes: int, seconds: float, bare: bool = False
+    jpegs: Sequence[bytes], settings: Settings, *, processes: int, seconds: float, work: Work = "search"
 ) -> Ceiling:
-    """Run the pipeline over the images repeatedly, in this number of processes at once.
-
-    `bare`: what every face search does at least (see `bare_pipeline.py`), instead of the runner's own pipeline.
-    """
+    """Run the pipeline over the images repeatedly, in this number of processes at once."""
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(processes), context.Queue()
     workers = [
         context.Process(
-            target=_work, args=(list(jpegs), settings, seconds, bare, ready, results), daemon=True
+            target=_work, args=(list(jpegs), settings, seconds, work, ready, results), daemon=True
         )
         for _ in range(processes)
     ]
@@ -80,9 +81,9 @@ def mean_of(measured: Sequence[Ceiling]) -> Ceiling:
 
 
 def _work(
-    jpegs: list[bytes], settings: Settings, seconds: float, bare: bool, ready: Any, results: Any
+    jpegs: list[bytes], settings: Settings, seconds: float, work: Work, ready: Any, results: Any
 ) -> None:
-    embed, take_stages = _pipeline(settings, bare=bare)
+    embed, take_stages = _pipeline(settings, work)
     images = itertools.cycle(jpegs)
     for _ in range(_WARM_UP_IMAGES):
         embed(next(images))
@@ -97,11 +98,12 @@ def _work(
 
 
 def _pipeline(
-    settings: Settings, *, bare: bool
+    settings: Settings, work: Work
 ) -> tuple[Callable[[bytes], object], Callable[[], Mapping[Any, float]]]:
-    """What embeds one selfie, and what returns the seconds by stage since its last call."""
+    """What does the work on one image, and what returns the seconds by stage since its last call."""
     folder = face_pack_folder(settings.face_pack)
-    if bare:
+    if work == "bare":
         return BarePipeline(folder).embed, dict
     extraction = extraction_of(folder, settings)
-    return (lambda image: extraction.embed_only_face([image])), extraction.clock.take
+    method = extraction.embed_only_face if work == "search" else extraction.detect_and_embed
+    return (lambda image: method([image])), extraction.clock.take

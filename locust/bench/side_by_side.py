@@ -119,7 +119,7 @@ def _store_usable(jpegs: Sequence[bytes], settings: Settings, folder: Path) -> l
 
 
 def _bare(jpegs: Sequence[bytes], settings: Settings, seconds: float) -> Ceiling:
-    return measure_ceiling(jpegs, settings, processes=available_cpus(), seconds=seconds, bare=True)
+    return measure_ceiling(jpegs, settings, processes=available_cpus(), seconds=seconds, work="bare")
 
 
 def _say(line: str) -> None:

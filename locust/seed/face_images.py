@@ -24,6 +24,9 @@ SELFIE_BYTES = 60_000
 _PHOTO_SIZES = ((480, 640), (640, 480), (1280, 960), (960, 1280), (1600, 1200))
 _PHOTO_SIZE_SHARES = (0.4, 0.3, 0.12, 0.12, 0.06)
 _FACE_COUNT_SHARES = (0.6, 0.25, 0.15)
+_GROUP_SIZES = ((1280, 960), (960, 1280), (1600, 1200))
+_GROUP_COUNTS = (1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 12)
+"""Numbers of people, each as likely as the others; 6 on average."""
 _QUALITIES = (40, 98)
 _LARGEST_FILE_TRIES = 6
 _HEAD = 0.62
@@ -64,6 +67,30 @@ def photo(index: int, *, seed: int = 0, attempt: int = 0) -> MadeImage:
             x=(number + rng.uniform(0.45, 0.55)) * slot,
             y=height * rng.uniform(0.42, 0.58),
             height=side * rng.uniform(0.35, 0.6),
+        )
+        _lay(canvas, face, place, rng)
+    jpeg = _jpeg(_finished(canvas, rng), int(rng.integers(*_QUALITIES)))
+    return MadeImage(jpeg, tuple(face.person for face in chosen))
+
+
+def group(index: int, *, seed: int = 0) -> MadeImage:
+    """Photo number `index` of a group: 1 to 12 people, 6 on average, each in a place of their own on a grid.
+
+    From nine people on some appear twice, because there are eight to choose from.
+    """
+    rng = np.random.default_rng((seed, index, 0, 3))
+    width, height = _GROUP_SIZES[rng.integers(len(_GROUP_SIZES))]
+    people = int(rng.choice(_GROUP_COUNTS))
+    chosen = [FACES[number % len(FACES)] for number in rng.permutation(max(_GROUP_COUNTS))[:people]]
+    canvas = _background(rng, width, height)
+    columns = int(np.ceil(np.sqrt(people * width / height)))
+    rows = -(-people // columns)
+    slot_width, slot_height = width / columns, height / rows
+    for number, face in enumerate(chosen):
+        place = _Place(
+            x=(number % columns + rng.uniform(0.45, 0.55)) * slot_width,
+            y=(number // columns + rng.uniform(0.45, 0.55)) * slot_height,
+            height=min(slot_width, slot_height) * rng.uniform(0.3, 0.55),
         )
         _lay(canvas, face, place, rng)
     jpeg = _jpeg(_finished(canvas, rng), int(rng.integers(*_QUALITIES)))

@@ -12,7 +12,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 KEY = "0123456789abcdef-key-of-the-tests"
-RIGHT = {"results": [{"photo_id": "p", "collection_id": "a", "score": 0.9}], "count": 1}
+MATCH = {
+    "photo_id": "p",
+    "collection_id": "a",
+    "face_id": "f",
+    "bbox": [0, 0, 9, 9],
+    "score": 0.9,
+    "url": None,
+}
+RIGHT = {
+    "results": [MATCH],
+    "count": 1,
+    "page": 1,
+    "top_k": 10,
+    "has_more": False,
+    "score_threshold": 0.5,
+    "query": {"bbox": [0, 0, 9, 9], "score": 0.9},
+    "took_ms": 1.5,
+}
+REFUSED = {"error": "overloaded", "message": "Try again.", "request_id": "r", "details": {}}
 
 
 @dataclass
@@ -39,7 +57,7 @@ def stand_in() -> Iterator[StandIn]:
             state.seen["with key"] += self.headers.get("x-api-key") == KEY
             state.bodies.add(hash(body))
             fails = state.fails_every and state.seen["requests"] % state.fails_every == 0
-            answer = json.dumps({"error": "overloaded"} if fails else state.answer).encode()
+            answer = json.dumps(REFUSED if fails else state.answer).encode()
             self.send_response(503 if fails else 200)
             self.send_header("content-length", str(len(answer)))
             self.end_headers()

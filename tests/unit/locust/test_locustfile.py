@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seed.face_images import selfie
-from tests.unit.locust.conftest import KEY
+from tests.unit.locust.conftest import KEY, MATCH, RIGHT
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,7 +32,7 @@ def load(tmp_path, selfies, stand_in):
         command += ["--host", stand_in.url, "--selfies", selfies, "--csv", tmp_path / "load"]
         command += ["--html", tmp_path / "load.html", "--collections", "a,b", "--rps", "40"]
         command += ["--p95-ms", "30000", "--p99-ms", "30000", "--min-answered", "0.1", *arguments]
-        environment = {**os.environ, "API_KEY": key}
+        environment = {**os.environ, "API_KEY": key, "PYTHONPATH": str(ROOT)}
         return subprocess.run(
             [str(part) for part in command], env=environment, capture_output=True, text=True, check=False
         )
@@ -79,7 +79,7 @@ def test_errors_within_the_threshold_do_not_fail_the_run(load, stand_in):
 
 
 def test_an_answer_that_is_wrong_counts_as_an_error(load, stand_in, tmp_path):
-    stand_in.answer = {"results": [{"photo_id": "p", "collection_id": "elsewhere", "score": 0.9}] * 60}
+    stand_in.answer = {**RIGHT, "results": [{**MATCH, "collection_id": "elsewhere"}] * 60}
     assert load().returncode == 1
     assert json.loads((tmp_path / "load.json").read_text())["rows"][-1]["errors"] > 0
 

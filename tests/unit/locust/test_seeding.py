@@ -1,83 +1,66 @@
-"""Tests of seeding: it uses the indexing of the API and can be repeated."""
+"""Tests of seeding: it makes photos once, and indexes by `bentos.bulk`, so that it can be repeated."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-import pytest_asyncio
-from starlette.datastructures import State
 
 from bench.vector_base import fill, neighbours, strangers
-from bentos.composition import Dependencies
 from bentos.config.settings import Settings
-from bentos.demo import photos
+from bentos.demo.embedded import embedded_environment
 from bentos.pipeline.pack_info import PackInfo
-from bentos.vectorizer.wiring import attach_indexing
-from seed.seed_sources import FileItem, MadeItem, items_of
-from seed.seeding import Seeder
+from bentos.stores.factory import vector_store
+from seed.face_images import group
 
-
-@pytest_asyncio.fixture
-async def dependencies(tmp_path, finder, pack_folder):
-    settings = Settings(
-        milvus_uri=str(tmp_path / "vectors.db"),
-        postgrest_url=f"sqlite:///{tmp_path / 'metadata.db'}",
-        s3_endpoint_url=f"file://{tmp_path / 'images'}",
-    )
-    made = Dependencies(settings, finder, PackInfo.read(pack_folder))
-    stores = (made.metadata, made.images, made.vectors)
-    for store in stores:
-        await store.open()
-    yield made
-    for store in stores:
-        await store.close()
+ROOT = Path(__file__).parents[3]
+KEY = "0123456789abcdef-key-of-the-tests"
 
 
 @pytest.fixture
-def seeder(dependencies):
-    state = State()
-    attach_indexing(state, dependencies)
-    return Seeder(dependencies, state.indexing)
+def environment(tmp_path: Path) -> dict[str, str]:
+    return embedded_environment(tmp_path, KEY)
 
 
-async def test_a_made_photo_is_indexed_once(seeder, dependencies):
-    item = MadeItem("made-a", 3)
-    first, again = await seeder.seed(item), await seeder.seed(item)
-    assert (first.outcome, again.outcome) == ("indexed", "already there")
-    assert first.faces == again.faces > 0
-    assert await dependencies.images.exists("made-a-000003")
-    assert [len(batch) async for batch in dependencies.vectors.scan_faces()] == [first.faces]
+@pytest.fixture
+def seed(environment: dict[str, str], tmp_path: Path):
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "locust" / "seed" / "seed.py"), "--processes", "1", *arguments],
+            env={
+                **os.environ,
+                **environment,
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'locust'}",
+                "XDG_STATE_HOME": str(tmp_path / "state"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
 
 
-async def test_an_unfinished_photo_is_finished(seeder, dependencies, monkeypatch):
-    item = MadeItem("made-a", 0)
-
-    async def dies(*_: object, **__: object) -> None:
-        raise OSError("the process ended")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(seeder._indexing, "index_face", dies)
-        assert (await seeder.seed(item)).outcome == "failed"
-    assert (await seeder.seed(item)).outcome == "indexed"
-    assert (await seeder.seed(item)).outcome == "already there"
+def test_made_photos_are_made_and_indexed_once(seed, tmp_path: Path) -> None:
+    said = seed("--collection", "made-a", "--photos", "4")
+    assert "4  indexed\n" in said
+    stored = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "images").iterdir()}
+    assert sorted(stored) == [f"made-a-{number:06d}" for number in range(4)]
+    assert "4  indexed before\n" in seed("--collection", "made-a", "--photos", "4")
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "images").iterdir()} == stored
 
 
-async def test_files_of_a_folder_get_the_ids_that_an_upload_would_get(seeder, tmp_path):
-    good, faceless, broken = (tmp_path / name for name in ("a.jpg", "b.png", "c.jpg"))
-    good.write_bytes(photos.group_photo().read_bytes())
-    faceless.write_bytes(photos.coffee_cup().read_bytes())
-    broken.write_bytes(b"\xff\xd8 not really")
-    items = items_of("own", str(tmp_path), 10, Settings())
-    assert items == [FileItem("own", path) for path in (good, faceless, broken)]
-    outcomes = [(await seeder.seed(item)).outcome for item in items]
-    assert outcomes == ["indexed", "no face", "unreadable"]
-    outcomes = [(await seeder.seed(item)).outcome for item in items]
-    assert outcomes == ["already there", "no face", "unreadable"]
-
-
-def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no JPEG"):
-        items_of("own", str(tmp_path), 10, Settings())
+def test_groups_have_one_to_twelve_people_and_six_on_average() -> None:
+    people = [len(group(index).people) for index in range(60)]
+    assert (min(people), max(people)) == (1, 12)
+    assert 5 < np.mean(people) < 7
+    assert group(7) == group(7)
 
 
 def test_vectors_that_are_filled_in_are_unit_vectors_near_their_faces():
@@ -88,11 +71,17 @@ def test_vectors_that_are_filled_in_are_unit_vectors_near_their_faces():
     assert ((near @ faces.T).max(axis=1) > 0.75).all()
 
 
-async def test_vectors_alone_are_found_in_both_collections(dependencies):
-    vectors = next(strangers(512, 60))
-    await fill(dependencies.vectors, iter([vectors]), ["a", "b"], count=60, prefix="vector")
-    for number, collection_id in ((10, "a"), (11, "b")):
-        (best,) = await dependencies.vectors.nearest(
-            vectors[number], photos=1, score_threshold=0.9, collection_ids=[collection_id]
-        )
-        assert best.photo_id == f"vector-{number:08d}"
+async def test_vectors_alone_are_found_in_both_collections(environment, pack_folder):
+    settings = Settings(**{name.lower(): value for name, value in environment.items()})
+    store = vector_store(settings, PackInfo.read(pack_folder))
+    await store.open()
+    try:
+        vectors = next(strangers(512, 60))
+        await fill(store, iter([vectors]), ["a", "b"], count=60, prefix="vector")
+        for number, collection_id in ((10, "a"), (11, "b")):
+            (best,) = await store.nearest(
+                vectors[number], photos=1, score_threshold=0.9, collection_ids=[collection_id]
+            )
+            assert best.photo_id == f"vector-{number:08d}"
+    finally:
+        await store.close()
