@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import kubernetes_validate
 import pytest
 
 from bentos.audit import __main__ as audit
+from bentos.bulk import __main__ as bulk
 from bentos.config.loading import load_settings
 from bentos.reembed import __main__ as reembed
 from tests.unit.deploy.manifests import (
@@ -26,8 +28,13 @@ from tests.unit.deploy.test_settings import config, secret
 
 FILES = {path.stem: path for path in sorted((FOLDER.parent / "jobs").iterdir())}
 MANIFESTS = [document for path in FILES.values() for document in documents(path)]
-PARSERS: dict[str, Callable[[], Any]] = {"audit": audit.parser, "reembed": reembed._parser}
-OWN_SETTINGS = {"audit": [], "reembed": ["FACE_PACK", "EMBEDDING_DIM"]}
+PARSERS: dict[str, Callable[[], Any]] = {
+    "audit": audit.parser,
+    "bulk": bulk._parser,
+    "reembed": reembed._parser,
+}
+PROGRAMS = {"audit": "audit", "index-photos": "bulk", "reembed": "reembed"}
+OWN_SETTINGS = {"audit": [], "index-photos": [], "reembed": ["FACE_PACK", "EMBEDDING_DIM"]}
 
 each_job = pytest.mark.parametrize("name", FILES)
 
@@ -118,8 +125,8 @@ def test_it_has_the_settings_of_image_vectorizer_and_its_own(
 
 @each_job
 def test_the_program_accepts_its_command_line(name: str) -> None:
-    assert container(name)["command"] == ["python3", "-m", f"bentos.{name}"]
-    PARSERS[name]().parse_args(container(name)["args"])
+    assert container(name)["command"] == ["python3", "-m", f"bentos.{PROGRAMS[name]}"]
+    PARSERS[PROGRAMS[name]]().parse_args(container(name)["args"])
 
 
 @each_job
@@ -143,3 +150,11 @@ def test_the_audit_runs_once_a_night_one_at_a_time_and_changes_nothing() -> None
 
 def test_the_audit_has_the_image_of_image_vectorizer() -> None:
     assert container("audit")["image"] == container_of("image-vectorizer")["image"]
+
+
+def test_index_photos_names_the_bucket_and_the_prefix_of_the_settings() -> None:
+    """Kubernetes replaces $(NAME) by the variable of the container."""
+    source, collection = container("index-photos")["args"]
+    assert source == "s3://$(S3_BUCKET)/$(S3_PREFIX)"
+    assert set(re.findall(r"\$\((\w+)\)", source)) <= config().keys()
+    assert collection.startswith("--collection=")
