@@ -51,7 +51,7 @@ pack: $(VENV)/runtime ## assemble the default face pack into the model store
 	@$(BIN)/python -m models.assemble
 
 seed: $(VENV)/runtime pack ## fill the stores of the environment with two collections; ARGS="--photos 100", ARGS=--help
-	@PYTHONPATH=.:locust $(BIN)/python locust/seed/seed.py $(ARGS)
+	@PYTHONPATH=.:locust $(BIN)/python -m seed $(ARGS)
 
 bench: $(VENV)/dev pack ## measure the capacity of this machine, as a share of its ceiling; ARGS=--help
 	@PYTHONPATH=.:locust $(BIN)/python locust/bench/capacity.py $(ARGS)

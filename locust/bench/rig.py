@@ -96,7 +96,7 @@ def _index(photos: int, environment: Mapping[str, str]) -> None:
     """Run the seeding from its command line."""
     locust = Path(__file__).parents[1]
     subprocess.run(
-        [sys.executable, str(locust / "seed" / "seed.py"), "--photos", str(photos)],
+        [sys.executable, "-m", "seed", "--photos", str(photos)],
         env={**os.environ, **environment, "PYTHONPATH": f"{locust.parent}{os.pathsep}{locust}"},
         check=True,
     )

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pymilvus import AsyncMilvusClient
 from tqdm import tqdm
 
 from bentos.domain.faces import BoundingBox, FacesInImage
 from bentos.domain.ids import derive_face_id
 from bentos.pipeline.extraction import Extraction
 from bentos.stores.base import VectorStore
+from bentos.stores.milvus.client import (
+    AsyncMilvusClient,  # pymilvus alone refuses a MILVUS_URI that is a file
+)
 from bentos.stores.milvus.schema import EMBEDDING
 from bentos.stores.records import FaceVector
 from seed.face_images import photo

@@ -134,6 +134,16 @@ async def test_a_scan_of_an_empty_store_is_empty(store: ImageStore) -> None:
     assert await every_photo_id(store) == []
 
 
+async def test_a_scan_of_names_is_narrowed_by_its_prefix(store: ImageStore) -> None:
+    for photo_id in ("a-1", "a-2", "b-1"):
+        await store.put(photo_id, b"image", JPEG)
+    found = {
+        prefix: sorted([n async for b in store.scan_names(prefix, 2) for n in b])
+        for prefix in ("", "a-", "c")
+    }
+    assert found == {"": ["a-1", "a-2", "b-1"], "a-": ["a-1", "a-2"], "c": []}
+
+
 async def test_concurrent_puts_of_one_photo_leave_one_complete_image(store: ImageStore) -> None:
     images = [bytes([number]) * 50_000 for number in range(16)]
     await store.put("photo", images[0], JPEG)

@@ -30,7 +30,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def seed(environment: dict[str, str], tmp_path: Path):
     def run(*arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, str(ROOT / "locust" / "seed" / "seed.py"), "--processes", "1", *arguments],
+            [sys.executable, "-m", "seed", "--processes", "1", *arguments],
             env={
                 **os.environ,
                 **environment,
