@@ -83,6 +83,7 @@ class Service:
             images=base.images,
             max_image_bytes=1_000_000,
             leases=base.leases,
+            index_min_size=0,
         )
         self.removal = Removal(
             metadata=base.metadata, vectors=self.vectors, images=base.images, leases=base.leases
