@@ -54,6 +54,10 @@ class FacePool:
         """See `FaceFinder`."""
         return await self._ask(_embed_only_face, image)
 
+    async def embed_largest_face(self, image: bytes) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask(_embed_largest_face, image)
+
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
         return await self._ask(_embed_at, (image, box))
@@ -152,6 +156,10 @@ def _detect_and_embed(image: bytes) -> Found:
 
 def _embed_only_face(image: bytes) -> Found:
     return _ready().embed_only_face([image])[0]
+
+
+def _embed_largest_face(image: bytes) -> Found:
+    return _ready().embed_largest_face([image])[0]
 
 
 def _embed_at(image: tuple[bytes, BoundingBox]) -> Found:
