@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,26 +19,16 @@ from playwright.sync_api import (
 )
 
 from tests.system.conftest import KEY, Live
+from tests.web.browsing import PATIENCE_S, ROOT, UNPACKED, chromium
 from tests.web.photos_of_tests import astronaut_selfie, camera_film
 
-ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "reports" / "page"
 """Screenshots of the last run; an artefact, not in git."""
 WIDTHS = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1280, 860)}
-PATIENCE_S = 60
-"""How long anything may take: many tests run at the same time on few CPUs."""
 expect.set_options(timeout=PATIENCE_S * 1000)
-UNPACKED = ROOT / ".venv" / "chromium"
 
 # A message that is no fault: the service answers a request with an error, and the page explains it.
 ANSWERED = "Failed to load resource: the server responded with a status of 4"
-
-
-def chromium() -> str | None:
-    """The browser of the system, or the one that install_chromium.sh has unpacked."""
-    unpacked = UNPACKED / "usr/lib/chromium/chromium"
-    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
-    return next(filter(None, [*found, str(unpacked) if unpacked.exists() else None]), None)
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +113,6 @@ def open_page(browser: Browser, site: Live, allowed_hosts: set[str]) -> Iterator
 def allowed_hosts() -> set[str]:
     """Hosts that the page may ask besides the service."""
     return set()
-
-
-def until(page: Page, condition: str, argument: Any = None, seconds: float = PATIENCE_S) -> None:
-    """Wait until `condition`, a function, is true. Playwright's waiting needs eval, which the policy forbids."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(condition, argument):
-        assert time.monotonic() < deadline, f"not true within {seconds:g} s: {condition}"
-        page.wait_for_timeout(50)
 
 
 def shot(page: Page, name: str) -> None:

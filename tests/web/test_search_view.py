@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 
 from bentos.demo import photos
 from bentos.demo.embedded import SERVICE
-from bentos.demo.servers import s3
 from tests.system.conftest import KEY, Live, running
-from tests.web.conftest import shot, until, violations
+from tests.web.browsing import s3_settings, until
+from tests.web.conftest import shot, violations
 from tests.web.photos_of_tests import astronaut_photo, astronaut_selfie
 
 pytestmark = pytest.mark.system
@@ -45,17 +45,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, s3_endpoint: str) -> Iterator
 def allowed_hosts(s3_endpoint: str) -> set[str]:
     """The links to the images lead to the bucket."""
     return {s3_endpoint}
-
-
-def s3_settings(endpoint: str) -> dict[str, str]:
-    return {
-        "S3_ENDPOINT_URL": endpoint,
-        "S3_REGION": s3.REGION,
-        "S3_BUCKET": s3.BUCKET,
-        "S3_PREFIX": "page/",
-        "S3_ACCESS_KEY_ID": s3.ACCESS_KEY_ID,
-        "S3_SECRET_ACCESS_KEY": s3.SECRET_ACCESS_KEY,
-    }
 
 
 def index(client: httpx.Client, image: bytes, collection: str) -> None:
