@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +62,7 @@ class Watched:
 
     hosts: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=lambda: [ANSWERED])
 
     def listen(self, page: Page) -> None:
         """Keep errors of scripts, messages of the console and the hosts of all requests."""
@@ -74,7 +75,8 @@ class Watched:
             self.hosts.add("/".join(request.url.split("/")[:3]))
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"} and not message.text.startswith(ANSWERED):
+        fault = message.type in {"error", "warning"}
+        if fault and not any(text in message.text for text in self.expected):
             self.faults.append(message.text)
 
 
@@ -85,8 +87,14 @@ def open_page(browser: Browser, site: Live, allowed_hosts: set[str]) -> Iterator
     watched = Watched()
 
     def open_one(
-        *, width: str = "desktop", view: str = "search", key: str | None = KEY, **options: Any
+        *,
+        width: str = "desktop",
+        view: str = "search",
+        key: str | None = KEY,
+        faults: Sequence[str] = (),
+        **options: Any,
     ) -> Page:
+        watched.expected.extend(faults)
         size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
         context = browser.new_context(viewport=size, **{"locale": "en-GB", **options})
         contexts.append(context)

@@ -105,6 +105,7 @@ export default {
   "photos.face": "Face {number}: {width} × {height} pixels, detector {score}",
   "photos.no_image":
     "The API gives a link only to photos that have an indexed face. The frames show where the faces are.",
+  "photos.no_link": "No link to the image",
   "photos.look_for": "Find this person",
   "photos.index_face": "Index this face",
   "photos.index_all": "Index all faces",
@@ -147,7 +148,7 @@ export default {
   "upload.finished": "{done} of {total} photos done · {rate} a second · {indexed} of {faces} faces indexed",
   "upload.waiting": "Waiting, nothing is lost. {reason}",
   "upload.nothing": "There are no photos among these files.",
-  "upload.left_out": { one: "{count} remark: left out", other: "{count} remarks: left out" },
+  "upload.left_out": { one: "{count} left out: show why", other: "{count} left out: show why" },
   "upload.left_out_reason": { one: "{count} face not indexed: {reason}", other: "{count} faces not indexed: {reason}" },
 
   "error.details": "Details",

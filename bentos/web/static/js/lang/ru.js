@@ -111,6 +111,7 @@ export default {
   "photos.face_list": "Лица",
   "photos.face": "Лицо {number}: {width} × {height} пикселей, детектор {score}",
   "photos.no_image": "API даёт ссылку только на фотографии с проиндексированным лицом. Рамки показывают, где лица.",
+  "photos.no_link": "Нет ссылки на изображение",
   "photos.look_for": "Найти этого человека",
   "photos.index_face": "Проиндексировать лицо",
   "photos.index_all": "Проиндексировать все лица",
@@ -156,9 +157,8 @@ export default {
   "upload.waiting": "Ожидание, ничего не потеряно. {reason}",
   "upload.nothing": "Среди этих файлов нет фотографий.",
   "upload.left_out": {
-    one: "{count} замечание: что не вошло",
-    few: "{count} замечания: что не вошло",
-    other: "{count} замечаний: что не вошло",
+    one: "Не вошло: {count}, показать причину",
+    other: "Не вошло: {count}, показать причины",
   },
   "upload.left_out_reason": {
     one: "{count} лицо не проиндексировано: {reason}",

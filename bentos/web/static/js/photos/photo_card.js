@@ -25,6 +25,11 @@ export class PhotoCard {
     this.element = h("li", { class: "card" }, open, this.#text());
   }
 
+  /** Whether this card shows an item of the list as it is now. */
+  shows(item) {
+    return this.photo.photo_id === item.photo_id && this.photo.updated_at === item.updated_at;
+  }
+
   /** Ask for the faces and show the image. */
   async load() {
     if (this.controller) return;
@@ -37,7 +42,8 @@ export class PhotoCard {
       this.release = image.release;
       const framed = new FramedPhoto({ frames: framesOf(details), size: details });
       framed.show(image.url);
-      this.place.replaceChildren(framed.element);
+      const note = image.url ? null : h("span", { class: "no-link hint", say: "photos.no_link" });
+      this.place.replaceChildren(framed.element, ...(note ? [note] : []));
     } catch {
       this.controller = null; // the card stays without an image; it is asked for again when it comes into view
     }

@@ -56,9 +56,13 @@ export class PhotoDialog {
     framed.show(this.image.url);
     this.body.replaceChildren(
       h("div", { class: "photo-large" }, framed.element),
-      this.image.url ? "" : h("p", { class: "hint", say: "photos.no_image" }),
-      this.#facts(),
-      h("ol", { class: "faces", label: "photos.face_list" }, ...rows),
+      h(
+        "div",
+        { class: "photo-side" },
+        this.image.url ? null : h("p", { class: "hint", say: "photos.no_image" }),
+        this.#facts(),
+        h("ol", { class: "faces", label: "photos.face_list" }, ...rows),
+      ),
     );
     this.#buttons();
   }

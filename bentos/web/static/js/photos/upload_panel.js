@@ -12,11 +12,10 @@ const MOST_LINES = 200;
 const NOT_SENT = /(^\.|\.(txt|json|csv|xml|md|db|ini)$)/i;
 const LEFT_OUT = "upload.left_out_reason";
 
-/** `onPhotos` is called when photos were added, at most every two seconds, and at the end. */
+/** `onPhotos` is called while photos are added, at most every two seconds, and with `true` at the end. */
 export class UploadPanel {
   constructor({ onPhotos }) {
     this.onPhotos = onPhotos;
-    this.queue = new UploadQueue({ onChange: () => this.#changed() });
     this.progress = h("progress", { max: "1", value: "0", label: "upload.progress" });
     this.text = h("p", { role: "status", class: "upload-text" });
     this.stop = button({ class: "quiet", say: "upload.stop", on: { click: () => this.queue.stop() } });
@@ -25,10 +24,21 @@ export class UploadPanel {
     this.count = h("summary", {});
     this.leftOut = h("details", { class: "left-out", hidden: true }, this.count, this.lines);
     this.element = this.#panel();
+    this.#begin();
+    takeDrops(this.element, (files) => this.#add(files));
+  }
+
+  /** Count from zero: files that are added after all others are done are a new upload. */
+  #begin() {
+    this.queue = new UploadQueue({ onChange: () => this.#changed() });
     this.reported = 0;
     this.facesFound = 0;
     this.facesIndexed = 0;
-    takeDrops(this.element, (files) => this.#add(files));
+    this.seenDone = 0;
+    this.seenLeftOut = 0;
+    this.linesInAll = 0;
+    this.lines.replaceChildren();
+    this.leftOut.hidden = true;
   }
 
   #panel() {
@@ -58,6 +68,7 @@ export class UploadPanel {
     const wanted = files.filter((file) => !NOT_SENT.test(file.name));
     const fields = { collection_id: this.collection.value.trim(), index: this.index.checked };
     remember([fields.collection_id]);
+    if (!this.queue.busy) this.#begin();
     if (wanted.length) this.queue.add(wanted, fields);
     else say(this.text, "upload.nothing");
     this.bar.hidden = false;
@@ -76,7 +87,7 @@ export class UploadPanel {
     else say(this.text, queue.busy ? "upload.running" : "upload.finished", parameters);
     if (!queue.busy || Date.now() - this.reported > 2000) {
       this.reported = Date.now();
-      this.onPhotos();
+      this.onPhotos(!queue.busy);
     }
   }
 
@@ -98,10 +109,6 @@ export class UploadPanel {
       this.#line(file, errorMessage(error));
     }
   }
-
-  seenDone = 0;
-  seenLeftOut = 0;
-  linesInAll = 0;
 
   #line(file, message) {
     this.linesInAll += 1;

@@ -19,7 +19,7 @@ export class PhotosView {
     this.status = "";
     this.text = liveText({ class: "status" });
     this.problem = h("div", {});
-    this.upload = new UploadPanel({ onPhotos: () => this.refresh() });
+    this.upload = new UploadPanel({ onPhotos: (finished) => this.#watch(finished) });
     this.grid = new LazyGrid({ label: "photos.list", onEnd: () => this.#more() });
     this.element = h(
       "section",
@@ -37,6 +37,13 @@ export class PhotosView {
     this.total = null;
     this.fresh = true;
     await Promise.all([this.#more(), this.#counts(this.controller.signal)]);
+  }
+
+  /** During an upload: the list follows while its beginning is in view; otherwise only the counts do. */
+  #watch(finished) {
+    if (this.element.hidden) return;
+    if (finished || this.element.getBoundingClientRect().top > -200) this.refresh();
+    else this.#counts(this.controller?.signal);
   }
 
   #filters() {
@@ -98,18 +105,29 @@ export class PhotosView {
   }
 
   #append({ items, total }) {
-    if (this.fresh) this.grid.clear();
-    this.fresh = false;
     this.problem.replaceChildren();
     this.items.push(...items);
     this.total = items.length ? total : this.items.length;
     remember(items.map((item) => item.collection_id));
-    this.grid.append(items.map((item) => new PhotoCard(item, { onOpen: (photoId) => this.#open(photoId) })));
+    const before = this.fresh ? this.grid.cards : [];
+    const cards = items.map(
+      (item) => before.find((card) => card.shows(item)) ?? new PhotoCard(item, { onOpen: (photoId) => this.#open(photoId) }),
+    );
+    if (this.fresh) this.grid.clear();
+    this.fresh = false;
+    this.grid.append(cards);
+    for (const card of before) if (!cards.includes(card)) card.unload();
     say(this.text, total ? "photos.shown" : "photos.empty", { count: total, shown: this.items.length });
     this.grid.checkEnd();
   }
 
   #open(photoId) {
-    new PhotoDialog(photoId, { onLookFor: this.onLookFor, onChanged: () => this.refresh() });
+    new PhotoDialog(photoId, { onLookFor: this.onLookFor, onChanged: () => this.#changed(photoId) });
+  }
+
+  async #changed(photoId) {
+    await this.refresh();
+    const card = this.grid.cards.find((one) => one.photo.photo_id === photoId);
+    (card?.element.querySelector("button") ?? this.grid.list).focus();
   }
 }

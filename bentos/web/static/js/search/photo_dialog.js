@@ -39,8 +39,12 @@ export function openPhoto(first, { results, onMore, onShown }) {
     const score = scoreBadge(current.score, "strong");
     body.replaceChildren(
       h("div", { class: "photo-large" }, photo.element),
-      h("p", { class: "meaning", "aria-live": "polite" }, score, " ", h("span", { say: scoreMessage(current.score) })),
-      facts(current),
+      h(
+        "div",
+        { class: "photo-side" },
+        h("p", { class: "meaning", "aria-live": "polite" }, score, " ", h("span", { say: scoreMessage(current.score) })),
+        facts(current),
+      ),
     );
   }
 }

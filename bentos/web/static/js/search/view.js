@@ -128,7 +128,7 @@ export class SearchView {
   }
 
   #firstAnswer(answer) {
-    this.tookMs = answer.took_ms;
+    this.tookMs = Math.round(answer.took_ms);
     if (this.source.file && answer.query?.bbox) this.who.frameSelfie(answer.query.bbox);
     if (this.source.smaller) say(this.who.note, "search.smaller");
   }
