@@ -8,9 +8,13 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+
+if TYPE_CHECKING:
+    from bentos.stores.s3.store import S3Options
 
 # The same inputs in every run, so that a change fails for what it changed; HYPOTHESIS_PROFILE=default draws new ones.
 hypothesis_settings.register_profile("repeatable", derandomize=True, database=None)
@@ -34,9 +38,12 @@ def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def milvus_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Milvus server."""
+    """A real Milvus server: the one that MILVUS_TEST_URI names, else one that is started here."""
     from bentos.demo.servers.milvus import milvus_server
 
+    if given := os.environ.get("MILVUS_TEST_URI"):
+        yield given
+        return
     with milvus_server(tmp_path_factory.mktemp("milvus")) as uri:
         yield uri
 
@@ -53,7 +60,7 @@ def postgres_dsn() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgrest_url(postgres_dsn: str) -> Iterator[str]:
-    """The URL of the PostgREST stand-in for that PostgreSQL."""
+    """The URL of PostgREST for that PostgreSQL: the binary that POSTGREST_BIN names, else the stand-in."""
     from bentos.demo.servers.postgrest import postgrest_server
 
     with postgrest_server(postgres_dsn) as url:
@@ -62,11 +69,20 @@ def postgrest_url(postgres_dsn: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 server; bucket `photos`, keys from `bentos.demo.servers.s3`."""
+    """A real S3 server that is started here; bucket `photos`, keys from `bentos.demo.servers.s3`."""
     from bentos.demo.servers.s3 import s3_server
 
     with s3_server(tmp_path_factory.mktemp("s3")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def bucket(request: pytest.FixtureRequest) -> Iterator[S3Options]:
+    """A bucket with a prefix for this run: on the server that S3_TEST_* name, else on `s3_endpoint`."""
+    from tests.object_store import bucket_of_the_tests
+
+    with bucket_of_the_tests(lambda: request.getfixturevalue("s3_endpoint")) as options:
+        yield options
 
 
 @pytest.fixture

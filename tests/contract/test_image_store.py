@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
-from bentos.demo.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY
 from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
 from bentos.stores.base import ImageStore
 from bentos.stores.files import FilesStore
@@ -27,17 +27,8 @@ async def store(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[I
     if request.param == "files":
         store = FilesStore(folder / "images")
     else:
-        store = S3Store(
-            S3Options(
-                endpoint_url=request.getfixturevalue("s3_endpoint"),
-                region=REGION,
-                bucket=BUCKET,
-                prefix=f"{uuid.uuid4()}/",
-                access_key_id=ACCESS_KEY_ID,
-                secret_access_key=SECRET_ACCESS_KEY,
-                timeout_s=20,
-            )
-        )
+        bucket: S3Options = request.getfixturevalue("bucket")
+        store = S3Store(replace(bucket, prefix=f"{bucket.prefix}{uuid.uuid4()}/"))
     await store.open()
     yield store
     await store.close()
@@ -190,8 +181,7 @@ async def test_a_check_fails_when_the_folder_or_the_bucket_is_missing(
     if kind == "files":
         store = FilesStore(folder / "vanished")
     else:
-        endpoint = request.getfixturevalue("s3_endpoint")
-        store = S3Store(S3Options(endpoint, REGION, "no-such-bucket", "", ACCESS_KEY_ID, SECRET_ACCESS_KEY))
+        store = S3Store(replace(request.getfixturevalue("bucket"), bucket=f"no-such-bucket-{uuid.uuid4()}"))
     with pytest.raises(DependencyUnavailable):
         await store.check()
     assert not (folder / "vanished").exists()

@@ -279,8 +279,8 @@ async def test_a_real_refusal_of_a_token(said: Said, postgrest_url: str, claims:
     await postgrest_calls(said, postgrest_url, token)
 
 
-async def test_a_real_refusal_of_keys(said: Said, s3_endpoint: str) -> None:
-    await s3_calls(said, s3_endpoint, MARKER, MARKER)
+async def test_a_real_refusal_of_keys(said: Said, bucket: S3Options) -> None:
+    await s3_calls(said, bucket.endpoint_url, MARKER, MARKER)
 
 
 async def test_a_log_line_masks_a_secret_that_an_exception_quotes(said: Said) -> None:

@@ -45,11 +45,13 @@ def binary() -> str | None:
     return os.environ.get("POSTGREST_BIN") or None
 
 
-@cache
 def major_of_binary() -> int:
     """The major version of the program that POSTGREST_BIN names."""
-    program = binary()
-    assert program is not None
+    return _major_of(str(binary()))
+
+
+@cache
+def _major_of(program: str) -> int:
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"(\d+)\.\d+", said)
     if found is None:

@@ -16,30 +16,20 @@ import httpx
 import pytest
 
 from bentos.config.settings import SettingsError
-from bentos.demo.servers.s3 import ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY, S3Server
+from bentos.demo.servers.s3 import SECRET_ACCESS_KEY, S3Server
 from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest
 from bentos.stores.s3.store import S3Options, S3Store
+from tests.object_store import local_bucket
 
 LIMIT = 1 << 20
 UPLOAD_BYTES = 32 << 20
 """Larger than the buffers between two sockets of one machine."""
 
 
-def options_for(endpoint_url: str) -> S3Options:
-    return S3Options(
-        endpoint_url=endpoint_url,
-        region=REGION,
-        bucket=BUCKET,
-        prefix=f"{uuid.uuid4()}/",
-        access_key_id=ACCESS_KEY_ID,
-        secret_access_key=SECRET_ACCESS_KEY,
-        timeout_s=20,
-    )
-
-
 @pytest.fixture
-def options(s3_endpoint: str) -> S3Options:
-    return options_for(s3_endpoint)
+def options(bucket: S3Options) -> S3Options:
+    """The bucket of the tests, under a prefix of this test."""
+    return replace(bucket, prefix=f"{bucket.prefix}{uuid.uuid4()}/")
 
 
 @asynccontextmanager
@@ -69,7 +59,7 @@ async def test_a_link_gives_access_to_one_object_until_it_expires(options: S3Opt
         (url,) = await store.presigned_urls(["photo"], expires_s=2)
     assert url is not None
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url
-    assert SECRET_ACCESS_KEY not in url
+    assert str(options.secret_access_key) not in url
     assert httpx.get(url).status_code == 200
     assert httpx.get(url.replace("/photo?", "/other?")).status_code == 403
     assert httpx.get(url.split("?")[0]).status_code == 403
@@ -83,15 +73,14 @@ async def test_no_link_is_made_for_an_invalid_id(options: S3Options) -> None:
             await store.presigned_urls(["photo", "../other-bucket/secret"], expires_s=60)
 
 
-async def test_a_scan_skips_keys_with_further_slashes_and_invalid_ids(s3_endpoint: str) -> None:
-    options = options_for(s3_endpoint)
+async def test_a_scan_skips_keys_with_further_slashes_and_invalid_ids(options: S3Options) -> None:
     async with (
         opened(options) as store,
         opened(replace(options, prefix=f"{options.prefix}deeper/")) as deeper,
     ):
         await store.put("photo", b"image", "image/jpeg")
         await deeper.put("photo", b"image", "image/jpeg")
-        store._client.put_object(Bucket=BUCKET, Key=f"{options.prefix}a b", Body=b"")
+        store._client.put_object(Bucket=options.bucket, Key=f"{options.prefix}a b", Body=b"")
         assert [batch async for batch in store.scan_images()] == [["photo"]]
 
 
@@ -106,7 +95,7 @@ async def test_a_scan_reads_page_after_page(options: S3Options) -> None:
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"bucket": "no-such-bucket"}, "S3_BUCKET"),
+        ({"bucket": f"no-such-bucket-{uuid.uuid4()}"}, "S3_BUCKET"),
         ({"bucket": "not/a bucket"}, "S3_BUCKET"),
         ({"access_key_id": "wrong-key-id"}, "S3_ACCESS_KEY_ID"),
         ({"secret_access_key": "wrong-secret"}, "S3_SECRET_ACCESS_KEY"),
@@ -121,7 +110,7 @@ async def test_the_error_of_open_names_the_wrong_setting(
             pass
     assert caught.value.dependency == "object_store"
     assert named in caught.value.message
-    assert SECRET_ACCESS_KEY not in caught.value.message
+    assert str(options.secret_access_key) not in caught.value.message
 
 
 async def test_every_call_says_access_denied_when_the_secret_is_wrong(options: S3Options) -> None:
@@ -141,7 +130,7 @@ async def test_every_call_says_access_denied_when_the_secret_is_wrong(options: S
 async def test_a_missing_bucket_is_an_outage_and_not_a_missing_photo(
     options: S3Options,
 ) -> None:
-    store = S3Store(replace(options, bucket="no-such-bucket"))
+    store = S3Store(replace(options, bucket=f"no-such-bucket-{uuid.uuid4()}"))
     with pytest.raises(DependencyUnavailable, match="S3_BUCKET"):
         await store.get("photo", max_bytes=LIMIT)
     await store.close()
@@ -157,17 +146,17 @@ async def test_a_missing_bucket_is_an_outage_and_not_a_missing_photo(
 )
 def test_invalid_options_end_the_start(wrong: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
-        S3Store(replace(options_for("http://127.0.0.1:1"), **wrong))
+        S3Store(replace(local_bucket("http://127.0.0.1:1"), **wrong))
 
 
 def test_the_printed_options_do_not_contain_the_secret() -> None:
-    assert SECRET_ACCESS_KEY not in repr(options_for("http://127.0.0.1:1"))
+    assert SECRET_ACCESS_KEY not in repr(local_bucket("http://127.0.0.1:1"))
 
 
 async def test_an_endless_image_is_never_read_past_the_limit() -> None:
     endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     with answering(endless, then=b"10000\r\n" + b"x" * 65536 + b"\r\n") as (url, sent):
-        store = S3Store(replace(options_for(url), timeout_s=5))
+        store = S3Store(replace(local_bucket(url), timeout_s=5))
         with pytest.raises(ImageTooLarge):
             await store.get("photo", max_bytes=100_000)
         await store.close()
@@ -176,7 +165,7 @@ async def test_an_endless_image_is_never_read_past_the_limit() -> None:
 
 async def test_an_image_that_ends_too_early_is_an_outage() -> None:
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf") as (url, _):
-        store = S3Store(replace(options_for(url), timeout_s=5))
+        store = S3Store(replace(local_bucket(url), timeout_s=5))
         with pytest.raises(DependencyUnavailable, match="connection broke"):
             await store.get("photo", max_bytes=LIMIT)
         await store.close()
@@ -184,7 +173,7 @@ async def test_an_image_that_ends_too_early_is_an_outage() -> None:
 
 async def test_a_read_from_a_slow_server_ends_in_time_and_frees_its_thread() -> None:
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", then=b"x", pause_s=0.1) as (url, _):
-        store = S3Store(replace(options_for(url), timeout_s=1, threads=1))
+        store = S3Store(replace(local_bucket(url), timeout_s=1, threads=1))
         begun = time.monotonic()
         with pytest.raises(DependencyUnavailable, match="within 1 s"):
             await store.get("photo", max_bytes=LIMIT)
@@ -200,7 +189,7 @@ async def a_thread_comes_free(store: S3Store) -> None:
 
 async def test_an_upload_sends_nothing_after_its_timeout() -> None:
     with slowly_reading() as (url, received):
-        store = S3Store(replace(options_for(url), timeout_s=1, threads=1))
+        store = S3Store(replace(local_bucket(url), timeout_s=1, threads=1))
         with pytest.raises(DependencyUnavailable, match="within 1 s"):
             await store.put("photo", b"x" * UPLOAD_BYTES, "image/jpeg")
         await a_thread_comes_free(store)
@@ -210,7 +199,7 @@ async def test_an_upload_sends_nothing_after_its_timeout() -> None:
 
 async def test_a_cancelled_upload_has_ended_when_its_caller_continues() -> None:
     with slowly_reading() as (url, received):
-        store = S3Store(replace(options_for(url), timeout_s=20, threads=1))
+        store = S3Store(replace(local_bucket(url), timeout_s=20, threads=1))
         upload = asyncio.create_task(store.put("photo", b"x" * UPLOAD_BYTES, "image/jpeg"))
         while not received:
             await asyncio.sleep(0.01)
@@ -230,7 +219,7 @@ async def received_whole_by_now(received: list[int]) -> None:
 
 async def test_no_attempt_begins_after_the_timeout_of_its_call() -> None:
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", then=b" ") as (url, sent):
-        store = S3Store(replace(options_for(url), timeout_s=0.0005))
+        store = S3Store(replace(local_bucket(url), timeout_s=0.0005))
         with pytest.raises(DependencyUnavailable, match="no answer within"):
             await store.delete("photo")
         await asyncio.sleep(0.5)
@@ -239,14 +228,14 @@ async def test_no_attempt_begins_after_the_timeout_of_its_call() -> None:
 
 
 async def test_keys_that_are_replaced_are_used_by_the_next_call(options: S3Options) -> None:
-    present = {"id": ACCESS_KEY_ID, "secret": "wrong-secret"}
+    present = {"id": str(options.access_key_id), "secret": "wrong-secret"}
     rotating = replace(
         options, access_key_id=lambda: present["id"], secret_access_key=lambda: present["secret"]
     )
     store = S3Store(rotating)
     with pytest.raises(DependencyUnavailable, match="S3_SECRET_ACCESS_KEY"):
         await store.open()
-    present["secret"] = SECRET_ACCESS_KEY
+    present["secret"] = str(options.secret_access_key)
     await store.open()
     await store.put("photo", b"image", "image/jpeg")
     (url,) = await store.presigned_urls(["photo"], expires_s=60)
@@ -281,7 +270,7 @@ async def calls_fail_as_unavailable(store: S3Store) -> None:
 async def test_a_stopped_server_is_unavailable_until_it_runs_again(
     own_server: S3Server,
 ) -> None:
-    async with opened(replace(options_for(own_server.url), timeout_s=2, threads=4)) as store:
+    async with opened(replace(local_bucket(own_server.url), timeout_s=2, threads=4)) as store:
         await store.put("photo", b"image", "image/jpeg")
         own_server.stop()
         await calls_fail_as_unavailable(store)
@@ -293,7 +282,7 @@ async def test_a_stopped_server_is_unavailable_until_it_runs_again(
 async def test_a_frozen_server_is_unavailable_until_it_responds(
     own_server: S3Server,
 ) -> None:
-    async with opened(replace(options_for(own_server.url), timeout_s=2, threads=4)) as store:
+    async with opened(replace(local_bucket(own_server.url), timeout_s=2, threads=4)) as store:
         await store.put("photo", b"image", "image/jpeg")
         own_server.freeze()
         try:
