@@ -15,7 +15,7 @@ _ROOT = "bentos"
 
 
 class _JsonLines(logging.Formatter):
-    def __init__(self, trace_fields: Callable[[], Mapping[str, str]] | None) -> None:
+    def __init__(self, trace_fields: Callable[[], Mapping[str, str]] | None = None) -> None:
         super().__init__()
         self._trace_fields = trace_fields
 
