@@ -95,6 +95,12 @@ class Settings(SecretSettings):
         le=4096,
         description="The same for a selfie, whose face is large; if none is found, DETECTION_SIZE is used.",
     )
+    selfie_quick_size: int = Field(
+        256,
+        ge=0,
+        le=4096,
+        description="A smaller first input for a selfie on a CPU, enough for one large upright face, px; 0: none.",
+    )
     detection_threshold: float = Field(
         0.5,
         gt=0,
@@ -238,7 +244,7 @@ class Settings(SecretSettings):
     def _no_contradictions(self) -> Self:
         if self.top_k_default > self.top_k_max:
             raise ValueError(f"TOP_K_DEFAULT ({self.top_k_default}) is above TOP_K_MAX ({self.top_k_max})")
-        for name in ("detection_size", "selfie_detection_size"):
+        for name in ("detection_size", "selfie_detection_size", "selfie_quick_size"):
             if getattr(self, name) % 32:
                 raise ValueError(f"{name.upper()} ({getattr(self, name)}) is not a multiple of 32")
         if self.receive_timeout_s >= self.request_timeout_s:

@@ -97,10 +97,11 @@ class Detector:
         fitted = fit(pixels, size)
         return self.detect_fitted(fitted, size).scaled(pixels.shape[1] / fitted.shape[1])
 
-    def detect_fitted(self, fitted: NDArray[np.uint8], size: int) -> Candidates:
-        """The same for an image that `fit` has brought to `size`, in its pixels."""
+    def detect_fitted(self, fitted: NDArray[np.uint8], size: int, lowest: float | None = None) -> Candidates:
+        """The same for an image that `fit` has brought to `size`, in its pixels; from the score `lowest` if given."""
         rows, columns = (size if self._always_square else _filled_up(side) for side in fitted.shape[:2])
-        return self.without_overlaps(self._all(self._outputs(self._blob(fitted, rows, columns))))
+        looked = self._outputs(self._blob(fitted, rows, columns))
+        return self.without_overlaps(self._all(looked, self._threshold if lowest is None else lowest))
 
     def without_overlaps(self, found: Candidates) -> Candidates:
         """Of candidates that overlap, only the one with the best score, best score first."""
@@ -152,9 +153,9 @@ class Detector:
             cv2.LUT(channel, self._normalised, plane[:height, :width])
         return blob
 
-    def _all(self, looked: _Outputs) -> Candidates:
+    def _all(self, looked: _Outputs, lowest: float) -> Candidates:
         parts = [
-            self._decoded(looked, level, np.flatnonzero(scores >= self._threshold))
+            self._decoded(looked, level, np.flatnonzero(scores >= lowest))
             for level, scores in enumerate(looked.scores)
         ]
         found = Candidates(

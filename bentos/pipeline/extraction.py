@@ -53,6 +53,7 @@ class Extraction:
         max_jpeg_pixels: int = 0,
         max_faces: int = 1000,
         selfie_detection_size: int | None = None,
+        quick_detection_size: int = 0,
         large_detection_size: int = 0,
         min_embedded_size: float = 0,
     ) -> None:
@@ -66,6 +67,7 @@ class Extraction:
             max_jpeg_pixels=max_jpeg_pixels,
             max_faces=max_faces,
             selfie_size=selfie_detection_size or pack.detection_size,
+            quick_size=quick_detection_size,
             large_size=large_detection_size,
         )
         self.works: Mapping[Method, Callable[[Any, Check], Work[FacesInImage]]] = {

@@ -11,13 +11,13 @@ import numpy as np
 from bentos.domain.faces import BoundingBox, Embedding, Face, Landmarks
 from bentos.pipeline.alignment import align
 from bentos.pipeline.detector import Candidates
-from bentos.pipeline.landmark_refiner import LandmarkRefiner
+from bentos.pipeline.landmark_refiner import LandmarkRefiner, RefinedFace
 from bentos.pipeline.large_photos import detect_in_two_passes
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_models import PackModels
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
-from bentos.pipeline.steps import Detect, Embed, Look, Refine, Step, Work, detect
-from bentos.pipeline.turned import detect_turned, once_each, settle
+from bentos.pipeline.steps import Detect, Embed, Look, Refine, Steady, Step, Work, detect
+from bentos.pipeline.turned import CANDIDATE_THRESHOLD, detect_turned, once_each, settle
 
 _MOST_DOUBTFUL = 100
 """Most candidates below the detection threshold, as a picture of gravel has hundreds. Limits the time of a photo."""
@@ -28,12 +28,13 @@ class FaceCandidates:
     """The detector's candidates for faces, best score first.
 
     `sure`: with a score at the detection threshold or above. `doubtful`: below. `left_out`: how many further sure
-    candidates, with lower scores, are not in `sure`.
+    candidates, with lower scores, are not in `sure`. `traces`: with scores too low for a candidate, if asked for.
     """
 
     sure: list[Face]
     doubtful: list[Face]
     left_out: int
+    traces: Sequence[Face] = ()
 
     @property
     def all(self) -> list[Face]:
@@ -67,6 +68,7 @@ class FacePack:
             Detect: models.detect,
             Look: models.look,
             Refine: self.refined,
+            Steady: self.steady,
             Embed: self.embed,
         }
 
@@ -79,13 +81,21 @@ class FacePack:
         return self._runs[kind](items)
 
     def candidates(
-        self, image: ImagePyramid, *, most: int, size: int | None = None, large_size: int = 0, turn: int = 0
+        self,
+        image: ImagePyramid,
+        *,
+        most: int,
+        size: int | None = None,
+        large_size: int = 0,
+        turn: int = 0,
+        lowest: float | None = None,
     ) -> Work[FaceCandidates]:
         """The detector's candidates in `image`; of the sure ones, the `most` with the best scores.
 
         A candidate is left out when its box is empty inside the photo or smaller than the smallest size that counts.
         `size`: side of the detector's input, pixels. `large_size`: longer side of its second pass; 0 for none. `turn`:
         search the photo turned by this multiple of 90° clockwise; boxes and landmarks refer to the unturned photo.
+        `lowest`: lowest score of `traces`.
         """
         size = size or self.detection_size
         shorter, longer = sorted(image.pixels.shape[:2])
@@ -95,7 +105,7 @@ class FacePack:
 
         def search(side: int) -> Work[Candidates]:
             pixels, scale = image.reduced(side)
-            found = yield from detect_turned(pixels, turn, lambda turned: detect(image, turned, side))
+            found = yield from detect_turned(pixels, turn, lambda turned: detect(image, turned, side, lowest))
             return found.scaled(1 / scale)
 
         found = yield from detect_in_two_passes(
@@ -112,8 +122,9 @@ class FacePack:
         ]
         counted = sorted(filter(self._counts, faces), key=lambda face: (-face.score, face.bbox.as_list()))
         sure = [face for face in counted if face.score >= self._detection_threshold]
-        doubtful = counted[len(sure) : len(sure) + _MOST_DOUBTFUL]
-        return FaceCandidates(sure[:most], doubtful, max(0, len(sure) - most))
+        doubtful = [face for face in counted[len(sure) :] if face.score >= CANDIDATE_THRESHOLD]
+        traces = counted[len(sure) + len(doubtful) :]
+        return FaceCandidates(sure[:most], doubtful[:_MOST_DOUBTFUL], max(0, len(sure) - most), traces)
 
     def settled(
         self, image: ImagePyramid, candidates: Sequence[Face], most_turned: int | None = None
@@ -136,10 +147,24 @@ class FacePack:
 
         The faces may be of several images. Each step of the refinement is one run over all of them.
         """
+        return self._with_landmarks(
+            faces, lambda refined: refined.probability >= self._confirmation_threshold
+        )
+
+    def steady(self, faces: Sequence[tuple[ImagePyramid, Face]]) -> list[Face | None]:
+        """The same, but None also unless the looks of the landmark model agree (see `RefinedFace.is_steady`)."""
+        return self._with_landmarks(
+            faces,
+            lambda refined: refined.is_steady and refined.least_probability >= self._confirmation_threshold,
+        )
+
+    def _with_landmarks(
+        self, faces: Sequence[tuple[ImagePyramid, Face]], is_confirmed: Callable[[RefinedFace], bool]
+    ) -> list[Face | None]:
         found = self._refiner.refine([(image, face.landmarks) for image, face in faces])
         return [
             replace(face, landmarks=refined.landmarks)
-            if refined is not None and refined.probability >= self._confirmation_threshold
+            if refined is not None and is_confirmed(refined)
             else None
             for (_, face), refined in zip(faces, found, strict=True)
         ]

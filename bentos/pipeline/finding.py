@@ -16,10 +16,11 @@ from bentos.imaging.decoding import DecodedImage, decode
 from bentos.pipeline.chunks import in_chunks
 from bentos.pipeline.face_pack import FaceCandidates, FacePack
 from bentos.pipeline.pyramid import ImagePyramid
+from bentos.pipeline.quick import TRACE_THRESHOLD, only_face
 from bentos.pipeline.regions import Part, centre_in, longer_side_around
 from bentos.pipeline.source import Source, sharp_scale
 from bentos.pipeline.stage_clock import StageClock
-from bentos.pipeline.steps import Work, refine
+from bentos.pipeline.steps import Work, refine, steady
 from bentos.pipeline.turned import next_turn, once_each, turn_of
 from bentos.pipeline.wanted import Check
 
@@ -72,6 +73,7 @@ class FaceFinding:
     """Finds faces with one face pack; for one thread at a time. Every method may raise `FaceSearchError`.
 
     `selfie_size`: side of the detector's input for an image that should show one face, pixels.
+    `quick_size`: side of a first, smaller input for such an image, which is enough for an ordinary selfie; 0 for none.
     `large_size`: longer side of the detector's second pass over a large photo, pixels; 0 for none.
     """
 
@@ -84,11 +86,13 @@ class FaceFinding:
         max_jpeg_pixels: int,
         max_faces: int,
         selfie_size: int,
+        quick_size: int,
         large_size: int,
     ) -> None:
         self._pack, self._clock = pack, clock
         self._max_pixels, self._max_jpeg_pixels, self._max_faces = max_pixels, max_jpeg_pixels, max_faces
         self._sizes = sorted({min(selfie_size, pack.detection_size), pack.detection_size})
+        self._quick_size = quick_size if quick_size < self._sizes[0] else 0
         self._large_size = large_size
 
     def photo(self, file: bytes, check: Check) -> Work[Seen]:
@@ -125,6 +129,8 @@ class FaceFinding:
         90°. Of several faces, two are confirmed; the others have lower scores and were not examined to the end.
         """
         source = self._source(file, check)
+        if self._quick_size and (seen := (yield from self._quickly(source))).faces:
+            return seen
         for turn in (0, 1):
             sure: list[_Attempt] = []
             for size in self._sizes:
@@ -140,21 +146,39 @@ class FaceFinding:
                     return seen
         return seen
 
+    def _quickly(self, source: Source) -> Work[Seen]:
+        """The face of an ordinary selfie: it is large, and the detector sees no trace of another; else no face.
+
+        When all looks of the landmark model agree, the face is upright and there is no need to compare its turns.
+        """
+        source.decode_for(round(_SELFIE_DETAIL * self._sizes[0]))
+        attempt = yield from self._attempt(source, self._quick_size, 0, lowest=TRACE_THRESHOLD)
+        candidate = only_face(attempt.found, source.image)
+        if candidate is None:
+            return Seen(source.image, ())
+        source.sharpen_for([candidate])
+        face = yield from steady(source.image, candidate)
+        if face is None or turn_of(face):
+            return (yield from self._face_of(source, attempt))
+        if source.sharpen_for([face]):
+            return Seen(source.image, tuple((yield from self._refined(source, [face]))))
+        return Seen(source.image, (face,))
+
     def _face_of(self, source: Source, attempt: _Attempt) -> Work[Seen]:
         """The faces of one attempt; of a single face that is turned, with those of the photo turned like it."""
         seen = yield from self._one_or_several(source, attempt)
         if len(seen.faces) != 1 or (turn := turn_of(seen.faces[0])) == attempt.turn:
             return seen
         # Other faces with the same turn are detected well only when the photo is turned.
-        again = yield from self._attempt(source, attempt.size, turn)
+        again = yield from self._attempt(source, max(attempt.size, self._sizes[0]), turn)
         others = yield from self._one_or_several(source, again)
         faces = once_each([*seen.faces, *others.faces])
         return Seen(source.image, tuple(faces), others.left_out)
 
-    def _attempt(self, source: Source, size: int, turn: int) -> Work[_Attempt]:
+    def _attempt(self, source: Source, size: int, turn: int, lowest: float | None = None) -> Work[_Attempt]:
         source.check()
         found = yield from self._pack.candidates(
-            source.image, most=min(LISTED, self._max_faces), size=size, turn=turn
+            source.image, most=min(LISTED, self._max_faces), size=size, turn=turn, lowest=lowest
         )
         return _Attempt(found, size, turn)
 

@@ -10,6 +10,7 @@ docs/face-packs.md has the measured effect.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,13 @@ _MORE_LOOKS = 3
 _AT_REST = 0.1
 """A face no longer moves when a look changes its landmarks by less than this share of their spread."""
 
+_STEADY = (math.inf, 0.15, 0.08)
+"""How far each look may move the landmarks of a face that is steady, as a share of their spread.
+
+Of 598 detections of upright selfies 93 % are steady and score 0.85; of 815 detections of faces that lay on their side or
+upside down, with landmarks as if they were upright, none. One would be, if these shares were half as large again.
+"""
+
 _TEMPLATE_SIDE = _SIDE * _MAGNIFIED
 _SHIFT = ((_SIDE - _TEMPLATE_SIDE) / 2, (_SIDE - _TEMPLATE_SIDE) / 2 - _RAISED * _SIDE)
 
@@ -46,10 +54,16 @@ the side."""
 
 @dataclass(frozen=True, slots=True)
 class RefinedFace:
-    """Landmarks in pixels of the photo, and the probability, 0..1, that there is a face."""
+    """Landmarks in pixels of the photo, and the probability, 0..1, that there is a face.
+
+    `is_steady`: the looks agree about the place of the landmarks and about the face: `least_probability` is the lowest
+    probability of all looks. A face whose turn was mistaken is not steady.
+    """
 
     landmarks: Landmarks
     probability: float
+    least_probability: float = 1.0
+    is_steady: bool = False
 
 
 class LandmarkRefiner:
@@ -65,7 +79,7 @@ class LandmarkRefiner:
         one run of the model over all faces.
         """
         seen = [[points] for _, points in faces]
-        probabilities = [1.0] * len(seen)
+        probabilities, least = [1.0] * len(seen), [1.0] * len(seen)
         for look in range(self._looks + _MORE_LOOKS if self._looks else 0):
             uprights = {
                 number: _to_upright(points[-1])
@@ -73,26 +87,27 @@ class LandmarkRefiner:
                 if look < self._looks or _has_moved(points)
             }
             known = {number: upright for number, upright in uprights.items() if upright is not None}
+            if not known:
+                break
             looks = self._look([(faces[number][0], upright) for number, upright in known.items()])
             for number, (probability, points) in zip(known, looks, strict=True):
                 # Additional looks may not confirm a face that the regular looks did not: on a wheel they drift to 0.9.
                 is_further = look >= self._looks
                 probabilities[number] = min(probabilities[number], probability) if is_further else probability
+                least[number] = min(least[number], probability)
                 seen[number].append(points)
         return [
             # The crop of the first look is still tilted, so the mean leaves it out.
-            RefinedFace(_mean(points[-max(1, self._looks - 1) :]), probability)
+            RefinedFace(_mean(points[-max(1, self._looks - 1) :]), probability, lowest, _is_steady(points))
             if _is_usable(points[-1])
             else None
-            for points, probability in zip(seen, probabilities, strict=True)
+            for points, probability, lowest in zip(seen, probabilities, least, strict=True)
         ]
 
     def _look(
         self, faces: Sequence[tuple[ImagePyramid, NDArray[np.float64]]]
     ) -> list[tuple[float, Landmarks]]:
         """Look once at each face, turned by its transform: the probability, and the landmarks in its image."""
-        if not faces:
-            return []
         probabilities, shares = self._model([image.warp(upright, _SIDE) for image, upright in faces])
         return [
             (probability, _back(upright, points))
@@ -112,13 +127,21 @@ def _back(upright: NDArray[np.float64], shares: Sequence[Sequence[float]]) -> La
 
 def _has_moved(seen: Sequence[Landmarks]) -> bool:
     """Whether the last look still moved the landmarks of a face; False when there was no look."""
-    if len(seen) <= 1:
-        return False
-    last = [complex(x, y) for x, y in seen[-1]]
-    before = [complex(x, y) for x, y in seen[-2]]
+    return len(seen) > 1 and not _is_at_rest(seen[-2], seen[-1], _AT_REST)
+
+
+def _is_steady(seen: Sequence[Landmarks]) -> bool:
+    """Whether there were as many looks as `_STEADY` has shares, and none moved the landmarks further."""
+    moves = zip(seen, seen[1:], _STEADY, strict=False)
+    return len(seen) == len(_STEADY) + 1 and all(_is_at_rest(*move) for move in moves)
+
+
+def _is_at_rest(before: Landmarks, after: Landmarks, share: float) -> bool:
+    """Whether the landmarks have moved by at most this share of their spread."""
+    last = [complex(x, y) for x, y in after]
     centre = sum(last) / len(last)
     spread = sum(abs(point - centre) for point in last)
-    return sum(abs(p - q) for p, q in zip(last, before, strict=True)) > _AT_REST * spread
+    return sum(abs(p - complex(x, y)) for p, (x, y) in zip(last, before, strict=True)) <= share * spread
 
 
 def _is_usable(landmarks: Landmarks) -> bool:

@@ -104,7 +104,7 @@ class SingleModels:
 
     def detect(self, inputs: Sequence[DetectorInput]) -> list[Candidates]:
         """See `PackModels`."""
-        return [self.detector.detect_fitted(each.pixels, each.side) for each in inputs]
+        return [self.detector.detect_fitted(each.pixels, each.side, each.lowest) for each in inputs]
 
     def look(self, squares: Sequence[Pixels]) -> list[SurestFace]:
         """See `PackModels`."""

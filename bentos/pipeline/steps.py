@@ -19,10 +19,14 @@ _Result = TypeVar("_Result")
 
 
 class DetectorInput(NamedTuple):
-    """An image, (h, w, 3) uint8 BGR, whose longer side has about `side` pixels, the size of the detector's input."""
+    """An image, (h, w, 3) uint8 BGR, whose longer side has about `side` pixels, the size of the detector's input.
+
+    `lowest`: the lowest score of a candidate; None for that of the models. Models that run batches may ignore it.
+    """
 
     pixels: Pixels
     side: int
+    lowest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,10 @@ class Refine(Step):
     """Each of (`ImagePyramid`, `Face`) with refined landmarks, or None when it is not confirmed: `Face | None`."""
 
 
+class Steady(Step):
+    """The same as `Refine`, but None also when the looks of the landmark model do not agree: `Face | None`."""
+
+
 class Embed(Step):
     """The embedding of each aligned face, (112, 112, 3) uint8 BGR: `Embedding`, L2-normalised."""
 
@@ -56,11 +64,14 @@ Work = Generator[Step, Sequence[Any], _Result]
 """The work on one image; it may raise `FaceSearchError`."""
 
 
-def detect(image: ImagePyramid, pixels: Pixels, side: int) -> Work[Candidates]:
-    """The candidates in `pixels`, which belong to `image`; their longer side is brought to `side`, a multiple of 32."""
+def detect(image: ImagePyramid, pixels: Pixels, side: int, lowest: float | None = None) -> Work[Candidates]:
+    """The candidates in `pixels`, which belong to `image`; their longer side is brought to `side`, a multiple of 32.
+
+    `lowest`: see `DetectorInput`.
+    """
     fitted = fit(pixels, side)
     found: Candidates
-    [found] = yield Detect(image, [DetectorInput(fitted, side)])
+    [found] = yield Detect(image, [DetectorInput(fitted, side, lowest)])
     return found.scaled(pixels.shape[1] / fitted.shape[1])
 
 
@@ -72,6 +83,13 @@ def look(image: ImagePyramid, squares: Sequence[Pixels]) -> Work[Sequence[Surest
 def refine(image: ImagePyramid, faces: Sequence[Face]) -> Work[Sequence[Face | None]]:
     """The faces with refined landmarks."""
     return (yield Refine(image, [(image, face) for face in faces])) if faces else ()
+
+
+def steady(image: ImagePyramid, face: Face) -> Work[Face | None]:
+    """The face with refined landmarks, if all looks of the landmark model agree about it."""
+    found: Face | None
+    [found] = yield Steady(image, [(image, face)])
+    return found
 
 
 def embed(crops: Sequence[Pixels]) -> Work[Sequence[Embedding]]:

@@ -54,6 +54,8 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
         max_faces=settings.max_faces,
         max_jpeg_pixels=settings.max_jpeg_pixels,
         selfie_detection_size=settings.selfie_detection_size,
+        # With batches every image has the same input size, so that they run together.
+        quick_detection_size=settings.selfie_quick_size if settings.batch_size == 1 else 0,
         large_detection_size=settings.detection_large_size,
         min_embedded_size=settings.index_min_face_size,
     )

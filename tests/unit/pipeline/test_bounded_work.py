@@ -24,6 +24,7 @@ from bentos.pipeline.face_pack import FaceCandidates
 from bentos.pipeline.finding import LISTED
 from bentos.pipeline.wanted import Dropped
 from bentos.runner.local import extraction_of
+from seed.face_images import selfie
 from tests.crowds import crowd
 
 FACES = 400
@@ -91,11 +92,44 @@ def found(result: FacesInImage | FaceSearchError) -> FacesInImage:
     return result
 
 
-def test_a_selfie_costs_one_detection_its_looks_and_one_embedding(extraction: Extraction, runs: Runs) -> None:
-    assert len(found(extraction.embed_only_face([photos.astronaut().read_bytes()])[0]).faces) == 1
-    assert runs.detector == {320: 1, 96: 1}
+def test_a_selfie_costs_one_small_detection_three_looks_and_one_embedding(
+    extraction: Extraction, runs: Runs
+) -> None:
+    assert len(found(extraction.embed_only_face([selfie(0).jpeg])[0]).faces) == 1
+    assert runs.detector == {Settings().selfie_quick_size: 1}
+    assert runs.landmarks == [1] * LOOKS
+    assert runs.recogniser == [1]
+
+
+def test_a_selfie_with_a_small_face_costs_a_look_and_a_larger_detection(
+    extraction: Extraction, runs: Runs
+) -> None:
+    assert len(found(extraction.embed_only_face([photos.portrait().read_bytes()])[0]).faces) == 1
+    assert (runs.detector[Settings().selfie_quick_size], runs.detector[320]) == (1, 1)
+    assert runs.looks >= 1
     assert runs.landmarks[:LOOKS] == [1] * LOOKS
     assert runs.recogniser == [1]
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_the_turns_of_a_turned_selfie_are_compared(extraction: Extraction, runs: Runs, degrees: int) -> None:
+    upright = cv2.imdecode(np.frombuffer(selfie(0).jpeg, np.uint8), cv2.IMREAD_COLOR)
+    turned = cv2.imencode(".png", np.ascontiguousarray(np.rot90(upright, degrees // 90)))[1].tobytes()
+    [face] = found(extraction.embed_only_face([turned])[0]).faces
+    assert runs.looks >= 4
+    [straight] = found(extraction.embed_only_face([selfie(0).jpeg])[0]).faces
+    assert face.embedding is not None
+    assert straight.embedding is not None
+    assert float(face.embedding @ straight.embedding) > 0.95
+
+
+def test_a_selfie_with_somebody_in_the_background_is_refused(extraction: Extraction, runs: Runs) -> None:
+    front = cv2.imdecode(np.frombuffer(selfie(0).jpeg, np.uint8), cv2.IMREAD_COLOR)
+    other = cv2.imread(str(photos.portrait()))
+    front[:64, -64:] = cv2.resize(other, (64, 64), interpolation=cv2.INTER_AREA)
+    jpeg = cv2.imencode(".png", front)[1].tobytes()
+    assert found(extraction.embed_only_face([jpeg])[0]).count == 2
+    assert runs.detector[320] == 1
 
 
 def test_a_selfie_of_a_crowd_examines_one_chunk_of_faces_and_embeds_none(
@@ -103,7 +137,9 @@ def test_a_selfie_of_a_crowd_examines_one_chunk_of_faces_and_embeds_none(
 ) -> None:
     crowd_found = found(extraction.embed_only_face([many_faces])[0])
     assert runs.looks == CHUNK
-    assert runs.detector.total() <= CHUNK + 2  # at 320, which finds no faces of eleven pixels, and at 640
+    assert (
+        runs.detector.total() <= CHUNK + 3
+    )  # at 256 and 320, which find no faces of eleven pixels, and at 640
     assert runs.recogniser == []
     assert 0.9 * LISTED < len(crowd_found.faces) <= LISTED
     assert abs(crowd_found.count - FACES) < FACES / 10
@@ -157,7 +193,7 @@ def test_a_selfie_of_noise_costs_a_fixed_number_of_looks(extraction: Extraction,
         patch.setattr(pack, "candidates", with_many)
         assert found(extraction.embed_only_face([noise])[0]).faces == ()
     detections = runs.detector.total() - runs.looks
-    assert detections == 4  # at two sizes, in two turns
+    assert detections == 5  # the small one, and at two sizes in two turns
     assert runs.looks <= detections * (LISTED + 2 * 8 * 4)
     assert runs.landmarks == runs.recogniser == []
 
@@ -177,8 +213,8 @@ def test_one_run_processes_the_faces_of_several_images(extraction: Extraction, r
     together = extraction.embed_only_face(selfies)
     assert runs.landmarks[:LOOKS] == [6] * LOOKS
     assert runs.recogniser == [6]
-    for selfie, one in zip(selfies[:2], together, strict=False):
-        alone = found(extraction.embed_only_face([selfie])[0])
+    for file, one in zip(selfies[:2], together, strict=False):
+        alone = found(extraction.embed_only_face([file])[0])
         np.testing.assert_allclose(found(one).faces[0].embedding, alone.faces[0].embedding, atol=1e-4)
 
 
