@@ -15,6 +15,7 @@ from bentos.http.fields import BoxText, CollectionId, FaceId, parse_box, read_im
 from bentos.http.openapi import documented, one_of_forms
 from bentos.observability.stages import end_stage
 from bentos.search.query import PageRequest, PhotoSearch, SearchPage
+from bentos.search.quick_route import Limits, quick_route
 from bentos.search.schemas import SearchAnswer
 
 SERVICE: Role = "image-search"
@@ -31,7 +32,6 @@ _fields = unambiguous(
     "include_url",
     repeatable="collection_id",
 )
-router = EitherSlashRouter(dependencies=[Depends(api_key_header), Depends(_fields)], tags=[SERVICE])
 
 
 async def photo_search(request: Request) -> PhotoSearch:
@@ -39,6 +39,29 @@ async def photo_search(request: Request) -> PhotoSearch:
     request.app.state.readiness.require("milvus")
     search: PhotoSearch = request.app.state.photo_search
     return search
+
+
+async def _quickly(request: Request, image: bytes, asked: PageRequest) -> dict[str, object]:
+    """The answer to a search that has only a file and valid fields."""
+    started = time.perf_counter()
+    photos = await photo_search(request)
+    end_stage("form")
+    return _answer(await photos.by_only_face(image, asked), asked, started)
+
+
+router = EitherSlashRouter(
+    dependencies=[Depends(api_key_header), Depends(_fields)],
+    tags=[SERVICE],
+    route_class=quick_route(
+        Limits(
+            max_bytes=_settings.search_max_image_bytes,
+            top_k_default=_settings.top_k_default,
+            top_k_max=_settings.top_k_max,
+            score_threshold=_settings.score_threshold,
+        ),
+        _quickly,
+    ),
+)
 
 
 async def page_request(
@@ -93,19 +116,7 @@ async def search(
     """Send `file`, or `face_id`. Returns unique photos, most similar first, each with its most similar face."""
     started = time.perf_counter()
     found = await _found(photos, asked, file, face_id, face, bbox)
-    took_ms = round((time.perf_counter() - started) * 1000, 1)
-    return SearchAnswer.model_validate(
-        {
-            "results": _results(found),
-            "count": len(found.matches),
-            "page": asked.page,
-            "top_k": asked.top_k,
-            "has_more": found.has_more,
-            "score_threshold": asked.score_threshold,
-            "query": {"bbox": found.bbox.as_list(), "score": found.score},
-            "took_ms": took_ms,
-        }
-    )
+    return SearchAnswer.model_validate(_answer(found, asked, started))
 
 
 async def _found(
@@ -129,6 +140,20 @@ async def _found(
         return await photos.by_face_at(image, parse_box(bbox), asked)
     search_by = photos.by_largest_face if face == "largest" else photos.by_only_face
     return await search_by(image, asked)
+
+
+def _answer(found: SearchPage, asked: PageRequest, started: float) -> dict[str, object]:
+    """The fields of `SearchAnswer`. `started`: when, on the performance counter."""
+    return {
+        "results": _results(found),
+        "count": len(found.matches),
+        "page": asked.page,
+        "top_k": asked.top_k,
+        "has_more": found.has_more,
+        "score_threshold": asked.score_threshold,
+        "query": {"bbox": found.bbox.as_list(), "score": found.score},
+        "took_ms": round((time.perf_counter() - started) * 1000, 1),
+    }
 
 
 def _results(found: SearchPage) -> list[dict[str, object]]:
