@@ -39,8 +39,8 @@ _AT_REST = 0.1
 _STEADY = (math.inf, 0.15, 0.08)
 """How far each look may move the landmarks of a face that is steady, as a share of their spread.
 
-Of 598 detections of upright selfies 93 % are steady and score 0.85; of 815 detections of faces that lay on their side or
-upside down, with landmarks as if they were upright, none. One would be, if these shares were half as large again.
+Of 598 detections of upright selfies 93 % are steady and score 0.85. Of 815 detections of faces that lay on their side
+or upside down, with landmarks as if they were upright, none is; one would be, if these shares were half as large again.
 """
 
 _TEMPLATE_SIDE = _SIDE * _MAGNIFIED
