@@ -131,6 +131,15 @@ class MetadataStore(Protocol):
         `PhotoBusy`.
         """
 
+    async def begin_face_removal(self, photo_id: str, *, face_id: str, lease: Lease) -> PhotoRecord | None:
+        """Take the lease; this face goes to `removing`. Returns the photo as it then is.
+
+        The caller has to remove the vectors of every returned face in state `removing`, which may include those that a
+        crash left, before `finish_removals`. The face is not among them when it was removed earlier.
+        None, and no lease, when the photo was purged. Raises `PhotoBusy`; `PhotoNotFound` for an id never seen;
+        `FaceNotFound` when the photo never had the face. What raises has changed nothing.
+        """
+
     async def begin_removals(
         self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
     ) -> RemovalBatch:

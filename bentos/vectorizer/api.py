@@ -172,15 +172,22 @@ async def photo_status(photos: MetadataAlone, photo_id: PhotoId) -> PhotoWithFac
 
 @router.delete(
     "/remove/{photo_id}",
-    summary="Remove the faces of a photo",
-    responses=documented(errors.PhotoNotFound.code, errors.Overloaded.code),
+    summary="Remove the faces of a photo, or one of them",
+    responses=documented(errors.PhotoNotFound.code, errors.FaceNotFound.code, errors.Overloaded.code),
 )
 async def remove(
     photos: Removing,
     photo_id: PhotoId,
     purge: Annotated[bool, Query(description="Remove the image and its record too.")] = False,
+    face_id: Annotated[
+        FaceId | None, Query(description="Remove this face only; not together with purge=true.")
+    ] = None,
 ) -> RemovedPhoto:
     """Removes them from the search and from the metadata. Can be repeated."""
+    if face_id is not None:
+        if purge:
+            raise invalid_fields({"purge": "removes the whole photo; send it without face_id"})
+        return RemovedPhoto(photo_id=photo_id, faces_removed=await photos.remove_face(photo_id, face_id))
     return RemovedPhoto(photo_id=photo_id, faces_removed=await photos.remove_photo(photo_id, purge=purge))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
-from bentos.stores.records import Lease, LeaseLost, RemovalBatch
+from bentos.stores.records import Lease, LeaseLost, PhotoRecord, RemovalBatch
 from bentos.vectorizer.leasing import PhotoLeases, busy, pause
 from bentos.vectorizer.purged_image import remove_purged_image
 from bentos.vectorizer.uninterrupted import finish
@@ -50,6 +50,27 @@ class Removal:
         if purge:
             await self.remove_purged_image(photo_id)
         return 0
+
+    async def remove_face(self, photo_id: str, face_id: str) -> int:
+        """Remove one face of a photo. Returns 1, or 0 when it was removed before.
+
+        Raises `PhotoNotFound` for an unknown id; `FaceNotFound` when the photo never had the face.
+        """
+
+        async def begin(lease: Lease) -> PhotoRecord | None:
+            return await self._metadata.begin_face_removal(photo_id, face_id=face_id, lease=lease)
+
+        async with self._leases.held(photo_id, begin) as (lease, photo):
+            if photo is None:
+                return 0
+            # Those that an interrupted removal left are finished too, because their records go with this one.
+            removing = [face.face_id for face in photo.faces if face.state == "removing"]
+            if not removing:
+                await self._metadata.release(photo_id, lease=lease)
+                return 0
+            await self._vectors.remove_faces(removing)
+            await self._metadata.finish_removals([photo_id], purge=False, lease=lease)
+            return int(face_id in removing)
 
     async def remove_purged_image(self, photo_id: str) -> None:
         """Remove an image that was stored after its photo was purged; the image of any other photo stays."""

@@ -95,6 +95,12 @@ create table if not exists faces (
     constraint indexed_has_a_time check (state <> 'indexed' or indexed_at is not null)
 );
 
+-- The faces that a photo once had, so that removing one of them again is no error.
+create table if not exists removed_faces (
+    face_id text collate "C" primary key,
+    photo_id text collate "C" not null references photos on delete cascade
+);
+
 -- All that a purge leaves: the SHA-256 of the id, and the lease that purged it, or that removes its image again.
 create table if not exists purged_photos (
     photo_digest bytea primary key check (length(photo_digest) = 32),
@@ -129,6 +135,7 @@ create index if not exists photos_with_faces_of_collection on photos (collection
     where faces_detected + faces_removing > 0;
 create index if not exists photos_leased on photos (lease_until) where lease_until is not null;
 create index if not exists faces_of_photo on faces (photo_id);
+create index if not exists removed_faces_of_photo on removed_faces (photo_id);
 
 -- Counting ----------------------------------------------------------------------------------------------------------
 
@@ -575,6 +582,34 @@ begin
 end
 $$;
 
+-- The photo, with the faces that are being removed; null, and no lease, when it was purged before.
+create or replace function begin_face_removal(
+    p_photo_id text, p_face_id text, p_lease_token text, p_lease_seconds float8
+) returns jsonb
+language plpgsql security definer set search_path = face_search, pg_temp as $$
+declare
+    photo photos;
+begin
+    photo := free_photo(p_photo_id, p_lease_token);
+    if photo.photo_id is null then
+        perform from purged_photos where photo_digest = sha256(convert_to(p_photo_id, 'UTF8'));
+        if not found then
+            raise exception using errcode = 'FS003', message = 'there is no such photo';
+        end if;
+        return null;
+    end if;
+    update faces set state = 'removing' where face_id = p_face_id and photo_id = p_photo_id;
+    if not found then
+        perform from removed_faces where face_id = p_face_id and photo_id = p_photo_id;
+        if not found then
+            raise exception using errcode = 'FS004', message = 'there is no such face', detail = p_face_id;
+        end if;
+    end if;
+    perform take_lease(p_photo_id, p_lease_token, p_lease_seconds);
+    return photo_record(p_photo_id);
+end
+$$;
+
 -- {"photo_ids": [...], "busy": n}
 create or replace function begin_removals(
     p_collection_id text, p_until timestamptz, p_limit integer, p_lease_token text, p_lease_seconds float8
@@ -619,6 +654,9 @@ begin
         select photo_id from photos where photo_id = any(p_photo_ids) and lease_token = p_lease_token
         order by photo_id for update
     ) locked;
+    insert into removed_faces (face_id, photo_id)
+    select face_id, photo_id from faces where photo_id = any(held) and state = 'removing' order by face_id
+    on conflict do nothing;
     delete from faces where photo_id = any(held) and state = 'removing';
     get diagnostics removed = row_count;
     if p_purge then
@@ -708,7 +746,7 @@ grant execute on function
     begin_detection(text, text, text, text, float8), finish_detection(text, integer, integer, jsonb, text),
     finish_detection_and_begin_indexing(text, integer, integer, jsonb, text[], text, float8),
     begin_indexing(text, text[], text, text, float8), finish_indexing(text, text[], text),
-    begin_removal(text, text, float8), begin_removals(text, timestamptz, integer, text, float8),
+    begin_removal(text, text, float8), begin_face_removal(text, text, text, float8), begin_removals(text, timestamptz, integer, text, float8),
     finish_removals(text[], boolean, text), purged(text[]), begin_image_removal(text, text, float8),
     release(text, text), overview(), record_audit(bigint, jsonb)
 to face_search;

@@ -40,7 +40,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     else:
         with psycopg.connect(request.getfixturevalue("postgres_dsn")) as connection:
             connection.execute("set search_path = face_search")
-            connection.execute("truncate photos, faces, purged_photos, photo_counts, last_audit")
+            connection.execute(
+                "truncate photos, faces, removed_faces, purged_photos, photo_counts, last_audit"
+            )
         url = request.getfixturevalue("postgrest_url")
         opened = PostgrestMetadataStore(PostgrestOptions(url, TOKEN, timeout_s=10))
     await opened.open()
@@ -1006,3 +1008,88 @@ async def test_a_check_of_a_closed_store_fails_with_the_reason(store: MetadataSt
     await store.close()
     with pytest.raises(DependencyUnavailable):
         await store.check()
+
+
+# Removal of one face
+
+
+async def test_removing_one_face_keeps_the_others_and_holds_the_photo(store: MetadataStore) -> None:
+    one, other, held = await indexed_photo(store, "p"), face_of("p", 0.6, at=300), lease()
+    await detect(store, "p", other)
+    begun = await store.begin_face_removal("p", face_id=one.face_id, lease=held)
+    assert begun is not None
+    assert await store.begin_face_removal("p", face_id=one.face_id, lease=held) == begun
+    assert [(face.face_id, face.state) for face in begun.faces] == [
+        (one.face_id, "removing"),
+        (other.face_id, "detected"),
+    ]
+    assert not await is_free(store, "p")
+    assert await store.finish_removals(["p"], purge=False, lease=held) == 1
+    assert await states(store, "p") == ["detected"]
+    assert await is_free(store, "p")
+    details = await store.photo_details("p")
+    assert details is not None
+    assert (details.summary.faces_detected, details.summary.faces_indexed) == (1, 0)
+
+
+async def test_a_face_that_was_removed_before_can_be_removed_again(store: MetadataStore) -> None:
+    face, other = await indexed_photo(store, "p"), face_of("p", 0.6, at=300)
+    await detect(store, "p", other)
+    for expected in (1, 0):
+        held = lease()
+        begun = await store.begin_face_removal("p", face_id=face.face_id, lease=held)
+        assert begun is not None
+        assert len([each for each in begun.faces if each.state == "removing"]) == expected
+        assert await store.finish_removals(["p"], purge=False, lease=held) == expected
+    await remove(store, "p")
+    held = lease()
+    begun = await store.begin_face_removal("p", face_id=other.face_id, lease=held)
+    assert begun is not None
+    assert begun.faces == ()
+    await store.release("p", lease=held)
+
+
+async def test_a_face_that_was_removed_and_detected_again_can_be_removed_again(store: MetadataStore) -> None:
+    face = await indexed_photo(store, "p")
+    for _ in range(2):
+        held = lease()
+        await store.begin_face_removal("p", face_id=face.face_id, lease=held)
+        assert await store.finish_removals(["p"], purge=False, lease=held) == 1
+        await detect(store, "p", face)
+    assert await states(store, "p") == ["detected"]
+
+
+async def test_removing_one_face_refuses_what_is_unknown_and_changes_nothing(store: MetadataStore) -> None:
+    face, elsewhere = await indexed_photo(store, "p"), await indexed_photo(store, "q")
+    for unknown in (UNKNOWN_FACE, elsewhere.face_id):
+        with pytest.raises(FaceNotFound):
+            await store.begin_face_removal("p", face_id=unknown, lease=lease())
+    with pytest.raises(PhotoNotFound):
+        await store.begin_face_removal("nobody", face_id=face.face_id, lease=lease())
+    assert await states(store, "p") == ["indexed"]
+    assert await is_free(store, "p")
+
+
+async def test_one_face_of_a_photo_that_is_held_or_purged(store: MetadataStore) -> None:
+    face, held = await indexed_photo(store, "p"), lease()
+    await store.begin_indexing("p", face_ids=[], collection_id=None, lease=held)
+    with pytest.raises(PhotoBusy):
+        await store.begin_face_removal("p", face_id=face.face_id, lease=lease())
+    assert await states(store, "p") == ["indexed"]
+    await store.release("p", lease=held)
+    await remove(store, "p", purge=True)
+    assert await store.begin_face_removal("p", face_id=face.face_id, lease=lease()) is None
+    await detect(store, "p", face)
+    assert await is_free(store, "p")
+
+
+async def test_removing_one_face_returns_those_that_an_interrupted_removal_left(store: MetadataStore) -> None:
+    one, other = face_of("p"), face_of("p", 0.6, at=300)
+    await detect(store, "p", one, other)
+    await store.begin_face_removal("p", face_id=other.face_id, lease=lease(0.05))
+    await asyncio.sleep(0.1)
+    held = lease()
+    begun = await store.begin_face_removal("p", face_id=one.face_id, lease=held)
+    assert begun is not None
+    assert {face.face_id for face in begun.faces if face.state == "removing"} == {one.face_id, other.face_id}
+    assert await store.finish_removals(["p"], purge=False, lease=held) == 2

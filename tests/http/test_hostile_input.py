@@ -98,6 +98,9 @@ FIELDS: dict[str, tuple[str, list[str], Send]] = {
     "status: status": (
         "status", ["", *HOSTILE, *SPEAKING], lambda api, v: _ask(api, "GET", "/embed_status/", status=v)
     ),
+    "remove: face_id": (
+        "face_id", ["", *FACE_IDS], lambda api, v: _ask(api, "DELETE", "/remove/p", face_id=v)
+    ),
     "remove_all: collection_id": (
         "collection_id", ["", *HOSTILE], lambda api, v: _ask(api, "DELETE", "/remove_all/", collection_id=v)
     ),

@@ -184,6 +184,18 @@ class PostgrestMetadataStore:
                 )
             )
 
+    async def begin_face_removal(self, photo_id: str, *, face_id: str, lease: Lease) -> PhotoRecord | None:
+        """Take the lease of the photo; the face goes to `removing`; see `MetadataStore`."""
+        with _translated_errors(photo_id):
+            row = await self._client.call(
+                "begin_face_removal",
+                p_photo_id=photo_id,
+                p_face_id=face_id,
+                p_lease_token=lease.token,
+                p_lease_seconds=lease.seconds,
+            )
+        return None if row is None else photo_of(row)
+
     async def begin_removals(
         self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
     ) -> RemovalBatch:

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Mapping
 
 from bentos.stores.records import PHOTO_STATUSES, AuditResult, Overview
+from bentos.stores.sqlite.leases import clock
 from bentos.stores.sqlite.reads import from_micros
-from bentos.stores.sqlite.writes import clock
 
 
 def overview(connection: sqlite3.Connection) -> Overview:

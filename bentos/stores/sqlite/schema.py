@@ -49,6 +49,13 @@ create table if not exists faces (
 
 create index if not exists faces_of_photo on faces (photo_id);
 
+create table if not exists removed_faces (
+    face_id text primary key,
+    photo_id text not null references photos on delete cascade
+) without rowid;
+
+create index if not exists removed_faces_of_photo on removed_faces (photo_id);
+
 create table if not exists purged_photos (
     photo_digest text primary key,
     lease_token text not null,

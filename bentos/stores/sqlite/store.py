@@ -22,7 +22,7 @@ from bentos.stores.records import (
     PhotoStatus,
     RemovalBatch,
 )
-from bentos.stores.sqlite import overview, reads, writes
+from bentos.stores.sqlite import leases, overview, reads, removals, writes
 from bentos.stores.sqlite.schema import ADDED_COLUMNS, SCHEMA
 
 T = TypeVar("T")
@@ -165,7 +165,16 @@ class SqliteMetadataStore:
 
     async def begin_removal(self, photo_id: str, *, lease: Lease) -> bool:
         """Take the lease; every face of the photo goes to `removing`; see `MetadataStore`."""
-        return await self._transaction(lambda c: writes.begin_removal(c, photo_id, lease))
+        return await self._transaction(lambda c: removals.begin_removal(c, photo_id, lease))
+
+    async def begin_face_removal(self, photo_id: str, *, face_id: str, lease: Lease) -> PhotoRecord | None:
+        """Take the lease of the photo; the face goes to `removing`; see `MetadataStore`."""
+
+        def change(c: sqlite3.Connection) -> PhotoRecord | None:
+            begun = removals.begin_face_removal(c, photo_id, face_id, lease)
+            return _photo(c, photo_id) if begun else None
+
+        return await self._transaction(change)
 
     async def begin_removals(
         self, *, collection_id: str | None, until: datetime, lease: Lease, limit: int
@@ -173,23 +182,23 @@ class SqliteMetadataStore:
         """`begin_removal` for up to `limit` photos that have a face up to `until`; see `MetadataStore`."""
         micros = reads.to_micros(until)
         return await self._transaction(
-            lambda c: writes.begin_removals(c, collection_id, micros, lease, limit)
+            lambda c: removals.begin_removals(c, collection_id, micros, lease, limit)
         )
 
     async def finish_removals(self, photo_ids: Sequence[str], *, purge: bool, lease: Lease) -> int:
         """Delete the faces in state `removing`, with `purge` the photos too; see `MetadataStore`."""
-        gone, lost = await self._transaction(lambda c: writes.finish_removals(c, photo_ids, purge, lease))
+        gone, lost = await self._transaction(lambda c: removals.finish_removals(c, photo_ids, purge, lease))
         if lost:
             raise LeaseLost(f"the leases of {len(lost)} photos are lost, first of all {lost[0]!r}")
         return gone
 
     async def purged(self, photo_ids: Sequence[str]) -> list[str]:
         """The photos among `photo_ids` that were purged and have not been recorded again since."""
-        return await self._transaction(lambda c: writes.purged(c, photo_ids), "deferred")
+        return await self._transaction(lambda c: removals.purged(c, photo_ids), "deferred")
 
     async def begin_image_removal(self, photo_id: str, *, lease: Lease) -> bool:
         """Take the lease of a purged photo; see `MetadataStore`."""
-        return await self._transaction(lambda c: writes.begin_image_removal(c, photo_id, lease))
+        return await self._transaction(lambda c: removals.begin_image_removal(c, photo_id, lease))
 
     async def release(self, photo_id: str, *, lease: Lease) -> None:
         """Give the lease back without finishing. Does nothing when it is not held."""
@@ -205,7 +214,7 @@ class SqliteMetadataStore:
 
     async def now(self) -> datetime:
         """This machine's clock, in UTC."""
-        return reads.from_micros(writes.clock())
+        return reads.from_micros(leases.clock())
 
     async def _photos_after(self, photo_id: str, limit: int) -> list[PhotoRecord]:
         return await self._transaction(lambda c: reads.photos_after(c, photo_id, limit), "deferred")

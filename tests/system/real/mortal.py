@@ -25,6 +25,7 @@ WRITES = {
     "begin_indexing",
     "finish_indexing",
     "begin_removal",
+    "begin_face_removal",
     "begin_removals",
     "finish_removals",
     "save_faces",
@@ -33,7 +34,7 @@ WRITES = {
     "put",
     "delete",
 }
-Deed = Literal["detect", "index", "add", "remove", "purge", "remove_all"]
+Deed = Literal["detect", "index", "add", "remove", "remove_face", "purge", "remove_all"]
 
 
 @dataclass
@@ -142,6 +143,8 @@ async def do(deed: Deed, subject: Subject, dependencies: Dependencies) -> None:
         )
     elif deed == "add":
         await indexing.index_face(subject.face_ids[0], collection_id=None)
+    elif deed == "remove_face":
+        await removal.remove_face(subject.photo_id, subject.face_ids[0])
     elif deed == "remove_all":
         await removal.remove_all(collection_id=subject.collection_id)
     else:

@@ -91,6 +91,9 @@ class Api:
     def remove(self, photo_id: str, *, purge: bool = False) -> httpx.Response:
         return self.vectorizer.delete(f"/remove/{photo_id}", params={"purge": purge})
 
+    def remove_face(self, photo_id: str, face_id: str) -> httpx.Response:
+        return self.vectorizer.delete(f"/remove/{photo_id}", params={"face_id": face_id})
+
     def remove_all(self, **query: str) -> httpx.Response:
         return self.vectorizer.delete("/remove_all/", params=query)
 

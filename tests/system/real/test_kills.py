@@ -38,6 +38,7 @@ EXPECTED: dict[Deed, list[str]] = {
     ],
     "add": ["begin_indexing", "save_faces", "finish_indexing"],
     "remove": ["begin_removal", "remove_photos", "finish_removals"],
+    "remove_face": ["begin_face_removal", "remove_faces", "finish_removals"],
     "purge": ["begin_removal", "remove_photos", "delete", "finish_removals"],
     "remove_all": ["begin_removals", "remove_photos", "finish_removals", "begin_removals"],
 }
@@ -46,6 +47,7 @@ FACES_INDEXED: dict[Deed, int | None] = {
     "index": 2,
     "add": 1,
     "remove": 0,
+    "remove_face": 1,
     "purge": None,
     "remove_all": 0,
 }
@@ -128,7 +130,7 @@ async def _prepared(deed: Deed, dependencies: Dependencies) -> Subject:
     subject = Subject(photo_id, image, tuple(derive_face_id(photo_id, box) for box in boxes))
     if deed not in {"detect", "index"}:
         await do("detect", subject, dependencies)
-    if deed in {"remove", "purge", "remove_all"}:
+    if deed in {"remove", "remove_face", "purge", "remove_all"}:
         for face_id in subject.face_ids:
             await do("add", Subject(photo_id, image, (face_id,)), dependencies)
     return subject
@@ -153,4 +155,5 @@ async def _is_as_it_should_be(deed: Deed, subject: Subject, dependencies: Depend
         score_threshold=0.9,
         collection_ids=[subject.collection_id],
     )
-    assert [match.photo_id for match in nearest] == ([subject.photo_id] if indexed else [])
+    is_gone = not indexed or deed == "remove_face"
+    assert [match.photo_id for match in nearest] == ([] if is_gone else [subject.photo_id])

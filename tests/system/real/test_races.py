@@ -89,6 +89,35 @@ def test_remove_all_removes_every_face_whose_addition_was_answered_before_it(api
             assert api.status(**mine).json()["items"][0]["faces_indexed"] == 0
 
 
+def test_one_face_of_six_is_removed_while_it_is_added_and_its_photo_is_removed(api: Api) -> None:
+    group = photos.group_photo().read_bytes()
+    mine = {"collection_id": "one-of-six"}
+    with ThreadPoolExecutor(8) as clients:
+        for number in range(max(3, ROUNDS // 2)):
+            answer = api.detect(group, index="true", **mine)
+            assert answer.status_code == 200, answer.text
+            photo = answer.json()
+            assert {face["status"] for face in photo["faces"]} == {"indexed"}
+            photo_id, wrong, others = photo["photo_id"], photo["faces"][0], photo["faces"][1:]
+            early = [clients.submit(api.add, wrong["face_id"]) for _ in range(number % 3)]
+            removals = [clients.submit(api.remove_face, photo_id, wrong["face_id"]) for _ in range(2)]
+            late = [clients.submit(api.add, wrong["face_id"]) for _ in range(3)]
+            assert {removal.result().status_code for removal in removals} == {200}
+            assert sum(removal.result().json()["faces_removed"] for removal in removals) == 1
+            _all_true([future.result() for future in early + late])
+            assert _faces_found(api, [_selfie(wrong["bbox"])], **mine) == set()
+            expected = {face["face_id"] for face in others}
+            assert _faces_found(api, [_selfie(face["bbox"]) for face in others], **mine) == expected
+
+            second = clients.submit(api.remove_face, photo_id, others[0]["face_id"])
+            whole = clients.submit(api.remove, photo_id)
+            adds = [clients.submit(api.add, others[0]["face_id"]) for _ in range(3)]
+            assert (second.result().status_code, whole.result().status_code) == (200, 200)
+            assert second.result().json()["faces_removed"] + whole.result().json()["faces_removed"] == 5
+            _all_true([add.result() for add in adds])
+            assert _faces_found(api, [_selfie(face["bbox"]) for face in photo["faces"]], **mine) == set()
+
+
 def _faces_found(api: Api, selfies: list[bytes], **fields: str) -> set[str]:
     answers = [api.search(selfie, **fields) for selfie in selfies]
     assert {answer.status_code for answer in answers} == {200}

@@ -76,7 +76,7 @@ def server(postgres_dsn: str) -> Iterator[PostgrestServer]:
 def empty(postgres_dsn: str) -> None:
     with psycopg.connect(postgres_dsn) as connection:
         connection.execute("set search_path = face_search")
-        connection.execute("truncate photos, faces, purged_photos, photo_counts")
+        connection.execute("truncate photos, faces, removed_faces, purged_photos, photo_counts")
 
 
 async def test_a_port_without_a_server_is_unavailable() -> None:

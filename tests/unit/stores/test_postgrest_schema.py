@@ -67,7 +67,9 @@ def test_applying_it_tells_postgrest_to_reload(database: psycopg.Connection) -> 
     assert heard == {"reload schema", "reload config"}
 
 
-@pytest.mark.parametrize("table", ["photos", "faces", "purged_photos", "photo_counts", "last_audit"])
+@pytest.mark.parametrize(
+    "table", ["photos", "faces", "removed_faces", "purged_photos", "photo_counts", "last_audit"]
+)
 @pytest.mark.parametrize(
     "statement",
     ["select from {}", "insert into {} default values", "delete from {}", "truncate {}", "drop table {}"],

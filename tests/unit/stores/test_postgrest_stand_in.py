@@ -20,7 +20,7 @@ def api(postgres_dsn: str, postgrest_url: str) -> Iterator[httpx.Client]:
     """The stand-in with three photos."""
     with psycopg.connect(postgres_dsn) as connection:
         connection.execute("set search_path = face_search")
-        connection.execute("truncate photos, faces, purged_photos, photo_counts")
+        connection.execute("truncate photos, faces, removed_faces, purged_photos, photo_counts")
         connection.execute(
             "insert into photos (photo_id, image_sha256, created_at, updated_at)"
             " select id, repeat('ab', 32), now(), now() from unnest(array['a', 'b.1', 'c']) id"
