@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import dataclasses
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -426,3 +428,55 @@ async def test_a_face_that_was_removed_or_never_stored_is_none(store: VectorStor
     assert await store.face(str(uuid.uuid4())) is None
     with pytest.raises(ValueError, match="not a face"):
         await store.face('x" or face_id != "')
+
+
+async def test_writers_that_meet_share_their_requests_and_each_finds_its_faces_afterwards(
+    options: MilvusOptions,
+) -> None:
+    counted = Counter[str]()
+
+    class Counting(MilvusVectorStore):
+        async def _upsert(self, rows: Sequence[dict[str, Any]]) -> None:
+            counted["upserts"] += 1
+            counted["rows"] += len(rows)
+            await super()._upsert(rows)
+
+        async def _until_found(self, face_ids: Sequence[str]) -> None:
+            counted["checks"] += 1
+            await super()._until_found(face_ids)
+
+    store = Counting(options)
+    await store.open()
+
+    async def write(number: int) -> None:
+        photo_id = f"photo-{number}"
+        faces = [face(photo_id, 0.9, number=place, collection_id=photo_id) for place in range(3)]
+        await store.save_faces(faces)
+        assert photo_ids(await search(store, 5, collections=[photo_id])) == [photo_id]
+        await store.save_faces(faces[:1])
+        await store.remove_faces([each.face_id for each in faces])
+        assert await search(store, 5, collections=[photo_id]) == []
+
+    await asyncio.gather(*map(write, range(12)))
+    assert counted["rows"] == 12 * 4
+    assert counted["upserts"] < 24
+    assert (counted["checks"] == 0) == options.lite
+    assert counted["checks"] < 24
+    assert await scanned(store) == []
+    await store.close()
+
+
+async def test_a_writer_whose_rows_do_not_fit_affects_no_other(store: VectorStore) -> None:
+    good, bad = face("good", 0.9), dataclasses.replace(face("bad", 0.9), embedding=np.ones(3, np.float32))
+    outcomes = await asyncio.gather(store.save_faces([good]), store.save_faces([bad]), return_exceptions=True)
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], ValueError)
+    assert await found(store) == ["good"]
+
+
+async def test_the_last_of_two_rows_with_one_id_that_meet_is_kept(store: VectorStore) -> None:
+    first, second = face("p", 0.2), face("p", 0.9)
+    assert first.face_id == second.face_id
+    await asyncio.gather(store.save_faces([first]), store.save_faces([second]))
+    (match,) = await search(store)
+    assert abs(match.score - 0.9) < 1e-4

@@ -18,6 +18,7 @@ from bentos.stores.milvus.columns import face_of
 from bentos.stores.milvus.options import MilvusOptions
 from bentos.stores.milvus.schema import BBOX, COLLECTION_ID, EMBEDDING, FACE_ID, PHOTO_ID
 from bentos.stores.milvus.search import WIDEST, nearest_photos
+from bentos.stores.milvus.shared_runs import SharedRuns
 from bentos.stores.milvus.siblings import remove_from_all
 from bentos.stores.records import FaceVector, Match, StoredVector
 
@@ -26,6 +27,8 @@ __all__ = ["MilvusOptions", "MilvusVectorStore"]
 _BATCH_BYTES = 4 * 1024 * 1024
 _IDS_IN_A_FILTER = 1000
 _ROWS_IN_A_REMOVAL = 4096
+_CHECKS_AT_ONCE = 4
+"""Sixteen Strong queries at once take two time ticks instead of one; with one, others wait for the next tick."""
 _ROWS_IN_LITE_MEMORY = 256
 """Milvus Lite searches rows that are not flushed one by one, 0.05 ms each, and flushed rows all at once."""
 
@@ -40,6 +43,9 @@ class MilvusVectorStore:
         # When the first two writes run at once, Milvus Lite opens its log twice and loses one of them.
         self._writing: AbstractAsyncContextManager[Any] = asyncio.Lock() if options.lite else nullcontext()
         self._unflushed = 0
+        self._rows_in_a_write = max(1, min(_IDS_IN_A_FILTER, _BATCH_BYTES // (4 * options.dim)))
+        self._upserts = SharedRuns(self._upsert, most=self._rows_in_a_write)
+        self._checks = SharedRuns(self._until_found, most=_IDS_IN_A_FILTER, at_once=_CHECKS_AT_ONCE)
 
     async def open(self) -> None:
         """Connect; create the collection, its indexes and its alias when missing; load it.
@@ -66,18 +72,11 @@ class MilvusVectorStore:
 
     async def save_faces(self, faces: Sequence[FaceVector]) -> None:
         """Insert or replace, by `face_id`. Raises `ValueError` for a wrong dimension or id."""
-        # Milvus 2.3.5 stores two rows when one request holds the same key twice.
-        rows = list({face.face_id: self._row(face) for face in faces}.values())
-        size = max(1, min(_IDS_IN_A_FILTER, _BATCH_BYTES // (4 * self._options.dim)))
-        for batch in _batches(rows, size):
-            await self._write(
-                lambda client, batch=batch: client.upsert(  # type: ignore[misc]
-                    self._collection.current.name, batch, timeout=self._options.timeout_s
-                )
-            )
+        rows = [self._row(face) for face in faces]
+        for batch in _batches(rows, self._rows_in_a_write):
+            await self._in_time(self._upserts.run(batch))
         if rows and self._options.waits_after_write:
-            # A Strong query is answered after the time tick of the write: every later search finds the rows.
-            await self._query(_is_in(FACE_ID, [rows[-1][FACE_ID]]), limit=1)
+            await self._in_time(self._checks.run([rows[-1][FACE_ID]]))
         self._unflushed += len(rows)
         if self._unflushed >= _ROWS_IN_LITE_MEMORY:
             await self._flush_lite()
@@ -184,6 +183,30 @@ class MilvusVectorStore:
                 )
             )
             before = face_ids
+
+    async def _upsert(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Write rows, of one or several callers, in one request."""
+        # Milvus 2.3.5 stores two rows when one request holds the same key twice.
+        last = list({row[FACE_ID]: row for row in rows}.values())
+        await self._write(
+            lambda client: client.upsert(self._collection.current.name, last, timeout=self._options.timeout_s)
+        )
+
+    async def _until_found(self, face_ids: Sequence[str]) -> None:
+        """Wait until every search that starts later finds what was written before this call.
+
+        A Strong query is answered after the time ticks of all earlier writes, whichever row it asks for.
+        """
+        await self._query(_is_in(FACE_ID, face_ids[-1:]), limit=1)
+
+    async def _in_time(self, shared: Awaitable[None]) -> None:
+        """Await a shared run for at most the timeout. Raises `DependencyUnavailable`."""
+        try:
+            async with asyncio.timeout(self._options.timeout_s):
+                await shared
+        except TimeoutError as error:
+            reason = f"no answer within {self._options.timeout_s:g} s"
+            raise DependencyUnavailable("milvus", reason) from error
 
     async def _write(self, ask: Callable[[Any], Awaitable[Any]]) -> None:
         async with self._writing:
