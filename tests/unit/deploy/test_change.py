@@ -13,7 +13,12 @@ from tests.unit.deploy.manifests import FOLDER, SERVICES, environment, the
 
 DEPLOY = FOLDER.parent
 FILES = sorted(
-    [*FOLDER.glob("*.yaml"), *(DEPLOY / "gateway").rglob("*.yaml"), *DEPLOY.glob("helm/*/values.yaml")]
+    [
+        *FOLDER.glob("*.yaml"),
+        *(DEPLOY / "gateway").rglob("*.yaml"),
+        *DEPLOY.glob("monitoring/*.yaml"),
+        *DEPLOY.glob("helm/*/values.yaml"),
+    ]
 )
 FILLED_IN = {
     "API_KEY": "0123456789abcdef-key-of-the-tests",

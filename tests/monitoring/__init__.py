@@ -1,0 +1,1 @@
+"""The alerts and the dashboard of deploy/monitoring, against a real Prometheus that scrapes the running services."""

@@ -1,0 +1,96 @@
+"""Runs the services under load in front of a real Prometheus, then breaks them, and watches expressions and alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.monitoring.expressions import Expression, expressions
+from tests.monitoring.load import COLLECTION, Callers, calling
+from tests.monitoring.prometheus import Prometheus, scraping
+from tests.system.real.mortal import TwoFaces
+from tests.system.real.stack import Stack, eventually
+
+ROOT = Path(__file__).parents[2]
+WINDOW = "30s"
+
+
+@dataclass
+class Seen:
+    """What Prometheus had under load: for each expression its series, and the labels of each alert that fired."""
+
+    values: dict[Expression, list[dict[str, Any]]] = field(default_factory=dict)
+    alerts: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def empty(self) -> list[str]:
+        """The expressions without a number, except for those whose metrics only a cluster has."""
+        return [
+            each.title
+            for each, series in self.values.items()
+            if each.not_here is None and not any(math.isfinite(float(one["value"][1])) for one in series)
+        ]
+
+
+def observe(
+    stack: Stack, *, seconds: float, before_the_outage: Callable[[Prometheus], None] = lambda _: None
+) -> Seen:
+    """Load for `seconds`, a rush, an audit with a difference, then an outage of Milvus."""
+    seen = Seen()
+    services = {"image-search": stack.search.url, "image-vectorizer": stack.vectorizer.url}
+    with (
+        tempfile.TemporaryDirectory(prefix="prometheus-") as folder,
+        scraping(services, Path(folder), window=WINDOW) as prometheus,
+        calling(stack) as callers,
+    ):
+        time.sleep(seconds)
+        asyncio.run(_lose_a_vector(stack))
+        audit(stack, "--confirm")
+        seen.alerts["FaceSearchAuditDifferences"] = prometheus.wait_for_alert("FaceSearchAuditDifferences")
+        eventually(lambda: _refused(prometheus, callers), "searches were refused as overloaded")
+        seen.alerts["FaceSearchQueueFull"] = prometheus.wait_for_alert("FaceSearchQueueFull")
+        seen.values = {each: prometheus.value(each.for_tests(WINDOW)) for each in expressions()}
+        before_the_outage(prometheus)
+        stack.servers.milvus.stop()
+        try:
+            for name in ("FaceSearchDependencyDown", "FaceSearchErrorRatio"):
+                seen.alerts[name] = prometheus.wait_for_alert(name)
+        finally:
+            stack.servers.milvus.start()
+    return seen
+
+
+def audit(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the audit with the settings of the services."""
+    return subprocess.run(
+        [sys.executable, "-m", "bentos.audit", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **stack.environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def _refused(prometheus: Prometheus, callers: Callers) -> bool:
+    """Rush; whether Prometheus has seen refusals, which takes two scrapes."""
+    callers.rush()
+    return bool(prometheus.value(f'rate(face_search_errors_total{{code="overloaded"}}[{WINDOW}]) > 0'))
+
+
+async def _lose_a_vector(stack: Stack) -> None:
+    """Remove the vectors of an indexed photo from Milvus only, as no request does."""
+    async with stack.dependencies(TwoFaces()) as dependencies:
+        page = await dependencies.metadata.list_photos(status="indexed", limit=50, offset=0)
+        ours = [photo.photo_id for photo in page.items if (photo.collection_id or "").startswith(COLLECTION)]
+        assert ours
+        await dependencies.vectors.remove_photos(ours)
