@@ -20,7 +20,7 @@ from bentos.http.middleware.options import MiddlewareOptions
 from bentos.observability.logs import configure_logging
 from bentos.observability.measured import measured
 from bentos.observability.traced import traced
-from bentos.observability.tracing import Tracing, outgoing_headers, trace_fields
+from bentos.observability.tracing import TracesUnavailable, Tracing, outgoing_headers, trace_fields
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.client import FaceFinder
@@ -130,7 +130,7 @@ def compose(
         use_batch_scheduling()
         configure_logging(settings.log_level, None if tracing is None else trace_fields)
         if tracing is not None:
-            tracing.open()
+            _or_end(tracing.open)
         if limit_connections:
             _or_end(lambda: bound_connections(settings.receive_timeout_s))
         elif settings.connection_limits == "off":
@@ -208,7 +208,7 @@ def _or_end(step: Callable[[], T]) -> T:
     """Run `step`; when it fails, end the process with one log line, because raising would print a traceback."""
     try:
         return step()
-    except (ConnectionLimitsUnavailable, TransportUnavailable) as error:
+    except (ConnectionLimitsUnavailable, TransportUnavailable, TracesUnavailable) as error:
         logger.critical("%s", error)
         os._exit(1)
 

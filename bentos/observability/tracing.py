@@ -32,6 +32,13 @@ _CLOSE_WITHIN_S = 3.0
 _FIRST_SERVER_ERROR = 500
 
 
+class TracesUnavailable(Exception):
+    """The variables `OTEL_*` contradict each other; the message is one sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"traces cannot be exported: {reason.rstrip('.')}; correct the variables OTEL_*.")
+
+
 class Tracing:
     """The spans of one service. Between `open` and `close` they are exported in the background, else dropped.
 
@@ -44,10 +51,13 @@ class Tracing:
         self._export: TraceExport | None = None
 
     def open(self) -> None:
-        """Start the export that the environment variables `OTEL_*` describe."""
+        """Start the export that the environment variables `OTEL_*` describe. Raises `TracesUnavailable`."""
         from bentos.observability.trace_export import TraceExport  # noqa: PLC0415 - imports the SDK
 
-        self._export = TraceExport(self._service)
+        try:
+            self._export = TraceExport(self._service)
+        except ValueError as error:
+            raise TracesUnavailable(str(error)) from None
         self._tracer = self._export.tracer()
 
     async def close(self) -> None:

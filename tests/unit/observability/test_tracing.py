@@ -25,7 +25,7 @@ from bentos.http.middleware.access_log import AccessLog
 from bentos.http.middleware.options import MiddlewareOptions
 from bentos.http.middleware.stack import with_middleware
 from bentos.observability.traced import traced
-from bentos.observability.tracing import Tracing, outgoing_headers, trace_fields
+from bentos.observability.tracing import TracesUnavailable, Tracing, outgoing_headers, trace_fields
 from bentos.pipeline.pack_info import PackInfo
 from bentos.stores.files import FilesStore
 from bentos.stores.postgrest.client import PostgrestClient, PostgrestOptions
@@ -95,6 +95,16 @@ def test_a_setting_that_cannot_work_is_refused_in_one_sentence(
     with pytest.raises(SettingsError, match=said) as refused:
         read_settings()
     assert "password@" not in str(refused.value)
+
+
+def test_variables_that_the_sdk_refuses_are_one_sentence(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "20")  # less than one batch
+    with pytest.raises(
+        TracesUnavailable, match=r"^traces cannot be exported: .*; correct the variables OTEL_"
+    ):
+        Tracing("service-of-the-test").open()
 
 
 async def test_a_span_is_a_child_of_the_caller_and_errors_are_named_by_fixed_words(
