@@ -6,24 +6,24 @@ It starts the service over a bucket, fills it with photos of one person, and mea
 from __future__ import annotations
 
 import argparse
-import io
+import asyncio
 import statistics
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import psutil
-from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from bentos.demo.embedded import SERVICE
+from bentos.config.settings import Settings
+from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.servers.s3 import s3_server
 from tests.system.conftest import KEY, Live, running
 from tests.web.browsing import chromium, s3_settings, until
-from tests.web.photos_of_tests import astronaut_photo, large_selfie
+from tests.web.filling import fill
+from tests.web.photos_of_tests import large_selfie
 
 FRAMES = """() => {
     window.frames_ = [];
@@ -58,8 +58,11 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="page-")))
         (folder / "s3").mkdir()
         bucket = stack.enter_context(s3_server(folder / "s3"))
+        environment = {**embedded_environment(folder, KEY), **s3_settings(bucket)}
+        settings = Settings(**{name.lower(): value for name, value in environment.items()})
+        size = asyncio.run(fill(settings, options.results, width=options.width))
+        print(f"{options.results} photos of {options.width} px, {size / options.results / 1024:.0f} KiB each")
         live = stack.enter_context(running(SERVICE, folder, UI_ENABLED="true", **s3_settings(bucket)))
-        _fill(live, options.results, options.width)
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 860})
@@ -71,24 +74,6 @@ def main() -> None:
         _selfie(page, live, selfie, options.rounds)
         _scroll(page, options.results)
         browser.close()
-
-
-def _fill(live: Live, count: int, width: int) -> None:
-    def index(number: int) -> int:
-        with Image.open(io.BytesIO(astronaut_photo(number))) as opened:
-            photo = opened.resize((width, width * opened.height // opened.width), Image.Resampling.BICUBIC)
-        out = io.BytesIO()
-        photo.save(out, "JPEG", quality=85)
-        image = out.getvalue() + b"\0" * (number // 60)
-        response = client.post("/detect_faces/", files={"file": image}, data={"index": "true"})
-        response.raise_for_status()
-        return len(image)
-
-    started = time.monotonic()
-    with live.client(timeout=120) as client, ThreadPoolExecutor(4) as pool:
-        sizes = list(pool.map(index, range(count)))
-    seconds = time.monotonic() - started
-    print(f"{count} photos of {width} px, {statistics.mean(sizes) / 1024:.0f} KiB each, in {seconds:.0f} s")
 
 
 def _selfie(page: Page, live: Live, selfie: bytes, rounds: int) -> None:
