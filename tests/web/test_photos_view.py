@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from bentos.demo import photos
 from bentos.demo.embedded import SERVICE
+from bentos.domain.faces import BoundingBox
 from tests.system.conftest import Live, running
 from tests.web.browsing import until
 from tests.web.conftest import shot, violations
@@ -130,6 +131,30 @@ def test_a_single_face_is_indexed_and_then_all(open_page: Open, site: Live, grou
     expect(dialog.get_by_role("button", name="Index all faces")).to_be_hidden()
     page.keyboard.press("Escape")
     expect(page.locator(".photos-view .card")).to_contain_text("6 of 6 faces")
+
+
+def test_a_face_is_removed_after_a_question_and_the_others_stay(
+    open_page: Open, site: Live, group: list[Path]
+) -> None:
+    page = open_page(view="photos")
+    add(page, group, "corrected")
+    face = stored(site, "corrected")[0]["faces"][1]
+    dialog = open_photo(page)
+    dialog.get_by_role("button", name="Remove this face").nth(1).click()
+    question = page.get_by_role("dialog", name="Remove this face")
+    expect(question).to_contain_text("Remove face 2 from the search")
+    assert violations(page) == []
+    question.get_by_role("button", name="Cancel").click()
+    expect(dialog.locator(".faces li")).to_have_count(6)
+    dialog.get_by_role("button", name="Remove this face").nth(1).click()
+    question.get_by_role("button", name="Remove this face").click()
+    expect(dialog.locator(".faces li")).to_have_count(5)
+    assert face["face_id"] not in [one["face_id"] for one in stored(site, "corrected")[0]["faces"]]
+    selfie = photos.selfie_of(photos.group_photo(), BoundingBox(*face["bbox"]))
+    with site.client() as client:
+        fields = {"collection_id": "corrected"}
+        found = client.post("/search/", files={"file": selfie}, data=fields).json()
+    assert found["results"] == []
 
 
 def test_a_person_is_searched_for_from_a_photo(open_page: Open, group: list[Path]) -> None:
