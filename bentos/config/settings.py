@@ -6,13 +6,12 @@ start ends with one sentence that names the setting (`SettingsError`).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
-from pydantic_settings import NoDecode
 
+from bentos.config.runner_settings import RunnerSettings
 from bentos.config.secret_rules import without_credentials
-from bentos.config.secret_settings import SecretSettings
 
 Role = Literal["image-vectorizer", "image-search", "face-search"]
 """Which service reads the settings; `face-search` is both in one."""
@@ -27,7 +26,6 @@ _INSTEAD = {
 
 SHUTDOWN_DELAY_S = 1.0
 SHUTDOWN_TIMEOUT_S = 7.0
-_BATCH_SIZE = 8
 MEGABYTE = 1024 * 1024
 
 
@@ -35,7 +33,7 @@ class SettingsError(Exception):
     """A setting is missing, malformed or contradicts another one; the message is one sentence that names it."""
 
 
-class Settings(SecretSettings):
+class Settings(RunnerSettings):
     """The settings, with their defaults."""
 
     # HTTP
@@ -77,7 +75,7 @@ class Settings(SecretSettings):
         300, ge=1, le=7 * 24 * 3600, description="How long a link to an image is valid, s."
     )
 
-    # The face pack and the runner
+    # The face pack
     face_pack: str = Field("yunet-mbf", min_length=1, description="A pack in the BentoML model store.")
     embedding_dim: int = Field(512, ge=1, description="Dimension of the pack's embeddings.")
     detection_size: int = Field(
@@ -126,27 +124,6 @@ class Settings(SecretSettings):
         ge=1,
         le=100_000,
         description="Most faces of one image: those with the highest scores; the others are left out.",
-    )
-    onnx_providers: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("CPUExecutionProvider",), description="ONNX Runtime's execution providers, separated by commas."
-    )
-    runner_workers: int = Field(0, ge=0, le=256, description="Runner processes; 0: one per CPU.")
-    runner_threads: int = Field(1, ge=1, le=256, description="ONNX Runtime threads per runner process.")
-    runner_max_batch_size: int = Field(
-        0,
-        ge=0,
-        le=1024,
-        description="Most images in one batch; 0: 1 on a CPU, where batches do not pay, else 8.",
-    )
-    runner_max_latency_ms: int = Field(
-        10_000, ge=1, description="Longest wait for a batch, ms; then refused."
-    )
-    runner_queue: int = Field(
-        64, ge=1, description="Images queued or running in the runner; one more is `overloaded`."
-    )
-    runner_timeout_s: float = Field(15, gt=0, description="Longest wait for the runner.")
-    runner_transport: Literal["auto", "bentoml", "socket"] = Field(
-        "auto", description="How it is called; `auto`: by `socket` where possible, else by BentoML's client."
     )
 
     # Milvus
@@ -229,11 +206,6 @@ class Settings(SecretSettings):
         SHUTDOWN_TIMEOUT_S, gt=0, le=3600, description="After that: longest wait for requests in progress."
     )
 
-    @field_validator("onnx_providers", mode="before")
-    @classmethod
-    def _split_providers(cls, value: object) -> object:
-        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
-
     @field_validator(*_INSTEAD)
     @classmethod
     def _no_credentials(cls, value: str, info: ValidationInfo) -> str:
@@ -256,8 +228,6 @@ class Settings(SecretSettings):
             raise ValueError(
                 "OTEL_EXPORTER_OTLP_PROTOCOL has to be http/protobuf, which collectors take on port 4318"
             )
-        if not self.onnx_providers:
-            raise ValueError("ONNX_PROVIDERS is empty; CPUExecutionProvider always works")
         if self.lease_s <= self.longest_hold_s:
             raise ValueError(
                 f"LEASE_S ({self.lease_s:g}) has to be longer than {self.longest_hold_s:g} s, which is"
@@ -269,12 +239,6 @@ class Settings(SecretSettings):
     def longest_hold_s(self) -> float:
         """How long a lease may be held: two calls to the metadata store and one call to each other store between."""
         return self.milvus_timeout_s + self.s3_timeout_s + 2 * self.postgrest_timeout_s
-
-    @property
-    def batch_size(self) -> int:
-        """Most images in one batch."""
-        on_a_cpu = set(self.onnx_providers) <= {"CPUExecutionProvider"}
-        return self.runner_max_batch_size or (1 if on_a_cpu else _BATCH_SIZE)
 
     @property
     def search_max_image_bytes(self) -> int:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from bentos.domain.errors import FaceSearchError
+from bentos.domain.errors import FaceSearchError, InternalError
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks, same_face
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.finding import FaceFinding, Seen
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
 from bentos.pipeline.stage_clock import StageClock
 from bentos.pipeline.steps import Work, embed
-from bentos.pipeline.together import work_together
-from bentos.pipeline.wanted import Check, IsWanted, always_wanted, check_of
+from bentos.pipeline.together import Networks, Task, work_together
+from bentos.pipeline.wanted import Check, Dropped, IsWanted, always_wanted, check_of
+
+logger = logging.getLogger(__name__)
 
 Answer = FacesInImage | FaceSearchError
 
@@ -41,8 +44,6 @@ class Extraction:
     Every method takes a list and works on all its images at once: each network runs over the items of all images, in
     chunks. No method raises for a single image: an image that fails has its error at its index of the result, and an
     image for which `is_wanted` returns False has `Dropped`. `clock` measures how long the stages take.
-    `works` has the same work on a single image by the name of the method (see `steps.Work`), for callers that combine
-    them in another way.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Extraction:
             quick_size=quick_detection_size,
             large_size=large_detection_size,
         )
-        self.works: Mapping[Method, Callable[[Any, Check], Work[FacesInImage]]] = {
+        self._works: Mapping[Method, Callable[[Any, Check], Work[FacesInImage]]] = {
             "detect": lambda image, check: _without_pixels(self._finding.photo(image, check)),
             "detect_and_embed": lambda image, check: self._embedded(
                 self._finding.photo(image, check), least=min_embedded_size
@@ -88,11 +89,11 @@ class Extraction:
 
     def detect(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """The faces of each image, without embeddings."""
-        return self._together("detect", images, is_wanted)
+        return self.run("detect", images, is_wanted)
 
     def detect_and_embed(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """The faces of each image, each with its embedding unless it is smaller than `min_embedded_size`."""
-        return self._together("detect_and_embed", images, is_wanted)
+        return self.run("detect_and_embed", images, is_wanted)
 
     def embed_only_face(self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted) -> list[Answer]:
         """For images that should show one face: that face with its embedding, or several faces without.
@@ -100,19 +101,19 @@ class Extraction:
         A face that is found at the smaller detection size of selfies is enough. Of several faces, two are confirmed;
         the others are listed as the detector found them, best score first, and further ones are counted in `left_out`.
         """
-        return self._together("embed_only_face", images, is_wanted)
+        return self.run("embed_only_face", images, is_wanted)
 
     def embed_largest_face(
         self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
         """The faces of each image; only the one with the largest box has its embedding."""
-        return self._together("embed_largest_face", images, is_wanted)
+        return self.run("embed_largest_face", images, is_wanted)
 
     def embed(
         self, images: Sequence[tuple[bytes, Sequence[Landmarks]]], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
         """The embeddings of faces whose landmarks are known, in their order. Boxes of the answers are empty."""
-        return self._together("embed", images, is_wanted)
+        return self.run("embed", images, is_wanted)
 
     def embed_at(
         self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
@@ -122,18 +123,33 @@ class Extraction:
         This is the face that overlaps the box best; if none does, the best face that is found in the box's region. If
         there is none either, no face has an embedding.
         """
-        return self._together("embed_at", images, is_wanted)
+        return self.run("embed_at", images, is_wanted)
 
     def detect_in_region(
         self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
         """The faces whose centre lies in the region; only the region is searched, at the detector's full size."""
-        return self._together("detect_in_region", images, is_wanted)
+        return self.run("detect_in_region", images, is_wanted)
 
-    def _together(self, method: Method, requests: Sequence[Any], is_wanted: IsWanted) -> list[Answer]:
-        work = self.works[method]
+    def run(self, method: Method, requests: Sequence[Any], is_wanted: IsWanted) -> list[Answer]:
+        """The method of this name, with what it takes for each image."""
+        work = self._works[method]
         works = (work(each, check_of(number, is_wanted)) for number, each in enumerate(requests))
         return work_together(works, self._pack, self.clock, is_wanted)
+
+    @property
+    def networks(self) -> Networks:
+        """What runs the steps of a `task`."""
+        return self._pack
+
+    def task(self, method: Method, asked: Any, is_wanted: Callable[[], bool]) -> Task[FacesInImage]:
+        """The work of a method on one image, to be combined with others. An unexpected error fails this image alone."""
+
+        def check() -> None:
+            if not is_wanted():
+                raise Dropped
+
+        return Task(_guarded(self._works[method](asked, check)), self.clock, is_wanted)
 
     def _embedded(self, finding: Work[Seen], most: int | None = None, least: float = 0) -> Work[FacesInImage]:
         """The faces that `finding` returns, each with its embedding; without where there are more than `most`.
@@ -189,6 +205,16 @@ class Extraction:
             return tuple(
                 self._pack.crop(source, face.landmarks) if face is chosen else None for face in faces
             )
+
+
+def _guarded(work: Work[FacesInImage]) -> Work[FacesInImage]:
+    try:
+        return (yield from work)
+    except FaceSearchError:
+        raise
+    except Exception:
+        logger.exception("the work on an image failed")
+        raise InternalError from None
 
 
 def _without_pixels(finding: Work[Seen]) -> Work[FacesInImage]:

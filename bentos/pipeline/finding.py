@@ -98,14 +98,14 @@ class FaceFinding:
     def photo(self, file: bytes, check: Check) -> Work[Seen]:
         """All faces with refined landmarks, at most the `max_faces` best; a second pass finds the small ones."""
         source = self._source(file, check)
-        source.decode_for(max(_DETAIL * self._pack.detection_size, self._large_size))
+        yield from source.decode_for(max(_DETAIL * self._pack.detection_size, self._large_size))
         return (yield from self._at_every_turn(source, self._in_photo))
 
     def region(self, file: bytes, check: Check, region: BoundingBox) -> Work[Seen]:
         """The faces whose centre lies in `region`; only the region is searched, at the detector's full size."""
         source = self._source(file, check)
         enough = min(1.0, self._pack.detection_size / longer_side_around(region))
-        source.decode_for(_DETAIL * self._pack.detection_size, min_scale=enough)
+        yield from source.decode_for(_DETAIL * self._pack.detection_size, min_scale=enough)
         return (
             yield from self._at_every_turn(source, lambda image, turn: self._in_region(image, turn, region))
         )
@@ -118,7 +118,7 @@ class FaceFinding:
         nowhere = BoundingBox(0.0, 0.0, 0.0, 0.0)
         faces = [Face(bbox=nowhere, score=0.0, landmarks=points) for points in landmarks]
         source = self._source(file, check)
-        source.decode_for(1, min_scale=sharp_scale(faces))
+        yield from source.decode_for(1, min_scale=sharp_scale(faces))
         refined = yield from refine(source.image, faces)
         return Seen(source.image, tuple(new or old for new, old in zip(refined, faces, strict=True)))
 
@@ -135,7 +135,7 @@ class FaceFinding:
             sure: list[_Attempt] = []
             for size in self._sizes:
                 detail = _SELFIE_DETAIL if size < self._pack.detection_size else _DETAIL
-                source.decode_for(round(detail * size))
+                yield from source.decode_for(round(detail * size))
                 sure.append((yield from self._attempt(source, size, turn)))
                 seen = yield from self._face_of(source, sure[-1])
                 if seen.faces:
@@ -193,13 +193,13 @@ class FaceFinding:
                 settled += yield from self._settled(source, left.pop(0), most_turned)
                 most_turned = 0
             if len(settled) == 1 and not faces:
-                source.sharpen_for(settled)
+                yield from source.sharpen_for(settled)
             while settled and len(faces) <= 1:
                 faces = once_each([*faces, *(yield from self._refined(source, [settled.pop(0)]))])
         if len(faces) > 1:
             others = [face for chunk in left for face in chunk if attempt.is_sure]
             return Seen(source.image, (*faces, *settled, *others), attempt.found.left_out)
-        if source.sharpen_for(faces):
+        if (yield from source.sharpen_for(faces)):
             faces = yield from self._refined(source, faces)
         return Seen(source.image, tuple(faces))
 
@@ -215,7 +215,7 @@ class FaceFinding:
             for chunk in in_chunks(found.all):
                 settled += yield from self._settled(source, chunk)
             settled = once_each(settled)
-            source.sharpen_for(settled)
+            yield from source.sharpen_for(settled)
             faces = once_each([*faces, *(yield from self._refined(source, settled))])
             left_out = max(left_out, found.left_out)
             searched.append(turn)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bentos.pipeline.chunks import CHUNK
 from bentos.pipeline.detector import Candidates, Detector, SurestFace
 from bentos.pipeline.pack_info import LANDMARKS_FILE
-from bentos.pipeline.providers import CPU, require_in_use
+from bentos.pipeline.providers import CPU, Provider, load_libraries, require_in_use
 from bentos.pipeline.pyramid import Pixels
 from bentos.pipeline.steps import Detect, DetectorInput, Step
 
@@ -79,16 +79,17 @@ class SingleModels:
     """
 
     def __init__(
-        self, folder: Path, *, threshold: float, size: int, providers: Sequence[str], threads: int
+        self, folder: Path, *, threshold: float, size: int, providers: Sequence[Provider], threads: int
     ) -> None:
         # Otherwise OpenCV spreads each warp of a few pixels over all cores, at twice the processor time.
         cv2.setNumThreads(threads)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        load_libraries([name for name, _ in providers])
         analysis = open_analysis(folder, providers, options, threshold=threshold, size=size)
         self.detector = Detector(
-            analysis.models["detection"], threshold=threshold, always_square=providers[0] != CPU
+            analysis.models["detection"], threshold=threshold, always_square=providers[0][0] != CPU
         )
         self.recogniser: Any = analysis.models["recognition"]
         self.crop_size = int(self.recogniser.input_size[0])
@@ -96,7 +97,7 @@ class SingleModels:
             str(folder / LANDMARKS_FILE), options, providers=list(providers)
         )
         for session in (*(model.session for model in analysis.models.values()), self._landmarks):
-            require_in_use(session, providers)
+            require_in_use(session, [name for name, _ in providers])
 
     def most(self, kind: type[Step]) -> int:
         """See `PackModels`."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 CPU = "CPUExecutionProvider"
+
+Provider = tuple[str, Mapping[str, str]]
+"""The name of an execution provider and its options."""
 
 
 class ProviderNotInUse(Exception):
@@ -33,6 +36,15 @@ def require_in_use(session: Any, providers: Sequence[str]) -> None:
             f"{', '.join(missing)} is not in use: ONNX Runtime runs with {', '.join(in_use)}, "
             f"and has {', '.join(_available())}."
         )
+
+
+def load_libraries(providers: Sequence[str]) -> None:
+    """Load CUDA and cuDNN from their PyPI packages, or from the system, before a session needs them."""
+    if set(providers) <= {CPU}:
+        return
+    import onnxruntime  # noqa: PLC0415 - takes 0.25 s, also in processes without a model
+
+    onnxruntime.preload_dlls()
 
 
 def _available() -> list[str]:

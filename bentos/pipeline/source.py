@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from bentos.domain.faces import Face
 from bentos.imaging.decoding import DecodedImage
 from bentos.pipeline.alignment import magnification
 from bentos.pipeline.pyramid import ImagePyramid
+from bentos.pipeline.steps import Work, decoded
 
 # A face that the recogniser would enlarge by more than this is cut from the image at a larger scale: measured on
 # reduced photos, faces wider than 112 px lose less than 0.01 of cosine, at 56 to 80 px 0.025 and up to 0.08.
@@ -39,27 +41,28 @@ class Source:
             raise RuntimeError("the image has not been decoded yet")
         return self._image
 
-    def decode_for(self, longer_side: int, *, min_scale: float = 0.0) -> None:
+    def decode_for(self, longer_side: int, *, min_scale: float = 0.0) -> Work[None]:
         """Decode so that the longer side has this many pixels and the scale is reached, as far as the file allows."""
         image = self._image
         if image is None or (
             image.scale < image.largest_scale
             and (max(image.pixels.shape[:2]) < longer_side or image.scale < min_scale)
         ):
-            self._decode_at(longer_side, min_scale)
+            yield from self._decode_at(longer_side, min_scale)
 
-    def sharpen_for(self, faces: Sequence[Face]) -> bool:
+    def sharpen_for(self, faces: Sequence[Face]) -> Work[bool]:
         """Decode larger if the recogniser would enlarge one of these faces too much; returns whether it decoded."""
         needed = sharp_scale(faces)
         if self.image.scale >= min(needed, self.image.largest_scale):
             return False
-        self._decode_at(1, needed)
+        yield from self._decode_at(1, needed)
         return True
 
-    def _decode_at(self, shrink_to: int, min_scale: float) -> None:
+    def _decode_at(self, shrink_to: int, min_scale: float) -> Work[None]:
         self.check()
         self._image = None  # so that two scales are never in memory at once
-        self._image = ImagePyramid(self._decode(self._file, shrink_to=shrink_to, min_scale=min_scale))
+        decode = partial(self._decode, self._file, shrink_to=shrink_to, min_scale=min_scale)
+        self._image = ImagePyramid((yield from decoded(decode)))
 
 
 def sharp_scale(faces: Sequence[Face]) -> float:

@@ -1,16 +1,18 @@
-"""The steps that the work on one image asks for: runs of the networks, which may serve several images at once.
+"""The steps that the work on one image asks for: runs of the networks, which may serve several images, and decoding.
 
-The work on one image is a generator, written like work on a single image. It yields a step where it needs a network and
-gets one reply for each item of the step, in their order.
+The work on one image is a generator, written like work on a single image. It yields a step where it needs one and gets
+one reply for each item of the step, in their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from bentos.domain.errors import FaceSearchError
 from bentos.domain.faces import Embedding, Face
+from bentos.imaging.decoding import DecodedImage
 from bentos.pipeline.detector import Candidates, SurestFace, fit
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
 from bentos.pipeline.stage_clock import Stage
@@ -38,6 +40,13 @@ class Step:
     items: Sequence[Any]
 
 
+class Decode(Step):
+    """The pixels of one file; the item decodes it: `DecodedImage`, or the `FaceSearchError` that it raised.
+
+    No network runs it: whoever resumes the work decides in which thread an image is decoded.
+    """
+
+
 class Detect(Step):
     """The candidates in each `DetectorInput`, in its pixels: `Candidates`."""
 
@@ -62,6 +71,15 @@ class Embed(Step):
 
 Work = Generator[Step, Sequence[Any], _Result]
 """The work on one image; it may raise `FaceSearchError`."""
+
+
+def decoded(decode: Callable[[], DecodedImage]) -> Work[DecodedImage]:
+    """What `decode` returns. Raises what it raises."""
+    made: DecodedImage | FaceSearchError
+    [made] = yield Decode(None, [decode])
+    if isinstance(made, FaceSearchError):
+        raise made
+    return made
 
 
 def detect(image: ImagePyramid, pixels: Pixels, side: int, lowest: float | None = None) -> Work[Candidates]:

@@ -11,7 +11,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -97,6 +97,15 @@ def decode_request(payload: bytes) -> Request:
     header = json.loads(payload[_TICKET.size : end])
     landmarks = tuple(tuple((x, y) for x, y in points) for points in header["landmarks"])
     return Request(payload[end + 1 :], landmarks, BoundingBox(*header["box"]))
+
+
+def asked_of(method: str, request: Request) -> Any:
+    """What the method of the pipeline with this name takes for a request (see `pipeline.extraction`)."""
+    if method == "embed":
+        return request.image, request.landmarks
+    if method == "embed_at":
+        return request.image, request.box
+    return request.image
 
 
 def ticket_of(payload: bytes) -> Ticket:

@@ -8,7 +8,7 @@ from typing import Any
 from bentos.config.settings import Settings
 from bentos.observability.runner_metrics import RUNNER_TRANSPORT
 from bentos.runner.client import RunnerClient
-from bentos.runner.cpus import available_cpus
+from bentos.runner.cpus import runner_processes
 from bentos.runner.transport.base import RunnerTransport
 from bentos.runner.transport.bentoml_client import BentoMLTransport
 from bentos.runner.transport.bentoml_inside import shared_socket
@@ -35,7 +35,7 @@ def connect(settings: Settings, runner: Any) -> RunnerClient:
     if choice.name == "socket":
         transport = SocketTransport(shared_socket())
     else:
-        processes = settings.runner_workers or available_cpus()
+        processes = runner_processes(settings)
         transport = BentoMLTransport(runner, processes=processes)
     return RunnerClient(transport, queue=settings.runner_queue, timeout_s=settings.runner_timeout_s)
 

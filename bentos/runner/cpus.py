@@ -1,9 +1,11 @@
-"""How many CPUs this process may use: the container's limit, not the host's count."""
+"""How many CPUs this process may use, by the container's limit, and how the runner divides them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from bentos.config.settings import Settings
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
@@ -15,6 +17,16 @@ def available_cpus() -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cgroup_quota()
     return max(1, min(affinity, round(quota))) if quota else affinity
+
+
+def runner_processes(settings: Settings) -> int:
+    """How many runner processes there are."""
+    return settings.runner_workers or (1 if settings.fixed_shapes else available_cpus())
+
+
+def decode_threads(settings: Settings) -> int:
+    """How many threads of a runner process decode, where networks run over batches of fixed shapes."""
+    return settings.runner_decode_threads or max(1, available_cpus() // runner_processes(settings))
 
 
 def _cgroup_quota() -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
@@ -13,13 +13,11 @@ import bentoml
 from bentoml.validators import ContentType
 
 from bentos.config.startup import is_serving, settings_or_exit
-from bentos.domain.errors import FaceSearchError
-from bentos.domain.faces import FacesInImage
 from bentos.pipeline.providers import ProviderNotInUse, require_available
-from bentos.pipeline.wanted import IsWanted
-from bentos.runner.codec import Request, Timing, decode_request, encode_answer, ticket_of, with_timing
-from bentos.runner.cpus import available_cpus
-from bentos.runner.transport.base import SERVICE
+from bentos.runner.codec import Timing, asked_of, decode_request, encode_answer, ticket_of, with_timing
+from bentos.runner.cpus import decode_threads, runner_processes
+from bentos.runner.fixed_batches import FixedBatches
+from bentos.runner.transport.base import SERVICE, Method
 from bentos.runner.transport.bentoml_inside import own_socket
 from bentos.runner.transport.callers import Callers
 from bentos.runner.transport.choice import TransportUnavailable, chosen_transport
@@ -47,9 +45,6 @@ Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
 """One payload of `bentos.runner.codec` for each item of a batch."""
 
 
-Answer = FacesInImage | FaceSearchError
-_Look = Callable[[Sequence[Request], IsWanted], Sequence[Answer]]
-
 _in_batches = _settings.batch_size > 1
 _lists = bentoml.api(
     # Not for batches of one: the dispatcher would check every millisecond whether the last batch is done.
@@ -64,7 +59,7 @@ _EVER = 10**9
 
 @bentoml.service(
     name=SERVICE,
-    workers=_settings.runner_workers or available_cpus(),
+    workers=runner_processes(_settings),
     threads=1,
     traffic={"timeout": _settings.runner_timeout_s},
     runner_connection={"max_requests": _EVER, "max_age": float(_EVER)},
@@ -83,6 +78,7 @@ class FaceRunner:
         self._extraction = extraction_of(Path(self.pack_model.path), _settings)
         self._callers = Callers()
         self._record: WorkRecord | None = None
+        self._batches: FixedBatches | None = None
         self._one_batch = Lock()
 
     @bentoml.on_startup
@@ -93,64 +89,67 @@ class FaceRunner:
             transport = chosen_transport(_settings.runner_transport, batched=_in_batches)
         except TransportUnavailable:
             return  # the calling service reports this and ends
-        if transport.name == "socket":
-            socket = own_socket()
-            self._record = WorkRecord(record_beside(socket))
-            self._listener = await listen(self, socket, self._callers, batched=_in_batches)
+        socket = own_socket() if transport.name == "socket" else None
+        self._record = None if socket is None else WorkRecord(record_beside(socket))
+        if _settings.fixed_shapes:
+            self._batches = FixedBatches(
+                self._extraction,
+                self._callers.wait_for,
+                self._record,
+                decode_threads=decode_threads(_settings),
+            )
+        if socket is not None:
+            self._listener = await listen(
+                self,
+                socket,
+                self._callers,
+                batched=_in_batches,
+                batches=self._batches if _in_batches else None,
+            )
 
     @_lists
     def detect(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks."""
-        return self._answers(requests, _images_alone(self._extraction.detect))
+        return self._answers("detect", requests)
 
     @_lists
     def detect_and_embed(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores, landmarks and embeddings."""
-        return self._answers(requests, _images_alone(self._extraction.detect_and_embed))
+        return self._answers("detect_and_embed", requests)
 
     @_lists
     def embed_only_face(self, requests: list[bytes]) -> Payloads:
         """The only face with its embedding, or several faces without embeddings."""
-        return self._answers(requests, _images_alone(self._extraction.embed_only_face))
+        return self._answers("embed_only_face", requests)
 
     @_lists
     def embed_largest_face(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks of all faces, and the embedding of the largest."""
-        return self._answers(requests, _images_alone(self._extraction.embed_largest_face))
+        return self._answers("embed_largest_face", requests)
 
     @_lists
     def embed(self, requests: list[bytes]) -> Payloads:
         """Embeddings of faces whose landmarks are known."""
-        return self._answers(
-            requests,
-            lambda asked, is_wanted: self._extraction.embed(
-                [(each.image, each.landmarks) for each in asked], is_wanted
-            ),
-        )
+        return self._answers("embed", requests)
 
     @_lists
     def embed_at(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks of all faces, and the embedding of the face at the box."""
-        return self._answers(
-            requests,
-            lambda asked, is_wanted: self._extraction.embed_at(
-                [(each.image, each.box) for each in asked], is_wanted
-            ),
-        )
+        return self._answers("embed_at", requests)
 
-    def _answers(self, requests: Sequence[bytes], look: _Look) -> list[bytes]:
+    def _answers(self, method: Method, requests: Sequence[bytes]) -> list[bytes]:
         """A payload for each request; requests whose caller no longer waits are dropped."""
+        if self._batches is not None:
+            return self._batches.answers(method, requests)
         tickets = [ticket_of(each) for each in requests]
-        asked = [decode_request(each) for each in requests]
+        asked = [asked_of(method, decode_request(each)) for each in requests]
         with self._one_batch, self._recorded([ticket.number for ticket in tickets]):
             began = time.monotonic()
-            found = look(asked, lambda number: self._callers.wait_for(tickets[number]))
+            found = self._extraction.run(
+                method, asked, lambda number: self._callers.wait_for(tickets[number])
+            )
             timing = Timing(began, **self._extraction.clock.take(), batch=len(requests))
         return [with_timing(timing, encode_answer(each)) for each in found]
 
     def _recorded(self, numbers: Sequence[int]) -> AbstractContextManager[None]:
         return nullcontext() if self._record is None else self._record.of(numbers)
-
-
-def _images_alone(look: Callable[[Sequence[bytes], IsWanted], list[Answer]]) -> _Look:
-    return lambda asked, is_wanted: look([each.image for each in asked], is_wanted)

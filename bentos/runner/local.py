@@ -13,10 +13,11 @@ from bentos.config.settings import Settings
 from bentos.domain.deadline import deadline_within
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.pipeline.batched.batched_models import BatchedModels, Sizes
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.pack_info import PackInfo
-from bentos.pipeline.pack_models import SingleModels
+from bentos.pipeline.pack_models import PackModels, SingleModels
 from bentos.pipeline.providers import ProviderNotInUse
 from bentos.pipeline.turned import CANDIDATE_THRESHOLD
 from bentos.pipeline.wanted import Dropped, IsWanted
@@ -26,13 +27,7 @@ def pack_of(folder: Path, settings: Settings) -> FacePack:
     """The face pack in `folder`, configured by the settings. Exits the process when a provider is not in use."""
     info = PackInfo.read(folder)
     try:
-        models = SingleModels(
-            folder,
-            threshold=min(CANDIDATE_THRESHOLD, settings.detection_threshold),
-            size=settings.detection_size,
-            providers=settings.onnx_providers,
-            threads=settings.runner_threads,
-        )
+        models = _models_of(folder, settings)
     except ProviderNotInUse as error:
         raise SystemExit(f"ONNX_PROVIDERS: {error}") from None
     return FacePack(
@@ -43,6 +38,26 @@ def pack_of(folder: Path, settings: Settings) -> FacePack:
         min_face_size=settings.min_face_size,
         landmark_looks=settings.landmark_looks,
         confirmation_threshold=settings.confirmation_threshold,
+    )
+
+
+def _models_of(folder: Path, settings: Settings) -> PackModels:
+    threshold = min(CANDIDATE_THRESHOLD, settings.detection_threshold)
+    if not settings.fixed_shapes:
+        return SingleModels(
+            folder,
+            threshold=threshold,
+            size=settings.detection_size,
+            providers=settings.providers,
+            threads=settings.runner_threads,
+        )
+    return BatchedModels(
+        folder,
+        threshold=threshold,
+        sizes=Sizes(settings.detection_size, settings.selfie_detection_size, settings.detection_large_size),
+        most_images=settings.batch_size,
+        providers=settings.providers,
+        threads=settings.runner_threads,
     )
 
 

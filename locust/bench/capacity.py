@@ -21,8 +21,9 @@ from bench import baseline_report
 from bench.capacity_report import Capacity, text_of, write_json, write_plot
 from bench.ceiling import Ceiling, mean_of, measure_ceiling
 from bench.level import Load, measure_level
-from bench.rig import rig, settings_of
+from bench.rig import rig
 from bench.selfie_pool import DEFAULT_FOLDER, selfie_pool, size_of
+from bench.settings_of import settings_of
 from bench.side_by_side import compare
 from bentos.config.settings import SettingsError
 from bentos.demo.process import DidNotStart

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.settings_of import settings_of
 from bench.vector_base import face_embeddings, fill, neighbours, settle, strangers
-from bentos.config.settings import Settings
 from bentos.demo.process import serving
 from bentos.demo.servers.milvus import milvus_server
 from bentos.pipeline.pack_info import PackInfo
@@ -59,17 +59,6 @@ def rig(folder: Path, *, photos: int, indexed: bool, settings: Mapping[str, str]
             asyncio.run(_fill(2 * photos, environment))
         with serving(SERVICE, environment, log=folder / "service.log") as service:
             yield Rig(service.url, environment["API_KEY"], environment)
-
-
-def settings_of(environment: Mapping[str, str]) -> Settings:
-    """The settings of a service that is started with this environment."""
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        return Settings()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 async def _fill(count: int, environment: Mapping[str, str]) -> None:

@@ -21,7 +21,8 @@ from bench.bare_pipeline import BarePipeline
 from bench.baseline_report import Comparison, Round
 from bench.ceiling import Ceiling, measure_ceiling
 from bench.level import Load, measure_level
-from bench.rig import rig, settings_of
+from bench.rig import rig
+from bench.settings_of import settings_of
 from bentos.config.settings import Settings
 from bentos.demo.process import DidNotStart, free_port, stop
 from bentos.pipeline.pack_store import face_pack_folder

@@ -14,13 +14,15 @@ from bentos.demo.embedded import SERVICE
 from tests.system.conftest import running
 
 
+@pytest.mark.parametrize("fixed_shapes", ["on", "off"])
 @pytest.mark.parametrize("transport", ["socket", "bentoml"])
 def test_images_of_one_batch_get_their_own_answers_and_only_a_broken_one_fails(
-    tmp_path: Path, transport: str
+    tmp_path: Path, transport: str, fixed_shapes: str
 ) -> None:
     group = photos.group_photo().read_bytes()
     sent = {"group.jpg": group, "cup.png": photos.coffee_cup().read_bytes(), "cut.jpg": group[:-5000]}
     settings = {"RUNNER_MAX_BATCH_SIZE": "8", "RUNNER_WORKERS": "1", "RUNNER_TRANSPORT": transport}
+    settings["RUNNER_FIXED_SHAPES"] = fixed_shapes
     with running(SERVICE, tmp_path, **settings) as live:
 
         def detect(name: str) -> tuple[str, int, str]:

@@ -17,14 +17,16 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bentoml.exceptions import BentoMLException
 
 from bentos.runner.codec import ticket_of
-from bentos.runner.transport.base import METHODS
+from bentos.runner.fixed_batches import LATER, FixedBatches
+from bentos.runner.transport.base import METHODS, Method
 from bentos.runner.transport.bentoml_inside import BatchInfer, batching_of
 from bentos.runner.transport.callers import Callers
+from bentos.runner.transport.exclusive import Exclusive
 from bentos.runner.transport.frames import BUFFER, PING, Frame, read_frame, write_frame
 from bentos.runner.transport.turns import Turns
 
@@ -35,13 +37,19 @@ _BACKLOG = 2048
 Work = Callable[[str, bytes], Awaitable[bytes]]
 
 
-async def listen(runner: Any, socket: Path, callers: Callers, *, batched: bool) -> asyncio.Server:
+async def listen(
+    runner: Any, socket: Path, callers: Callers, *, batched: bool, batches: FixedBatches | None = None
+) -> asyncio.Server:
     """Answer requests on `socket`, as long as the returned server is kept; `callers` tracks who waits for each request.
 
     `batched`: BentoML combines waiting requests, and checks every millisecond whether the last batch is done; that pays
-    on a GPU. Otherwise each request goes directly to the thread that works (see `Turns`).
+    on a GPU. Otherwise each request goes directly to the thread that works (see `Turns`). `batches`: decodes requests
+    before they are combined, where the networks run over batches of fixed shapes.
     """
-    work = _in_batches(runner) if batched else _one_by_one(runner)
+    if batches is not None:
+        work = _in_fixed_batches(runner, batches)
+    else:
+        work = _in_batches(runner) if batched else _one_by_one(runner)
     converse = functools.partial(_converse, work, callers)
     return await asyncio.start_unix_server(converse, socket, limit=BUFFER, backlog=_BACKLOG)
 
@@ -82,6 +90,27 @@ def _one_by_one(runner: Any) -> Work:
 
     async def work(method: str, request: bytes) -> bytes:
         return await turns.run(functools.partial(alone, method, request), size=len(request))
+
+    return work
+
+
+def _in_fixed_batches(runner: Any, batches: FixedBatches) -> Work:
+    """Requests are decoded when they arrive; BentoML puts decoded ones together. Slow ones leave their batch."""
+    alone, in_a_batch = _one_by_one(runner), _in_batches(runner)
+    requests = Exclusive()
+
+    async def work(method: str, request: bytes) -> bytes:
+        if ticket_of(request).alone:
+            async with requests.alone():
+                return await alone(method, request)
+        async with requests.together():
+            with batches.prepared(cast("Method", method), request) as prepared:
+                await asyncio.wrap_future(prepared.prepared)
+                payload = LATER if prepared.answer.done() else await in_a_batch(method, request)
+                if payload == LATER:
+                    await asyncio.wrap_future(prepared.answer)
+                    payload = batches.answer(prepared)
+                return payload
 
     return work
 

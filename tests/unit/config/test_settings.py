@@ -109,7 +109,7 @@ def test_images_in_a_folder_need_no_bucket(monkeypatch: pytest.MonkeyPatch) -> N
     ("asked", "providers", "size"),
     [
         (0, "CPUExecutionProvider", 1),
-        (0, "CUDAExecutionProvider,CPUExecutionProvider", 8),
+        (0, "CUDAExecutionProvider,CPUExecutionProvider", 64),
         (4, "CPUExecutionProvider", 4),
     ],
 )

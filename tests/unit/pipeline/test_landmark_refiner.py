@@ -24,7 +24,9 @@ NOWHERE: Landmarks = ((5.0, 5.0),) * 5
 
 @pytest.fixture(scope="module")
 def models(pack_folder: Path) -> SingleModels:
-    return SingleModels(pack_folder, threshold=0.5, size=640, providers=["CPUExecutionProvider"], threads=1)
+    return SingleModels(
+        pack_folder, threshold=0.5, size=640, providers=[("CPUExecutionProvider", {})], threads=1
+    )
 
 
 @pytest.fixture(scope="module")

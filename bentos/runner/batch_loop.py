@@ -1,0 +1,147 @@
+"""Runs the networks over all images in progress, round after round, while other threads decode the next images.
+
+An image waits for the others of a round only: an image with many rounds, or one that is decoded again, does not hold up
+those that came with it or after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Condition, Thread
+
+from bentos.domain.errors import FaceSearchError, InternalError
+from bentos.domain.faces import FacesInImage
+from bentos.pipeline.stage_clock import StageClock
+from bentos.pipeline.steps import Decode
+from bentos.pipeline.together import Networks, Task, advance
+
+logger = logging.getLogger(__name__)
+
+Answer = FacesInImage | FaceSearchError
+
+MOST_ROUNDS = 8
+"""After this number of rounds an image leaves its batch: an upright face takes four, a crowd of 1,000 a hundred."""
+
+_MOST_OF_EACH = 64
+"""Most items of one image in a round."""
+
+_MOST_PIXELS = 64_000_000
+"""While the decoded images have more pixels than this, no other one is decoded."""
+
+
+class InProgress:
+    """One image. `prepared`: done when it is decoded, or failed. `left`: done when its batch need not wait for it any
+    more. `answer`: its result.
+    """
+
+    def __init__(self, task: Task[FacesInImage]) -> None:
+        self.task = task
+        self.prepared: Future[None] = Future()
+        self.left: Future[None] = Future()
+        self.answer: Future[Answer] = Future()
+        self.has_entered = False
+        self.rounds = 0
+        self.pixels = 0
+
+    def leave(self) -> None:
+        """Let its batch end without it."""
+        if not self.left.done():
+            self.left.set_result(None)
+
+
+class BatchLoop:
+    """One thread for the networks and `threads` more that decode. Every method may be called from any thread."""
+
+    def __init__(self, networks: Networks, clock: StageClock, *, threads: int) -> None:
+        self._networks, self._clock = networks, clock
+        self._entered: SimpleQueue[Sequence[InProgress]] = SimpleQueue()
+        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        # Images that hold memory already: they must not wait behind images that wait for memory.
+        self._second_decoders = ThreadPoolExecutor(max(1, threads // 2), thread_name_prefix="decode-again")
+        self._pixels = 0
+        self._freed = Condition()
+        Thread(target=self._run, name="networks", daemon=True).start()
+
+    def prepare(self, image: InProgress) -> None:
+        """Decode an image. `enter` or `give_up` has to follow."""
+        self._decoders.submit(self._prepare, image)
+
+    def enter(self, images: Sequence[InProgress]) -> None:
+        """Run the networks over these images, which are prepared, together with those in progress."""
+        for image in images:
+            image.has_entered = True
+        waiting = [image for image in images if not image.answer.done()]
+        if waiting:
+            self._entered.put(waiting)
+
+    def give_up(self, image: InProgress, error: FaceSearchError) -> None:
+        """End an image that has not entered with an error."""
+        image.task.result = error
+        self._finish(image)
+
+    def _prepare(self, image: InProgress) -> None:
+        with self._freed:
+            self._freed.wait_for(lambda: self._pixels <= _MOST_PIXELS)
+        image.task.start()
+        image.task.decode()
+        image.pixels = image.task.pixels
+        with self._freed:
+            self._pixels += image.pixels
+        if image.task.result is not None:
+            self._finish(image)
+        image.prepared.set_result(None)
+
+    def _decode_again(self, image: InProgress) -> None:
+        image.task.decode()
+        if image.task.result is not None:
+            self._finish(image)
+        else:
+            self._entered.put([image])
+
+    def _run(self) -> None:
+        active: list[InProgress] = []
+        while True:
+            active += self._arrived(wait=not active)
+            try:
+                advance(
+                    [image.task for image in active],
+                    self._networks,
+                    self._clock,
+                    most_of_each=_MOST_OF_EACH,
+                )
+            except Exception:
+                logger.exception("the networks failed for %d images", len(active))
+                for image in active:
+                    image.task.result = InternalError()
+            active = [image for image in active if self._is_still_active(image)]
+
+    def _arrived(self, *, wait: bool) -> list[InProgress]:
+        arrived = list(self._entered.get()) if wait else []
+        while not self._entered.empty():
+            arrived += self._entered.get()
+        return arrived
+
+    def _is_still_active(self, image: InProgress) -> bool:
+        image.rounds += 1
+        if image.task.result is not None:
+            self._finish(image)
+            return False
+        if image.rounds >= MOST_ROUNDS:
+            image.leave()
+        if isinstance(image.task.step, Decode):
+            image.leave()
+            self._second_decoders.submit(self._decode_again, image)
+            return False
+        return True
+
+    def _finish(self, image: InProgress) -> None:
+        with self._freed:
+            self._pixels -= image.pixels
+            image.pixels = 0
+            self._freed.notify_all()
+        if image.task.result is not None and not image.answer.done():
+            image.answer.set_result(image.task.result)
+        image.leave()

@@ -1,0 +1,112 @@
+"""The requests of a runner process whose networks run over batches of fixed shapes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from typing import Any
+
+from bentos.domain.errors import DependencyUnavailable
+from bentos.pipeline.extraction import Extraction
+from bentos.pipeline.stage_clock import STAGES
+from bentos.runner.batch_loop import BatchLoop, InProgress
+from bentos.runner.codec import (
+    Ticket,
+    Timing,
+    asked_of,
+    decode_request,
+    encode_answer,
+    ticket_of,
+    with_timing,
+)
+from bentos.runner.transport.base import Method
+from bentos.runner.transport.working import WorkRecord
+
+LATER = b""
+"""The payload of a request that leaves its batch: its answer follows (see `FixedBatches.answer`)."""
+
+
+class PreparedRequest(InProgress):
+    """One request; `timing`: of its batch."""
+
+    timing = Timing(began=0.0, decode=0.0, detect=0.0, align=0.0, embed=0.0)
+
+
+class FixedBatches:
+    """Decodes a request when it arrives, and runs those together that arrive as one batch.
+
+    `is_wanted`: whether the caller of a ticket still waits. `record`: where the numbers of the requests in progress are
+    written.
+    """
+
+    def __init__(
+        self,
+        extraction: Extraction,
+        is_wanted: Callable[[Ticket], bool],
+        record: WorkRecord | None,
+        *,
+        decode_threads: int,
+    ) -> None:
+        self._extraction, self._is_wanted, self._record = extraction, is_wanted, record
+        self._loop = BatchLoop(extraction.networks, extraction.clock, threads=decode_threads)
+        self._prepared: dict[int, PreparedRequest] = {}
+
+    @contextmanager
+    def prepared(self, method: Method, payload: bytes) -> Iterator[PreparedRequest]:
+        """Decode the image of a request, for the next call of `answers` with it inside this block."""
+        number = ticket_of(payload).number
+        image = self._prepared[number] = self._begin(method, payload)
+        try:
+            yield image
+        finally:
+            del self._prepared[number]
+            if not image.has_entered:
+                image.prepared.add_done_callback(lambda _: self._give_up(image))
+
+    def answers(self, method: Method, payloads: Sequence[bytes]) -> list[bytes]:
+        """The answer to each request, after the timing of the batch; `LATER` for prepared requests that take longer."""
+        began = time.monotonic()
+        numbers = [ticket_of(each).number for each in payloads]
+        images = [
+            self._prepared.get(number) or self._begin(method, payload)
+            for number, payload in zip(numbers, payloads, strict=True)
+        ]
+        wait([image.prepared for image in images])
+        self._loop.enter(images)
+        ends: list[Future[Any]] = [
+            image.left if number in self._prepared else image.answer
+            for number, image in zip(numbers, images, strict=True)
+        ]
+        wait(ends)
+        seconds = self._extraction.clock.take()
+        shares = {stage: seconds[stage] / len(images) for stage in STAGES}
+        timing = Timing(began, **shares, batch=len(images))
+        for image in images:
+            image.timing = timing
+        return [self.answer(image) if image.answer.done() else LATER for image in images]
+
+    @staticmethod
+    def answer(image: PreparedRequest) -> bytes:
+        """The answer to a finished request, after the timing of its batch, whose stages its images share evenly."""
+        return with_timing(image.timing, encode_answer(image.answer.result()))
+
+    def _begin(self, method: Method, payload: bytes) -> PreparedRequest:
+        ticket = ticket_of(payload)
+
+        def is_wanted() -> bool:
+            return self._is_wanted(ticket)
+
+        image = PreparedRequest(
+            self._extraction.task(method, asked_of(method, decode_request(payload)), is_wanted)
+        )
+        if record := self._record:
+            record.add(ticket.number)
+            image.answer.add_done_callback(lambda _: record.remove(ticket.number))
+        self._loop.prepare(image)
+        return image
+
+    def _give_up(self, image: PreparedRequest) -> None:
+        if not image.answer.done():
+            self._loop.give_up(image, DependencyUnavailable("runner", "the request was not in any batch"))

@@ -1,0 +1,195 @@
+"""Measures the networks and the pipeline of one process over batches, without the runner's processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bentos.config.settings import Settings
+from bentos.domain.faces import FacesInImage
+from bentos.pipeline.batched import graphs
+from bentos.pipeline.batched.fixed_session import FixedSession, open_fixed
+from bentos.pipeline.extraction import Extraction
+from bentos.pipeline.pack_info import DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE
+from bentos.pipeline.steps import Embed, Step
+from bentos.runner.codec import Request, Ticket, encode_request
+from bentos.runner.cpus import decode_threads
+from bentos.runner.fixed_batches import FixedBatches
+
+PHOTO = (640, 480)
+"""Height and width of the photos."""
+
+VARIANTS: Mapping[str, Mapping[str, str]] = {
+    "heuristic": {"cudnn_conv_algo_search": "HEURISTIC"},
+    "exhaustive": {"cudnn_conv_algo_search": "EXHAUSTIVE"},
+    "heuristic, NHWC": {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"},
+    "heuristic, no TF32": {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"},
+    "heuristic, no graph": {"cudnn_conv_algo_search": "HEURISTIC", "enable_cuda_graph": "0"},
+}
+"""Options of CUDAExecutionProvider to compare."""
+
+
+def try_provider(folder: Path, provider: str) -> None:
+    """Run the landmark model once. Raises `ProviderNotInUse`, `RuntimeError`."""
+    model = graphs.with_fixed_batch(graphs.load(str(folder / LANDMARKS_FILE)), 1)
+    open_fixed(model.SerializeToString(), (1, 48, 48, 3), [(provider, {})], threads=1)
+
+
+def network_rates(
+    folder: Path,
+    providers: Sequence[tuple[str, Mapping[str, str]]],
+    batches: Sequence[int],
+    *,
+    seconds: float,
+) -> dict[str, dict[int, dict[str, float]]]:
+    """Images a second, and seconds to open, of the detector over photos and of the recogniser, by batch size."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for name, opened in (("detector 480x640", _detector), ("recogniser 112x112", _recogniser)):
+        found[name] = {}
+        for batch in batches:
+            began = time.perf_counter()
+            session = opened(folder, batch, providers)
+            opening = time.perf_counter() - began
+            found[name][batch] = {
+                "images_per_s": round(batch * _rate(session, seconds), 1),
+                "opening_s": round(opening, 2),
+            }
+    return found
+
+
+def pipeline_rates(
+    extraction: Extraction,
+    settings: Settings,
+    jpegs: Sequence[bytes],
+    batches: Sequence[int],
+    *,
+    seconds: float,
+) -> dict[int, dict[str, Any]]:
+    """Images a second of `detect_and_embed` by batch size, with the next batch decoded meanwhile, in one process.
+
+    `networks_ms`: time in runs of each network, milliseconds per image; `detect` of the stages includes theirs.
+    """
+    timed = _TimedNetworks(extraction)
+    numbers = count(1)
+    requests = FixedBatches(extraction, lambda _ticket: True, None, decode_threads=decode_threads(settings))
+    found: dict[int, dict[str, Any]] = {}
+    for batch in batches:
+
+        def run(batch: int = batch) -> None:
+            first = next(numbers)
+            requests.answers(
+                "detect_and_embed",
+                [
+                    encode_request(Request(jpegs[(first + place) % len(jpegs)]), Ticket())
+                    for place in range(batch)
+                ],
+            )
+
+        run()
+        timed.clear()
+        extraction.clock.take()
+        began, done = time.perf_counter(), 0
+        with ThreadPoolExecutor(2) as pool:
+            while time.perf_counter() - began < seconds:
+                list(pool.map(lambda _: run(), range(4)))
+                done += 4 * batch
+        spent = time.perf_counter() - began
+        found[batch] = {
+            "images_per_s": round(done / spent, 1),
+            "networks_ms": {
+                name: round(1000 * each / done, 3) for name, each in sorted(timed.seconds.items())
+            },
+        }
+    return found
+
+
+def compare(ours: Extraction, reference: Extraction, files: Sequence[bytes]) -> dict[str, float | int]:
+    """Faces and embeddings of both over the same files, and embeddings of both over the same aligned faces."""
+    crops: list[Any] = []
+    cosines: list[float] = []
+    faces = [0, 0]
+    for file in files:
+        [a], [b] = ours.detect_and_embed([file]), reference.detect_and_embed([file])
+        if not isinstance(a, FacesInImage) or not isinstance(b, FacesInImage):
+            continue
+        faces = [faces[0] + len(a.faces), faces[1] + len(b.faces)]
+        for face in b.faces:
+            other = max(a.faces, key=lambda each, box=face.bbox: each.bbox.iou(box), default=None)  # type: ignore[misc]
+            if other is not None and other.embedding is not None and face.embedding is not None:
+                cosines.append(float(other.embedding @ face.embedding))
+    networks = reference.networks, ours.networks
+    rng = np.random.default_rng(0)
+    crops = [_crop(file, rng) for file in files]
+    pairs = zip(*(each.run(Embed, crops[:64]) for each in networks), strict=True)
+    equal = [float(a @ b) for a, b in pairs]
+    return {
+        "files": len(files),
+        "faces": faces[0],
+        "faces_of_reference": faces[1],
+        "least_cosine": round(min(cosines), 6),
+        "mean_cosine": round(float(np.mean(cosines)), 6),
+        "least_cosine_on_equal_crops": round(min(equal), 6),
+        "mean_cosine_on_equal_crops": round(float(np.mean(equal)), 6),
+    }
+
+
+def _crop(file: bytes, rng: np.random.Generator) -> Any:
+    """A square of 112 pixels around the middle of a selfie: what counts is that both networks get the same pixels."""
+    image: Any = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+    height, width = image.shape[:2]
+    side = int(min(height, width) * rng.uniform(0.4, 0.8))
+    top, left = (height - side) // 2, (width - side) // 2
+    return cv2.resize(image[top : top + side, left : left + side], (112, 112), interpolation=cv2.INTER_AREA)
+
+
+class _TimedNetworks:
+    """Measures the runs of each network of an extraction."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        self.seconds: dict[str, float] = {}
+        pack: Any = extraction.networks
+        original: Callable[[type[Step], Sequence[Any]], Sequence[Any]] = pack.run
+
+        def run(kind: type[Step], items: Sequence[Any]) -> Sequence[Any]:
+            began = time.perf_counter()
+            try:
+                return original(kind, items)
+            finally:
+                spent = time.perf_counter() - began
+                self.seconds[kind.__name__] = self.seconds.get(kind.__name__, 0.0) + spent
+
+        pack.run = run
+
+    def clear(self) -> None:
+        self.seconds.clear()
+
+
+def _rate(session: FixedSession, seconds: float) -> float:
+    session.buffer[:] = np.random.default_rng(0).integers(0, 256, session.buffer.shape, np.uint8)
+    session.run([])
+    began, runs = time.perf_counter(), 0
+    while (spent := time.perf_counter() - began) < seconds:
+        session.run([])
+        runs += 1
+    return runs / spent
+
+
+def _detector(folder: Path, batch: int, providers: Sequence[tuple[str, Mapping[str, str]]]) -> FixedSession:
+    model = graphs.load(str(folder / DETECTOR_FILE))
+    height, width = PHOTO
+    graphs.with_best_rows(model, batch=batch, height=height, width=width, most=256)
+    graphs.with_byte_input(model, batch=batch, height=height, width=width, mean=127.5, std=128.0)
+    return open_fixed(model.SerializeToString(), (batch, height, width, 3), providers, threads=1)
+
+
+def _recogniser(folder: Path, batch: int, providers: Sequence[tuple[str, Mapping[str, str]]]) -> FixedSession:
+    model = graphs.load(str(folder / RECOGNISER_FILE))
+    graphs.with_byte_input(model, batch=batch, height=112, width=112, mean=127.5, std=127.5)
+    return open_fixed(model.SerializeToString(), (batch, 112, 112, 3), providers, threads=1)

@@ -1,0 +1,232 @@
+"""`make bench ARGS=--gpu`: images a second of the runner over batches, beside the CPU's figure on the same machine.
+
+Compares embeddings with the CPU's, measures the networks and the pipeline of one process by batch size, then the runner
+by number of clients, over its own socket and without HTTP and stores. Without a GPU the same runs on the CPU provider.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.batched_networks import VARIANTS, compare, network_rates, pipeline_rates, try_provider
+from bench.gpu_use import GpuUse
+from bench.runner_load import measure, runner_alone
+from bench.selfie_pool import DEFAULT_FOLDER, selfie_pool
+from bench.settings_of import settings_of
+from bentos.demo.process import DidNotStart
+from bentos.pipeline.pack_store import face_pack_folder
+from bentos.pipeline.providers import CPU, ProviderNotInUse, load_libraries, require_available
+from bentos.runner.cpus import available_cpus
+from bentos.runner.local import extraction_of
+
+CUDA = "CUDAExecutionProvider"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="    %(message)s", stream=sys.stderr)
+    options.reports.mkdir(parents=True, exist_ok=True)
+    report = _Report(options)
+    provider = report.provider = _provider(options.provider)
+    report.add("machine", _machine, provider)
+    jpegs = selfie_pool(DEFAULT_FOLDER, count=options.selfies)
+    batched = {"ONNX_PROVIDERS": provider, "RUNNER_FIXED_SHAPES": "on", "RUNNER_QUEUE": "1024"}
+    if provider == CPU:
+        batched["RUNNER_MAX_BATCH_SIZE"] = "16"
+    report.add("networks", _networks, provider, options)
+    report.add("pipeline", _pipeline, batched, jpegs, options)
+    for workers in options.workers:
+        report.add(f"runner, {workers} processes", _runner, batched, workers, options.clients, jpegs, options)
+    on_the_cpu = {"ONNX_PROVIDERS": CPU, "RUNNER_QUEUE": "1024"}
+    report.add(
+        f"CPU, {available_cpus()} processes", _runner, on_the_cpu, available_cpus(), [64], jpegs, options
+    )
+    print(report.text())
+    return 1 if report.failed else 0
+
+
+class _Report:
+    """The figures so far, written after each part, so that a run that is cut off leaves what it measured."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.parts: dict[str, Any] = {}
+        self.provider = ""
+        self.failed = False
+        self._path = options.reports / "gpu.json"
+        self._until = time.monotonic() + options.budget
+
+    def add(self, name: str, part: Callable[..., Any], *arguments: Any) -> None:
+        """Run a part, unless the time is up, and write down what it returns or why it failed."""
+        if time.monotonic() > self._until:
+            self.parts[name] = {"skipped": "the time of --budget is over"}
+        else:
+            print(f"... {name}", file=sys.stderr, flush=True)
+            began = time.monotonic()
+            try:
+                self.parts[name] = part(*arguments)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the other parts still run
+                self.parts[name] = {"failed": f"{type(error).__name__}: {error}"[-3000:]}
+                self.failed = True
+            if isinstance(self.parts[name], dict):
+                self.parts[name]["seconds"] = round(time.monotonic() - began, 1)
+        self._path.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
+
+    def text(self) -> str:
+        """Everything on a page."""
+        lines = [f"=== {self.provider} ==="]
+        for name, part in self.parts.items():
+            lines.append(f"--- {name}")
+            lines += _lines(part)
+        return "\n".join(lines)
+
+
+def _lines(part: Any, indent: str = "  ") -> Iterable[str]:
+    if not isinstance(part, dict):
+        return [f"{indent}{part}"]
+    lines = []
+    for name, value in part.items():
+        if isinstance(value, dict) and any(isinstance(each, dict | list) for each in value.values()):
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            lines += [f"{indent}{name}:", *(f"{indent}  {json.dumps(each)}" for each in value)]
+        else:
+            lines.append(f"{indent}{name}: {json.dumps(value)}")
+    return lines
+
+
+def _provider(wanted: str) -> str:
+    """The provider to measure; the CPU where the wanted one is not there or does not work."""
+    try:
+        require_available([wanted])
+        load_libraries([wanted])
+        try_provider(face_pack_folder("yunet-mbf"), wanted)
+    except (ProviderNotInUse, RuntimeError) as error:
+        print(f"{error} Everything runs on {CPU}.", file=sys.stderr)
+        return CPU
+    return wanted
+
+
+def _machine(provider: str) -> dict[str, Any]:
+    import onnxruntime  # noqa: PLC0415
+
+    use = GpuUse()
+    return {
+        "gpu": use.name or use.problem,
+        "driver": use.driver,
+        "cpus": available_cpus(),
+        "onnxruntime": onnxruntime.__version__,
+        "provider": provider,
+        "python": sys.version.split()[0],
+    }
+
+
+def _networks(provider: str, options: argparse.Namespace) -> dict[str, Any]:
+    folder = face_pack_folder("yunet-mbf")
+    if provider != CUDA:
+        return {"options as given": network_rates(folder, [(provider, {})], [1, 4], seconds=0.5)}
+    return {
+        name: network_rates(folder, [(provider, given)], [16], seconds=options.network_seconds)
+        for name, given in VARIANTS.items()
+    } | {
+        "heuristic, by batch": network_rates(
+            folder,
+            [(provider, VARIANTS["heuristic"])],
+            [1, 4, 16, 64],
+            seconds=options.network_seconds,
+        )
+    }
+
+
+def _pipeline(
+    environment: Mapping[str, str], jpegs: list[bytes], options: argparse.Namespace
+) -> dict[str, Any]:
+    settings = settings_of(environment)
+    folder = face_pack_folder(settings.face_pack)
+    began = time.monotonic()
+    batched = extraction_of(folder, settings)
+    opening = time.monotonic() - began
+    reference = extraction_of(folder, settings_of({"ONNX_PROVIDERS": CPU}))
+    return {
+        "opening_s": round(opening, 1),
+        "against_the_cpu": compare(batched, reference, jpegs[: options.compared]),
+        "by_batch": pipeline_rates(
+            batched, settings, jpegs, options.batches, seconds=options.pipeline_seconds
+        ),
+    }
+
+
+def _runner(
+    environment: Mapping[str, str],
+    workers: int,
+    clients: Iterable[int],
+    jpegs: list[bytes],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """`detect_and_embed` by number of clients."""
+    use = GpuUse()
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="face-search-gpu-") as folder:
+        log = Path(folder) / "runner.log"
+        began = time.monotonic()
+        try:
+            with runner_alone(environment, workers=workers, log=log) as shared:
+                starting = time.monotonic() - began
+                for number in clients:
+                    with use.watched():
+                        load = measure(
+                            shared,
+                            jpegs,
+                            method="detect_and_embed",
+                            clients=number,
+                            seconds=options.seconds,
+                            processes=options.generators,
+                        )
+                    found.append(
+                        load.as_dict() | {"gpu_percent": use.percent, "gpu_memory_mb": use.memory_mb}
+                    )
+        finally:
+            if log.exists():
+                name = f"gpu-runner-{workers}-{environment['ONNX_PROVIDERS']}.log"
+                (options.reports / name).write_bytes(log.read_bytes()[-200_000:])
+    return {"starting_s": round(starting, 1), "by_clients": found}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=--gpu", description=__doc__)
+    add = parser.add_argument
+    add("--provider", default=CUDA, help=f"ONNX Runtime's execution provider ({CUDA})")
+    add("--workers", type=int, nargs="+", default=[1, 4], help="numbers of runner processes (1 4)")
+    add("--clients", type=int, nargs="+", default=[1, 16, 64], help="numbers of clients (1 16 64)")
+    add("--batches", type=int, nargs="+", default=[1, 4, 16, 64], help="batch sizes (1 4 16 64)")
+    add("--seconds", type=float, default=5.0, help="seconds for each number of clients (5)")
+    add("--pipeline-seconds", type=float, default=3.0, help="seconds for each batch size (3)")
+    add("--network-seconds", type=float, default=0.5, help="seconds for each network and batch size (0.5)")
+    add(
+        "--generators",
+        type=int,
+        default=max(1, min(4, (os.cpu_count() or 1) // 4)),
+        help="processes that load",
+    )
+    add("--selfies", type=int, default=100, help="different images of 480 x 640 (100)")
+    add("--compared", type=int, default=60, help="images whose faces are compared with the CPU's (60)")
+    add("--budget", type=float, default=math.inf, help="seconds after which further parts are skipped")
+    add("--reports", type=Path, default=Path("reports"), help="folder of gpu.json and the logs (reports)")
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except DidNotStart as failure:
+        sys.exit(str(failure))

@@ -1,0 +1,183 @@
+"""Starts the runner alone and loads it over its own socket: closed loop, a number of callers in a few processes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import numpy as np
+
+from bench.runner_alone import SOCKET_FILE
+from bentos.demo.process import DidNotStart, launched
+from bentos.domain.deadline import deadline_within
+from bentos.domain.errors import FaceSearchError
+from bentos.pipeline.stage_clock import STAGES
+from bentos.runner.codec import Request, Ticket, decode_faces, encode_request, split_timing
+from bentos.runner.transport.base import Method
+from bentos.runner.transport.sockets import SocketTransport
+
+_START_WITHIN_S = 180
+_MOST_TRACEBACKS = 3
+"""BentoML starts a process that ends again and again; after so many traces the cause will not go away."""
+_WARM_UP_S = 2.0
+_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a number of clients measured. `batches`: answers by the size of their batch; `stage_ms`: per image."""
+
+    clients: int
+    images: int
+    seconds: float
+    failures: Mapping[str, int]
+    latencies_ms: Sequence[float]
+    batches: Mapping[int, int]
+    stage_ms: Mapping[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a report."""
+        return {
+            "clients": self.clients,
+            "images_per_s": round(self.images / self.seconds, 1),
+            "p50_ms": round(float(np.percentile(self.latencies_ms or [math.nan], 50)), 1),
+            "p95_ms": round(float(np.percentile(self.latencies_ms or [math.nan], 95)), 1),
+            "p99_ms": round(float(np.percentile(self.latencies_ms or [math.nan], 99)), 1),
+            "mean_batch": round(
+                sum(size * count for size, count in self.batches.items()) / max(1, self.images), 1
+            ),
+            "answers_by_batch_size": dict(sorted(self.batches.items())),
+            "stage_ms": {stage: round(ms, 3) for stage, ms in self.stage_ms.items()},
+            "failures": dict(self.failures),
+        }
+
+
+@contextmanager
+def runner_alone(environment: Mapping[str, str], *, workers: int, log: Path) -> Iterator[Path]:
+    """The path of the shared socket of a running runner, whose `workers` processes all listen. Raises `DidNotStart`."""
+    told = log.with_suffix(".socket")
+    told.unlink(missing_ok=True)
+    here = str(Path(__file__).parents[1])
+    environment = {
+        "API_KEY": "0" * 48,
+        "MILVUS_URI": "unused.db",
+        **environment,
+        "RUNNER_WORKERS": str(workers),
+        SOCKET_FILE: str(told),
+        "PYTHONPATH": ":".join([".", here, *sys.path[1:]]),
+    }
+    with launched("bench.runner_alone:RunnerAlone", environment, log=log) as service:
+        until = time.monotonic() + _START_WITHIN_S
+        while (
+            time.monotonic() < until
+            and service.process.poll() is None
+            and log.read_text(errors="replace").count("Traceback") < _MOST_TRACEBACKS
+        ):
+            if told.exists():
+                shared = Path(told.read_text(encoding="utf-8"))
+                if len(list(shared.parent.glob(f"{shared.name}.*"))) >= workers:
+                    yield shared
+                    return
+            time.sleep(0.1)
+        raise DidNotStart(f"the runner did not start; the end of its log:\n{log.read_text()[-2000:]}")
+
+
+def measure(
+    shared: Path, jpegs: Sequence[bytes], *, method: Method, clients: int, seconds: float, processes: int
+) -> Load:
+    """Call the runner with `clients` callers at once, spread over `processes` processes, after a warm-up."""
+    context = multiprocessing.get_context("spawn")
+    processes = max(1, min(processes, clients))
+    ready, results = context.Barrier(processes), context.Queue()
+    shares = [clients // processes + (number < clients % processes) for number in range(processes)]
+    workers = [
+        context.Process(
+            target=_load, args=(str(shared), list(jpegs), method, share, seconds, ready, results), daemon=True
+        )
+        for share in shares
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        parts: list[_Part] = [results.get(timeout=120 + seconds) for _ in workers]
+    except Empty:
+        raise RuntimeError("a load generator ended without a result") from None
+    finally:
+        for worker in workers:
+            worker.join(1)
+            worker.kill()
+    images = sum(part.images for part in parts)
+    batches: Counter[int] = sum((part.batches for part in parts), Counter())
+    stages = {stage: sum(part.stages[stage] for part in parts) for stage in parts[0].stages}
+    return Load(
+        clients=clients,
+        images=images,
+        seconds=max(part.seconds for part in parts),
+        failures=sum((part.failures for part in parts), Counter()),
+        latencies_ms=[ms for part in parts for ms in part.latencies_ms],
+        batches=batches,
+        stage_ms={stage: 1000 * spent / max(1, images) for stage, spent in stages.items()},
+    )
+
+
+@dataclass(slots=True)
+class _Part:
+    seconds: float = 0.0
+    images: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    batches: Counter[int] = field(default_factory=Counter)
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("to_runner", *STAGES), 0.0))
+
+
+def _load(
+    shared: str, jpegs: list[bytes], method: Method, clients: int, seconds: float, ready: Any, results: Any
+) -> None:
+    results.put(asyncio.run(_callers(Path(shared), jpegs, method, clients, seconds, ready)))
+
+
+async def _callers(
+    shared: Path, jpegs: list[bytes], method: Method, clients: int, seconds: float, ready: Any
+) -> _Part:
+    transport = SocketTransport(shared)
+    numbers, images = itertools.count(1), itertools.cycle(jpegs)
+    part = _Part()
+
+    async def call(until: float, into: _Part) -> None:
+        while (asked := time.monotonic()) < until:
+            number = next(numbers) << 16 | id(part) & 0xFFFF
+            payload = encode_request(Request(next(images)), Ticket(number, deadline_within(_TIMEOUT_S)))
+            try:
+                timing, answer = split_timing(await transport.ask(method, payload, number))
+                decode_faces(answer)
+            except (FaceSearchError, OSError) as error:
+                into.failures[type(error).__name__] += 1
+                continue
+            into.latencies_ms.append(1000 * (time.monotonic() - asked))
+            into.images += 1
+            into.batches[timing.batch] += 1
+            into.stages["to_runner"] += timing.began - asked
+            for stage in STAGES:
+                into.stages[stage] += getattr(timing, stage)
+
+    async def all_callers(duration: float, into: _Part) -> None:
+        began = time.monotonic()
+        await asyncio.gather(*(call(began + duration, into) for _ in range(clients)))
+        into.seconds = time.monotonic() - began
+
+    await all_callers(_WARM_UP_S, _Part())
+    await asyncio.to_thread(ready.wait, 60)
+    await all_callers(seconds, part)
+    await transport.close()
+    return part
