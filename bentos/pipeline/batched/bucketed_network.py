@@ -35,7 +35,7 @@ class BucketedNetwork:
         names: Sequence[str],
         more: Callable[[int, FixedSession, int, list[Floats]], Any],
     ) -> list[Any]:
-        """For each item what `more` makes of its number, the session, its place in the batch and the batch's outputs."""
+        """For each item what `more` makes of its number, the session, its place and the outputs of its batch."""
         found: list[Any] = []
         for made, session in self._runs(items, names):
             found += [more(len(found) + place, session, place, made) for place in range(len(made[0]))]
