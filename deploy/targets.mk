@@ -11,7 +11,7 @@ within = $(if $(shell command -v timeout),timeout -k 5 $(1))# seconds, for comma
 BENTO_FILES := bentos/vectorizer/bentofile.yaml bentos/search/bentofile.yaml bentofile.yaml
 IMAGES := image-vectorizer image-search
 
-.PHONY: client-wheel bentos containers container-test k8s-check roll-check swap-check monitoring-check
+.PHONY: client-wheel bentos containers container-test k8s-check roll-check swap-check monitoring-check bulk-check
 
 client-wheel: $(VENV)/dev ## build the wheel of the client and of the command face-search into dist/
 	@$(BIN)/hatchling build -t wheel
@@ -55,3 +55,6 @@ swap-check: $(VENV)/dev pack ## change 1,000 photos to another face pack under l
 
 monitoring-check: $(VENV)/dev pack ## the dashboard and the alerts under load, with a real Prometheus; ARGS=--help
 	@$(BIN)/python -m tests.monitoring $(ARGS)
+
+bulk-check: $(VENV)/dev pack ## index 2,000 photos from a bucket, killed five times and without each store for 30 s; ARGS=--help
+	@PYTHONPATH=.:locust $(BIN)/python -m tests.bulk $(ARGS)

@@ -1,0 +1,132 @@
+"""Tests of the command `python -m bentos.bulk` on embedded stores: stopped, repeated, and with files that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bentos.bulk.__main__ import main
+from bentos.demo import photos
+from bentos.demo.embedded import embedded_environment
+from seed.face_images import selfie
+
+ROOT = Path(__file__).parents[3]
+KEY = "0123456789abcdef-key-of-the-tests"
+
+
+class Command:
+    """The command, with its stores, its photos and its report in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.photos, self.report = folder / "photos", folder / "report.jsonl"
+        self.photos.mkdir()
+        state = {"XDG_STATE_HOME": str(folder / "state")}
+        self.environment = {**embedded_environment(folder / "data", KEY), **state}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        bulk = [str(self.photos), "--collection", "c", "--report", str(self.report), "--processes", "1"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "bentos.bulk", *bulk, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        process = self.start(*arguments)
+        said, _ = process.communicate(timeout=300)
+        return process.returncode, said
+
+    def lines(self) -> list[dict]:
+        return (
+            [json.loads(line) for line in self.report.read_text().splitlines()]
+            if self.report.exists()
+            else []
+        )
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+def test_a_stopped_run_loses_nothing_and_goes_on_without_reading_what_is_done(command: Command) -> None:
+    for index in range(8):
+        (command.photos / f"{index}.jpg").write_bytes(selfie(index, size=(240, 320)).jpeg)
+    process = command.start("--in-flight", "2")
+    while len(command.lines()) < 2 and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 2, said
+    assert said.endswith("stopped; nothing is lost, run it again to go on\n")
+    done = command.lines()
+    assert 2 <= len(done) < 8
+    for line in done:
+        _destroy(Path(line["source"]))
+
+    status, said = command.run()
+    assert status == 0, said
+    assert f"{len(done)}  indexed before" in said
+    assert f"{8 - len(done)}  indexed\n" in said
+    assert len({line["source"] for line in command.lines()}) == len(command.lines()) == 8
+
+
+def test_failures_are_retried_alone_on_request(command: Command) -> None:
+    (command.photos / "deep").mkdir()
+    good, bad = command.photos / "good.png", command.photos / "deep" / "bad.jpg"
+    good.write_bytes(photos.astronaut().read_bytes())
+    bad.write_bytes(b"no image")
+    (command.photos / "cup.png").write_bytes(photos.coffee_cup().read_bytes())
+    status, said = command.run()
+    assert status == 1
+    assert {line["source"]: (line["status"], line.get("error")) for line in command.lines()} == {
+        str(good): ("indexed", None),
+        str(bad): ("failed", "invalid_image_format"),
+        str(command.photos / "cup.png"): ("no_faces", None),
+    }
+    bad.write_bytes(selfie(1).jpeg)
+    good.unlink()
+    status, said = command.run("--retry-failed")
+    assert status == 0, said
+    assert "1 photos in" in said
+    assert command.lines()[-1]["source"] == str(bad)
+    assert command.lines()[-1]["status"] == "indexed"
+
+
+def test_what_cannot_work_ends_with_one_sentence_and_status_2(
+    command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in command.environment.items():
+        monkeypatch.setenv(name, value)
+    for arguments, said in (
+        ([str(command.photos)], "There is no file in"),
+        (["s3://bucket/prefix"], "The images of this base are in"),
+        (["/missing"], "is no folder"),
+        ([str(command.photos), "--url", "http://127.0.0.1:1"], "neither FACE_SEARCH_API_KEY nor"),
+        (
+            [str(command.photos), "--report", "/missing/report"],
+            "The report /missing/report cannot be written",
+        ),
+    ):
+        assert main(arguments) == 2, arguments
+        assert said in capsys.readouterr().out
+    for wrong in (["--retry-failed", "x"], ["x", "--collection", "a/b"], ["x", "--processes", "0"], []):
+        with pytest.raises(SystemExit, match="2"):
+            main(wrong)
+
+
+def _destroy(file: Path) -> None:
+    """Other bytes in a file whose size and time of change stay, so that only reading it shows the difference."""
+    found = file.stat()
+    file.write_bytes(bytes(found.st_size))
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
