@@ -31,6 +31,16 @@ def image(service: str) -> str:
     return f"{registry}/" * bool(registry) + f"{service}:{os.environ['CONTAINER_TAG']}"
 
 
+def restricted(folder: Path, name: str, settings: dict[str, str], *, cpus: float, memory: str) -> list[str]:
+    """The options of `docker run` for a container as restricted as the pods, on the host's network."""
+    file = folder / f"{name}.env"
+    file.write_text("".join(f"{setting}={value}\n" for setting, value in settings.items()))
+    limits = [f"--cpus={cpus}", f"--memory={memory}", f"--memory-swap={memory}", "--pids-limit=256"]
+    rights = ["--user=1034:1034", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+    files = ["--read-only", "--tmpfs=/tmp:rw,noexec,nosuid,size=512m,mode=1777"]
+    return ["--network=host", f"--env-file={file}", *limits, *rights, *files]
+
+
 class Container:
     """A container on the host's network, where the stores of the tests are; removed by `remove`."""
 
@@ -39,21 +49,8 @@ class Container:
     ) -> None:
         self.service, self.port = service, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        file = folder / f"{service}-{self.port}.env"
-        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        limits = [f"--cpus={cpus}", f"--memory={memory}", f"--memory-swap={memory}", "--pids-limit=256"]
-        rights = ["--user=1034:1034", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-        files = ["--read-only", "--tmpfs=/tmp:rw,noexec,nosuid,size=512m,mode=1777"]
-        command = [
-            "run",
-            "-d",
-            "--network=host",
-            f"--env-file={file}",
-            *limits,
-            *rights,
-            *files,
-            image(service),
-        ]
+        options = restricted(folder, f"{service}-{self.port}", settings, cpus=cpus, memory=memory)
+        command = ["run", "-d", *options, image(service)]
         self.id = docker(*command, "--host", "127.0.0.1", "--port", str(self.port)).stdout.strip()
 
     def wait_until_ready(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -185,3 +186,36 @@ def test_no_process_is_left_when_a_service_is_stopped(tmp_path: Path) -> None:
         assert len(family) > 2
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
+
+
+def test_the_command_face_search_indexes_searches_lists_and_removes(
+    live: Live, selfie: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "selfie.jpg").write_bytes(selfie)
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    collection = ["--collection", "by-command"]
+
+    def run(*arguments: str | Path, key: str = KEY) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "FACE_SEARCH_URL": live.url, "FACE_SEARCH_API_KEY": key}
+        program = [sys.executable, "-m", "bentos.client.command", *map(str, arguments)]
+        return subprocess.run(program, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    indexed = run("index", photos.group_photo(), tmp_path / "bad.jpg", photos.astronaut(), *collection)
+    assert indexed.returncode == 1, indexed.stderr
+    assert [line.count("faces indexed") for line in indexed.stdout.splitlines()] == [1, 0, 1]
+    assert "invalid_image_format" in indexed.stdout
+    found = run("search", tmp_path / "selfie.jpg", *collection, "--json")
+    assert found.returncode == 0, found.stderr
+    (match,) = json.loads(found.stdout)["results"]
+    again = run("search", "--face-id", match["face_id"], *collection)
+    assert match["photo_id"] in again.stdout
+    assert "1 to 2 of 2 photos" in run("status", *collection).stdout
+    assert match["face_id"] in run("status", match["photo_id"]).stdout
+    removed = run("remove", match["photo_id"])
+    assert (removed.returncode, removed.stdout) == (0, f"{match['photo_id']}: 1 faces removed\n")
+    assert "no photo with a score" in run("search", tmp_path / "selfie.jpg", *collection).stdout
+    assert json.loads(run("remove", "--all", *collection, "--json").stdout)["faces_removed"] == 6
+    refused = run("search", photos.group_photo())
+    assert (refused.returncode, refused.stderr.startswith("too_many_faces: ")) == (1, True)
+    wrong = run("status", key="another-key-of-nobody")
+    assert (wrong.returncode, wrong.stderr.startswith("invalid_api_key: ")) == (2, True)
