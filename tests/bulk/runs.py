@@ -53,6 +53,9 @@ class Bulk:
             assert time.monotonic() < deadline, f"still not {what}:\n{self.printed.read_text()}"
             time.sleep(0.02)
 
+    def wait_for_line(self, text: str) -> None:
+        self.wait_for(lambda: text in self.printed.read_text(), f"it prints {text!r}")
+
     def kill_after(self, lines: int) -> None:
         self.wait_for(lambda: len(self.lines) >= lines, f"{lines} photos are reported")
         self.process.send_signal(signal.SIGKILL)
@@ -129,7 +132,7 @@ def interrupted(run: Bulk, server: Any, name: str, *, after: int, seconds: float
     (server.stop if stop else server.freeze)()
     away = time.monotonic()
     try:
-        run.wait_for(lambda: f"waiting: {name}" in run.printed.read_text(), f"it waits for {name}")
+        run.wait_for_line(f"waiting: {name}")
         time.sleep(max(0.0, seconds - (time.monotonic() - away)))
     finally:
         (server.start if stop else server.thaw)()

@@ -66,9 +66,10 @@ async def test_a_photo_from_detection_to_removal(
     boxed = await client.search(group_photo, bbox=photo.faces[2].bbox, score_threshold=0.9)
     assert [match.face_id for match in boxed.results] == [photo.faces[2].face_id]
 
+    assert (await client.remove(photo.photo_id, face_id=photo.faces[2].face_id)).faces_removed == 1
     assert (await client.remove("astronaut.png", purge=True)).faces_removed == 1
     removed = await client.remove_all(collection_id="office")
-    assert (removed.photos, removed.faces_removed) == (1, 6)
+    assert (removed.photos, removed.faces_removed) == (1, 5)
     assert (await client.ping()).status == "ok"
 
 
@@ -139,8 +140,7 @@ async def test_every_endpoint_and_every_field_of_openapi_has_a_call(client: Asyn
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 names |= _schema(document, content["schema"])["properties"].keys()
             described[method.upper(), path] = names
-    assert described.keys() == made.keys()
-    assert {call: fields - made[call] for call, fields in described.items() if fields - made[call]} == {}
+    assert made == described
 
 
 def test_both_clients_have_the_same_methods_with_the_arguments_of_the_calls() -> None:
