@@ -28,6 +28,8 @@ UNDOCUMENTED = (
     "uvicorn.protocols",
 )
 """Modules without an underscore that their libraries do not document, beside every module with one."""
+DOCUMENTED = {"insightface.app", "insightface.app.FaceAnalysis"}
+"""The exceptions among them."""
 UNDOCUMENTED_TEXTS = re.compile(
     r"BENTOML_RUNNER_MAP|BENTOML_CONTAINERIZED|--service-name|--worker-id|--fd|_internal"
 )
@@ -88,7 +90,7 @@ def private_uses(code: str) -> Iterator[str]:
 
 
 def is_private(module: str) -> bool:
-    if module == "__future__" or module.startswith("bentos."):
+    if module == "__future__" or module in DOCUMENTED or module.startswith("bentos."):
         return False
     parts = module.split(".")
     return any(part.startswith("_") and not part.startswith("__") for part in parts) or any(
