@@ -11,12 +11,16 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
 from starlette.datastructures import State
+from starlette.types import ASGIApp
 
 from bentos.config.settings import Settings
 from bentos.config.startup import is_serving
-from bentos.domain.errors import Dependency, FaceSearchError
+from bentos.domain.errors import Dependency, FaceSearchError, InvalidImageFormat, PhotoNotFound
+from bentos.domain.image_links import ImageLinks
 from bentos.http.api import create_api
 from bentos.http.middleware.options import MiddlewareOptions
+from bentos.http.middleware.signed_images import SignedImages
+from bentos.imaging.kinds import sniff_content_type
 from bentos.observability.logs import configure_logging
 from bentos.observability.measured import measured
 from bentos.observability.traced import traced
@@ -187,6 +191,19 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
         dependencies: Dependencies | None = getattr(api.state, "dependencies", None)
         return dependencies is not None and dependencies.finder.is_full
 
+    async def image_of(photo_id: str) -> tuple[bytes, str]:
+        images: ImageStore = api.state.dependencies.images
+        image = await images.get(photo_id, max_bytes=settings.vectorize_max_image_bytes)
+        try:
+            return image, sniff_content_type(image)
+        except InvalidImageFormat:
+            raise PhotoNotFound(photo_id) from None
+
+    def before_the_key(protected: ASGIApp) -> ASGIApp:
+        if settings.images_in_folder:
+            protected = SignedImages(protected, ImageLinks(settings.api_keys), image_of)
+        return WebPage(protected, settings) if settings.ui_enabled else protected
+
     return lambda: MiddlewareOptions(
         service=service,
         present_keys=settings.api_keys,
@@ -198,7 +215,7 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
         request_timeout_s=settings.request_timeout_s,
         not_ready=not_ready,
         full=full,
-        before_the_key=lambda protected: WebPage(protected, settings) if settings.ui_enabled else protected,
+        before_the_key=before_the_key,
         stopping=lambda: drain.begun,
         tracing=api.state.tracing,
     )

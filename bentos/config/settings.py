@@ -20,6 +20,7 @@ _INSTEAD = {
     "milvus_uri": "MILVUS_TOKEN takes `user:password`",
     "postgrest_url": "POSTGREST_TOKEN takes a token",
     "s3_endpoint_url": "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY take the keys",
+    "s3_public_endpoint_url": "links are signed with S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY",
     "otel_exporter_otlp_endpoint": "OTEL_EXPORTER_OTLP_HEADERS takes headers",
 }
 """Addresses, and the settings for the credentials that addresses must not contain."""
@@ -164,6 +165,12 @@ class Settings(RunnerSettings):
 
     # Images
     s3_endpoint_url: str = Field("https://storage.yandexcloud.net", description="Or `file:///folder`.")
+    s3_public_endpoint_url: str = Field(
+        "",
+        pattern=r"^$|^https?://[^/]",
+        description="Address in links, where callers reach the images by another one; empty: S3_ENDPOINT_URL,"
+        " and with a folder the address of the request.",
+    )
     s3_region: str = Field("ru-central1", description="Region of the bucket.")
     s3_bucket: str = Field("", description="The bucket; required unless the images are in a folder.")
     s3_prefix: str = Field(

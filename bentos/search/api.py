@@ -46,7 +46,7 @@ async def _quickly(request: Request, image: bytes, asked: PageRequest) -> dict[s
     started = time.perf_counter()
     photos = await photo_search(request)
     end_stage("form")
-    return _answer(await photos.by_only_face(image, asked), asked, started)
+    return _answer(await photos.by_only_face(image, asked), asked, started, _base_url(request))
 
 
 router = EitherSlashRouter(
@@ -94,6 +94,7 @@ async def page_request(
     ),
 )
 async def search(
+    request: Request,
     photos: Annotated[PhotoSearch, Depends(photo_search)],
     asked: Annotated[PageRequest, Depends(page_request)],
     file: Annotated[
@@ -116,7 +117,7 @@ async def search(
     """Send `file`, or `face_id`. Returns unique photos, most similar first, each with its most similar face."""
     started = time.perf_counter()
     found = await _found(photos, asked, file, face_id, face, bbox)
-    return SearchAnswer.model_validate(_answer(found, asked, started))
+    return SearchAnswer.model_validate(_answer(found, asked, started, _base_url(request)))
 
 
 async def _found(
@@ -142,10 +143,15 @@ async def _found(
     return await search_by(image, asked)
 
 
-def _answer(found: SearchPage, asked: PageRequest, started: float) -> dict[str, object]:
-    """The fields of `SearchAnswer`. `started`: when, on the performance counter."""
+def _base_url(request: Request) -> str:
+    """Of links that the service itself serves, as the caller sees it; without a slash at its end."""
+    return (_settings.s3_public_endpoint_url or str(request.base_url)).rstrip("/")
+
+
+def _answer(found: SearchPage, asked: PageRequest, started: float, base_url: str) -> dict[str, object]:
+    """The fields of `SearchAnswer`. `started`: when, on the performance counter. `base_url`: of the service's links."""
     return {
-        "results": _results(found),
+        "results": _results(found, base_url),
         "count": len(found.matches),
         "page": asked.page,
         "top_k": asked.top_k,
@@ -156,7 +162,7 @@ def _answer(found: SearchPage, asked: PageRequest, started: float) -> dict[str, 
     }
 
 
-def _results(found: SearchPage) -> list[dict[str, object]]:
+def _results(found: SearchPage, base_url: str) -> list[dict[str, object]]:
     """The fields of `FoundPhoto`; to build fifty models one by one would cost more than the rest of the response."""
     return [
         {
@@ -165,7 +171,7 @@ def _results(found: SearchPage) -> list[dict[str, object]]:
             "face_id": match.face_id,
             "bbox": match.bbox.as_list(),
             "score": round(match.score, 4),
-            "url": url,
+            "url": f"{base_url}{url}" if url is not None and url.startswith("/") else url,
         }
         for match, url in zip(found.matches, found.urls, strict=True)
     ]

@@ -266,6 +266,8 @@ class ImageStore(Protocol):
     async def presigned_urls(self, photo_ids: Sequence[str], *, expires_s: int) -> list[str | None]:
         """For each photo a link that anyone may open for `expires_s` seconds, or None if the store cannot sign links.
 
+        A link that begins with a slash is a path of the service itself.
+
         Made without a call to the store: a link does not say whether the image exists. Signing the links of one page
         of search results must not block the event loop.
         """

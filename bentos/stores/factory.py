@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from bentos.config.settings import Settings, SettingsError
+from bentos.domain.image_links import ImageLinks
 from bentos.pipeline.pack_info import PackInfo
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.replacement import ReplacementVectorStore
@@ -89,6 +90,7 @@ def image_store(settings: Settings, headers: Headers | None = None) -> ImageStor
         return S3Store(
             S3Options(
                 endpoint_url=settings.s3_endpoint_url,
+                public_endpoint_url=settings.s3_public_endpoint_url,
                 region=settings.s3_region,
                 bucket=settings.s3_bucket,
                 prefix=settings.s3_prefix,
@@ -103,7 +105,7 @@ def image_store(settings: Settings, headers: Headers | None = None) -> ImageStor
     if address.scheme == "file":
         from bentos.stores.files import FilesStore
 
-        return FilesStore(_path(settings.s3_endpoint_url, "file://"))
+        return FilesStore(_path(settings.s3_endpoint_url, "file://"), ImageLinks(settings.api_keys))
     raise SettingsError("S3_ENDPOINT_URL has to begin with http://, https:// or file:///.")
 
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest, PhotoNotFound
 from bentos.domain.ids import is_valid_id
+from bentos.domain.image_links import ImageLinks
 
 T = TypeVar("T")
 
@@ -30,8 +31,10 @@ _ABANDONED_AFTER_S = 3600
 class FilesStore:
     """`ImageStore` in one folder. A write renames a complete new file, so that a reader never sees a part of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, links: ImageLinks | None = None) -> None:
+        """`links` signs the links that the service itself serves; None: there are no links."""
         self._folder = folder.absolute()
+        self._links = links
 
     async def open(self) -> None:
         """Create the folder when it is missing. Raises `DependencyUnavailable` when that cannot be done."""
@@ -103,14 +106,11 @@ class FilesStore:
         finally:
             entries.close()
 
-    async def presigned_urls(
-        self,
-        photo_ids: Sequence[str],
-        *,
-        expires_s: int,  # noqa: ARG002 nothing to sign
-    ) -> list[str | None]:
-        """None for each photo, because a folder has no links."""
-        return [None] * len(photo_ids)
+    async def presigned_urls(self, photo_ids: Sequence[str], *, expires_s: int) -> list[str | None]:
+        """For each photo the path of a signed link of the service itself; None where it signs none."""
+        if self._links is None:
+            return [None] * len(photo_ids)
+        return list(self._links.sign(photo_ids, expires_s=expires_s))
 
     def _path(self, photo_id: str) -> Path:
         """The file of a photo. Ids are validated at the API; this check keeps anything else from becoming a path."""

@@ -28,10 +28,12 @@ def security_headers(settings: Settings) -> dict[str, str]:
 
 
 def image_origins(settings: Settings) -> list[str]:
-    """The origins of the links to images: none when the service itself serves them from a folder."""
-    address = urlsplit(settings.s3_endpoint_url)
+    """The origins of the links to images; none when the service itself serves them at its own address."""
+    address = urlsplit(settings.s3_public_endpoint_url or settings.s3_endpoint_url)
     if address.scheme not in {"http", "https"}:
         return []
     by_path = f"{address.scheme}://{address.netloc}"
+    if settings.images_in_folder:
+        return [by_path]
     by_host = f"{address.scheme}://{settings.s3_bucket}.{address.netloc}"
     return {"path": [by_path], "virtual": [by_host], "auto": [by_path, by_host]}[settings.s3_addressing]

@@ -130,7 +130,11 @@ def test_images_may_come_from_the_address_of_the_links_and_nowhere_else() -> Non
     assert origins(s3_endpoint_url=store, s3_addressing="path") == [store]
     assert origins(s3_endpoint_url=store, s3_addressing="virtual") == ["https://photos.storage.example.org"]
     assert origins(s3_endpoint_url=store) == [store, "https://photos.storage.example.org"]
+    assert origins(
+        s3_endpoint_url="http://minio:9000", s3_public_endpoint_url=store, s3_addressing="path"
+    ) == [store]
     assert origins(s3_endpoint_url="file:///tmp/images") == []
+    assert origins(s3_endpoint_url="file:///tmp/images", s3_public_endpoint_url=f"{store}/below") == [store]
     policy = security_headers(Settings(s3_endpoint_url="file:///tmp/images"))["Content-Security-Policy"]
     assert "img-src 'self' blob:;" in policy
     assert "unsafe" not in policy

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -44,8 +44,8 @@ _LARGEST_LISTING = 1000
 class S3Options:
     """The bucket, its address, keys and limits; the fields are those of the settings `S3_*`.
 
-    When the keys change, calls that begin afterwards use the new ones. `headers` is called for each call and returns
-    headers to add, which are not signed.
+    `public_endpoint_url`: the address in links, if callers reach the store by another one. `headers` is called for each
+    call and returns headers to add, which are not signed. When the keys change, calls that begin afterwards use them.
     """
 
     endpoint_url: str
@@ -57,6 +57,7 @@ class S3Options:
     addressing: Literal["auto", "path", "virtual"] = "auto"
     threads: int = 16
     timeout_s: float = 5.0
+    public_endpoint_url: str = ""
     headers: Callable[[], Mapping[str, str]] | None = None
 
 
@@ -165,7 +166,9 @@ class S3Store:
 
     @cached_property
     def _links(self) -> LinkSigner:
-        return LinkSigner(self._client, bucket=self._options.bucket, region=self._options.region)
+        public = self._options.public_endpoint_url
+        client = _client(replace(self._options, endpoint_url=public), self._keys) if public else self._client
+        return LinkSigner(client, bucket=self._options.bucket, region=self._options.region)
 
     def _place(self, photo_id: str) -> dict[str, Any]:
         """Bucket and key of a photo. Ids are validated again here, so that no other text becomes a key."""

@@ -52,6 +52,18 @@ async def test_the_content_type_is_kept_and_returned_by_the_link(options: S3Opti
     assert answer.headers["content-type"] == "image/webp"
 
 
+async def test_a_link_carries_the_public_address_and_opens_there(options: S3Options) -> None:
+    public = options.endpoint_url.replace("127.0.0.1", "localhost")
+    assert public != options.endpoint_url
+    async with opened(replace(options, public_endpoint_url=public)) as store:
+        await store.put("photo", b"image", "image/png")
+        (url,) = await store.presigned_urls(["photo"], expires_s=60)
+    assert url is not None
+    assert url.startswith(f"{public}/")
+    assert httpx.get(url).content == b"image"
+    assert httpx.get(url.replace("localhost", "127.0.0.1")).status_code == 403  # the address is signed
+
+
 async def test_a_link_gives_access_to_one_object_until_it_expires(options: S3Options) -> None:
     async with opened(options) as store:
         for photo_id in ("photo", "other"):
