@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from PIL import Image
 
 from tests.monitoring.expressions import Expression, expressions, panels
 from tests.monitoring.prometheus import Prometheus
@@ -36,6 +37,8 @@ def draw(prometheus: Prometheus, path: Path, *, seconds: float) -> None:
         axis.axis("off")
     figure.savefig(path, dpi=72)
     plt.close(figure)
+    few_colours = Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    few_colours.save(path, optimize=True)  # 60 instead of 220 kB
 
 
 def table(seen: Seen) -> str:
