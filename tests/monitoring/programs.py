@@ -8,7 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-_PATIENCE_S = 300
+_PATIENCE_S = 90
+_QUICKLY = ["-oAcquire::http::Timeout=10", "-oAcquire::Retries=1"]
 
 
 class NotAvailable(Exception):
@@ -40,7 +41,7 @@ def _unpack(cache: Path) -> None:
         state = [f"-oDir::State={cache / 'state'}", f"-oDir::Cache={cache / 'apt'}"]
         for folder in ("state/lists/partial", "apt/archives/partial"):
             (cache / folder).mkdir(parents=True, exist_ok=True)
-        _run(["apt-get", *state, "update"], cache)
+        _run(["apt-get", *_QUICKLY, *state, "update"], cache)
         if not _download(cache, state):
             raise NotAvailable("prometheus is not installed, and apt-get could not fetch Debian's package")
     (package,) = cache.glob("prometheus_*.deb")
@@ -54,7 +55,7 @@ def _unpack(cache: Path) -> None:
 def _download(cache: Path, options: list[str]) -> bool:
     for old in cache.glob("prometheus_*.deb"):
         old.unlink()
-    return _run(["apt-get", *options, "download", "prometheus"], cache) and any(
+    return _run(["apt-get", *_QUICKLY, *options, "download", "prometheus"], cache) and any(
         cache.glob("prometheus_*.deb")
     )
 
