@@ -151,16 +151,16 @@ class FaceFinding:
 
         When all looks of the landmark model agree, the face is upright and there is no need to compare its turns.
         """
-        source.decode_for(round(_SELFIE_DETAIL * self._sizes[0]))
+        yield from source.decode_for(round(_SELFIE_DETAIL * self._sizes[0]))
         attempt = yield from self._attempt(source, self._quick_size, 0, lowest=TRACE_THRESHOLD)
         candidate = only_face(attempt.found, source.image)
         if candidate is None:
             return Seen(source.image, ())
-        source.sharpen_for([candidate])
+        yield from source.sharpen_for([candidate])
         face = yield from steady(source.image, candidate)
         if face is None or turn_of(face):
             return (yield from self._face_of(source, attempt))
-        if source.sharpen_for([face]):
+        if (yield from source.sharpen_for([face])):
             return Seen(source.image, tuple((yield from self._refined(source, [face]))))
         return Seen(source.image, (face,))
 
