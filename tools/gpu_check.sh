@@ -65,7 +65,7 @@ PY
 
 export PYTHONPATH=".:locust${PYTHONPATH:+:$PYTHONPATH}"
 # shellcheck disable=SC2086
-"$python" locust/bench/gpu.py --reports "$out" --budget "${BUDGET:-330}" ${ARGS:-}
+"$python" locust/bench/gpu.py --reports "$out" --budget "${BUDGET:-270}" ${ARGS:-}
 status=$?
 say "$(date -u +%H:%M:%S) end with status $status; $out/gpu.json"
 exit $status
