@@ -104,7 +104,7 @@ def _scroll(page: Page, count: int) -> None:
     page.mouse.move(800, 500)
     page.evaluate(FRAMES)
     peak, wheels = 0.0, 0
-    while page.locator(".search-view .card:visible").count() < count or not _at_end(page):
+    while not _at_end(page, count):
         for _ in range(10):
             page.mouse.wheel(0, 240)
             wheels += 1
@@ -128,8 +128,10 @@ def _scroll(page: Page, count: int) -> None:
     print(f"images held at the end: {loaded} of {count}")
 
 
-def _at_end(page: Page) -> bool:
-    return bool(page.evaluate("() => scrollY + innerHeight > document.documentElement.scrollHeight - 200"))
+def _at_end(page: Page, count: int) -> bool:
+    shown = "document.querySelectorAll('.search-view .card').length"
+    bottom = "scrollY + innerHeight > document.documentElement.scrollHeight - 200"
+    return bool(page.evaluate(f"() => {shown} === {count} && {bottom}"))
 
 
 def _memory(metrics: object) -> str:

@@ -166,6 +166,17 @@ def test_a_person_is_searched_for_from_a_photo(open_page: Open, group: list[Path
     assert page.url.endswith("#search")
 
 
+def test_the_images_of_photos_with_indexed_faces_are_shown_after_a_reload(
+    open_page: Open, group: list[Path]
+) -> None:
+    page = open_page(view="photos")
+    add(page, group, "reloaded")
+    page.reload()
+    show(page, "reloaded")
+    until(page, IMAGE_SHOWN)
+    expect(page.locator(".photos-view .card .frame.indexed")).to_have_count(6)
+
+
 def test_a_photo_is_deleted_after_a_question(open_page: Open, site: Live, tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(astronaut_photo(20))

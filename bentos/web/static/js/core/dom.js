@@ -17,13 +17,16 @@ function write(element, attribute, key, parameters) {
   else if (element.textContent !== text) element.textContent = text;
 }
 
-onLanguage(() => {
-  for (const element of document.querySelectorAll("*")) {
+/** Write the texts of all elements below `root` again, in the language that is chosen now. */
+export function translateAgain(root) {
+  for (const element of root.querySelectorAll("*")) {
     for (const [attribute, [key, parameters]] of texts.get(element) ?? []) {
       write(element, attribute, key, parameters);
     }
   }
-});
+}
+
+onLanguage(() => translateAgain(document));
 
 /**
  * An element. `properties`: attributes, and `class`, `say` (a message key, or [key, parameters]), `label` (the same for

@@ -1,6 +1,6 @@
-// A grid that grows as one scrolls: cards near the view hold their images, the others do not.
+// A grid that grows as one scrolls. Cards far from the view are empty boxes of the same height, without their images.
 
-import { h } from "../core/dom.js";
+import { h, translateAgain } from "../core/dom.js";
 
 const NEAR = "100% 0px";
 
@@ -12,6 +12,7 @@ export class LazyGrid {
     this.end = h("div", { class: "grid-end" });
     this.element = h("div", { class: "grid-area" }, this.list, this.end);
     this.byElement = new Map();
+    this.contents = new Map();
     this.loader = new IntersectionObserver((entries) => this.#seen(entries), { rootMargin: NEAR });
     this.ending = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && onEnd(), {
       rootMargin: NEAR,
@@ -33,7 +34,8 @@ export class LazyGrid {
   /** Show the first `count` cards only. */
   showFirst(count) {
     this.cards.forEach((card, place) => {
-      card.element.hidden = place >= count;
+      const hidden = place >= count;
+      if (card.element.hidden !== hidden) card.element.hidden = hidden;
     });
   }
 
@@ -43,6 +45,7 @@ export class LazyGrid {
     this.list.replaceChildren();
     this.cards = [];
     this.byElement.clear();
+    for (const card of this.contents.keys()) this.#fill(card);
   }
 
   /** Ask again whether the end is near; needed when it stayed near while cards were added. */
@@ -51,12 +54,41 @@ export class LazyGrid {
     this.ending.observe(this.end);
   }
 
+  /** Put the keyboard on a card, however far from the view it is. */
+  focus(card) {
+    this.#fill(card);
+    card.element.querySelector("button").focus();
+  }
+
   #seen(entries) {
-    for (const entry of entries) {
-      const card = this.byElement.get(entry.target);
-      if (entry.isIntersecting) card?.load();
-      else card?.unload();
+    for (const { target, isIntersecting, boundingClientRect } of entries) {
+      const card = this.byElement.get(target);
+      if (!card) continue;
+      if (isIntersecting) {
+        this.#fill(card);
+        card.load();
+      } else {
+        card.unload();
+        this.#empty(card, boundingClientRect.height);
+      }
     }
+  }
+
+  /** Thousands of elements would make each frame slow: a card that is far away keeps its height only. */
+  #empty(card, height) {
+    const { element } = card;
+    if (!height || this.contents.has(card) || element.contains(document.activeElement)) return;
+    this.contents.set(card, [...element.childNodes]);
+    element.style.height = `${height}px`;
+    element.replaceChildren();
+  }
+
+  #fill(card) {
+    if (!this.contents.has(card)) return;
+    card.element.append(...this.contents.get(card));
+    card.element.style.height = "";
+    this.contents.delete(card);
+    translateAgain(card.element);
   }
 
   /** Arrow keys move between the photos, Home and End to the first and the last. */
@@ -70,6 +102,6 @@ export class LazyGrid {
     const target = shown[place + steps[event.key]];
     if (!target) return;
     event.preventDefault();
-    target.element.querySelector("button").focus();
+    this.focus(target);
   }
 }

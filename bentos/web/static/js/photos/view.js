@@ -128,6 +128,7 @@ export class PhotosView {
   async #changed(photoId) {
     await this.refresh();
     const card = this.grid.cards.find((one) => one.photo.photo_id === photoId);
-    (card?.element.querySelector("button") ?? this.grid.list).focus();
+    if (card) this.grid.focus(card);
+    else this.grid.list.focus();
   }
 }

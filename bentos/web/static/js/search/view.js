@@ -170,6 +170,10 @@ export class SearchView {
     } else this.problem.replaceChildren(errorBox(error, () => this.#again()));
   }
 
+  #focus(card) {
+    if (card) this.grid.focus(card);
+  }
+
   #again() {
     this.problem.replaceChildren();
     this.#more();
@@ -179,7 +183,7 @@ export class SearchView {
     openPhoto(result, {
       results: () => this.query.results.filter((one) => one.score >= this.threshold),
       onMore: (one) => this.lookFor(one),
-      onShown: (one) => this.grid.cards.find((card) => card.result === one)?.element.querySelector("button").focus(),
+      onShown: (one) => this.#focus(this.grid.cards.find((card) => card.result === one)),
     });
   }
 }
