@@ -157,7 +157,7 @@ async def _callers(
 
     async def call(until: float, into: _Part) -> None:
         while (asked := time.monotonic()) < until:
-            number = random.getrandbits(64)  # noqa: S311 - distinct, not secret
+            number = random.getrandbits(64)
             payload = encode_request(Request(next(images)), Ticket(number, deadline_within(_TIMEOUT_S)))
             try:
                 timing, answer = split_timing(await transport.ask(method, payload, number))
