@@ -113,9 +113,9 @@ class Check:
         whole = self.runs.start("whole-")
         self.expect(whole.end() == 1, "the uninterrupted run did not report failures")
         run = self.runs.start("killed-")
-        for number in range(1, KILLS + 1):
-            run.kill_after(spoiled + number * photos // (KILLS + 1))
-            print(f"killed after {len(run.lines)} lines of the report", flush=True)
+        for _ in range(KILLS):
+            run.kill_after(photos // (KILLS + 1))
+            print(f"killed after {len(run.lines) - run.lines_before} lines of its own", flush=True)
             run = self.runs.start("killed-")
         self.expect(run.end() == 1, "the last run did not report failures")
         for prefix, bulk in (("whole-", whole), ("killed-", run)):

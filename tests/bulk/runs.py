@@ -33,11 +33,12 @@ SPOILED: dict[str, tuple[bytes, str]] = {
 
 @dataclass
 class Bulk:
-    """A started run: its report and what it printed."""
+    """A started run: its report, how many lines earlier runs wrote into it, and what it printed."""
 
     process: subprocess.Popen[str]
     report: Path
     printed: Path
+    lines_before: int = 0
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -57,7 +58,8 @@ class Bulk:
         self.wait_for(lambda: text in self.printed.read_text(), f"it prints {text!r}")
 
     def kill_after(self, lines: int) -> None:
-        self.wait_for(lambda: len(self.lines) >= lines, f"{lines} photos are reported")
+        """Kill the run once it has written this number of lines itself."""
+        self.wait_for(lambda: len(self.lines) - self.lines_before >= lines, f"{lines} photos are reported")
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
@@ -87,13 +89,9 @@ class BulkRuns:
     def start(self, prefix: str, *arguments: str, through_service: bool = False) -> Bulk:
         """Start a run over the photos whose ids begin with `prefix`, in the collection named as the prefix."""
         name = prefix.rstrip("-")
-        bulk = [
-            f"s3://{BUCKET}/{prefix}",
-            "--collection",
-            name,
-            "--report",
-            str(self._folder / f"{name}.jsonl"),
-        ]
+        report = self._folder / f"{name}.jsonl"
+        lines_before = report.read_text().count("\n") if report.exists() else 0
+        bulk = [f"s3://{BUCKET}/{prefix}", "--collection", name, "--report", str(report)]
         if through_service:
             bulk += ["--url", self._stack.vectorizer.url]
         printed = self._folder / f"{name}.log"
@@ -106,7 +104,7 @@ class BulkRuns:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        return Bulk(process, self._folder / f"{name}.jsonl", printed)
+        return Bulk(process, report, printed, lines_before)
 
 
 async def contents(dependencies: Dependencies, prefix: str) -> dict[str, list[tuple[list[float], str]]]:
