@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -104,6 +105,7 @@ class BulkRuns:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
+        atexit.register(process.kill)  # a check that fails must not leave a run that waits for its stores
         return Bulk(process, report, printed, lines_before)
 
 
