@@ -73,7 +73,8 @@ class FaceFinding:
     """Finds faces with one face pack; for one thread at a time. Every method may raise `FaceSearchError`.
 
     `selfie_size`: side of the detector's input for an image that should show one face, pixels.
-    `quick_size`: side of a first, smaller input for such an image, which is enough for an ordinary selfie; 0 for none.
+    `quick_size`: side of the first input for such an image, at most `selfie_size`; an ordinary selfie needs only this
+    detection and the looks of the landmark model. 0: every selfie is examined in full.
     `large_size`: longer side of the detector's second pass over a large photo, pixels; 0 for none.
     """
 
@@ -92,7 +93,7 @@ class FaceFinding:
         self._pack, self._clock = pack, clock
         self._max_pixels, self._max_jpeg_pixels, self._max_faces = max_pixels, max_jpeg_pixels, max_faces
         self._sizes = sorted({min(selfie_size, pack.detection_size), pack.detection_size})
-        self._quick_size = quick_size if quick_size < self._sizes[0] else 0
+        self._quick_size = min(quick_size, self._sizes[0])
         self._large_size = large_size
 
     def photo(self, file: bytes, check: Check) -> Work[Seen]:
@@ -129,14 +130,21 @@ class FaceFinding:
         90°. Of several faces, two are confirmed; the others have lower scores and were not examined to the end.
         """
         source = self._source(file, check)
-        if self._quick_size and (seen := (yield from self._quickly(source))).faces:
-            return seen
+        attempt: _Attempt | None = None
+        if self._quick_size:
+            yield from source.decode_for(round(_SELFIE_DETAIL * self._sizes[0]))
+            attempt = yield from self._attempt(source, self._quick_size, 0, lowest=TRACE_THRESHOLD)
+            seen = yield from self._quickly(source, attempt)
+            if seen.faces:
+                return seen
         for turn in (0, 1):
             sure: list[_Attempt] = []
             for size in self._sizes:
                 detail = _SELFIE_DETAIL if size < self._pack.detection_size else _DETAIL
                 yield from source.decode_for(round(detail * size))
-                sure.append((yield from self._attempt(source, size, turn)))
+                if attempt is None or (attempt.size, attempt.turn) != (size, turn):
+                    attempt = yield from self._attempt(source, size, turn)
+                sure.append(attempt)
                 seen = yield from self._face_of(source, sure[-1])
                 if seen.faces:
                     return seen
@@ -146,13 +154,11 @@ class FaceFinding:
                     return seen
         return seen
 
-    def _quickly(self, source: Source) -> Work[Seen]:
+    def _quickly(self, source: Source, attempt: _Attempt) -> Work[Seen]:
         """The face of an ordinary selfie: it is large, and the detector sees no trace of another; else no face.
 
         When all looks of the landmark model agree, the face is upright and there is no need to compare its turns.
         """
-        yield from source.decode_for(round(_SELFIE_DETAIL * self._sizes[0]))
-        attempt = yield from self._attempt(source, self._quick_size, 0, lowest=TRACE_THRESHOLD)
         candidate = only_face(attempt.found, source.image)
         if candidate is None:
             return Seen(source.image, ())

@@ -1,7 +1,7 @@
-"""Decides whether a small detection is enough for a selfie: one large face and no trace of another.
+"""Decides whether one detection is enough for a selfie: one large face and no trace of another.
 
-A smaller input of the detector shows the face of a selfie as well, but not each face in the background. Where somebody
-may be there, a larger input decides, so that `too_many_faces` is nearly as strict. docs/face-packs.md has the figures.
+Where another face may be there, the selfie is examined in full, so that `too_many_faces` is as strict as without this
+step; with an input smaller than SELFIE_DETECTION_SIZE nearly so. docs/face-packs.md has the figures.
 """
 
 from __future__ import annotations

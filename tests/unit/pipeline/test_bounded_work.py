@@ -92,7 +92,7 @@ def found(result: FacesInImage | FaceSearchError) -> FacesInImage:
     return result
 
 
-def test_a_selfie_costs_one_small_detection_three_looks_and_one_embedding(
+def test_a_selfie_costs_one_detection_three_looks_and_one_embedding(
     extraction: Extraction, runs: Runs
 ) -> None:
     assert len(found(extraction.embed_only_face([selfie(0).jpeg])[0]).faces) == 1
@@ -101,11 +101,11 @@ def test_a_selfie_costs_one_small_detection_three_looks_and_one_embedding(
     assert runs.recogniser == [1]
 
 
-def test_a_selfie_with_a_small_face_costs_a_look_and_a_larger_detection(
+def test_a_selfie_with_a_small_face_costs_a_look_and_no_second_detection(
     extraction: Extraction, runs: Runs
 ) -> None:
     assert len(found(extraction.embed_only_face([photos.portrait().read_bytes()])[0]).faces) == 1
-    assert (runs.detector[Settings().selfie_quick_size], runs.detector[320]) == (1, 1)
+    assert runs.detector[Settings().selfie_detection_size] == 1
     assert runs.looks >= 1
     assert runs.landmarks[:LOOKS] == [1] * LOOKS
     assert runs.recogniser == [1]
@@ -193,7 +193,7 @@ def test_a_selfie_of_noise_costs_a_fixed_number_of_looks(extraction: Extraction,
         patch.setattr(pack, "candidates", with_many)
         assert found(extraction.embed_only_face([noise])[0]).faces == ()
     detections = runs.detector.total() - runs.looks
-    assert detections == 5  # the small one, and at two sizes in two turns
+    assert detections == 4  # at two sizes in two turns
     assert runs.looks <= detections * (LISTED + 2 * 8 * 4)
     assert runs.landmarks == runs.recogniser == []
 
