@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+
+from bentos.domain.errors import InvalidRequest
 
 _LARGEST = 8 << 20
 """Bytes of a body that is read in memory."""
@@ -57,7 +59,10 @@ _budget = _Budget(_MOST_AT_ONCE)
 
 
 async def small_form(request: Request) -> SmallForm | None:
-    """The form of the request; None when it has to be read by Starlette, which is always possible afterwards."""
+    """The form of the request; None when it has to be read by Starlette, which is always possible afterwards.
+
+    Raises `InvalidRequest` when the connection ends before the body does.
+    """
     declared = request.headers.get("content-length", "")
     content_type = _CONTENT_TYPE.fullmatch(request.headers.get("content-type", ""))
     if content_type is None or not declared.isdecimal() or int(declared) > _LARGEST:
@@ -65,7 +70,12 @@ async def small_form(request: Request) -> SmallForm | None:
     with _budget.taken(int(declared)) as fits:
         if not fits:
             return None
-        return parse_form(await request.body(), content_type[1].encode())
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            reason = "The connection ended before the whole body had arrived."
+            raise InvalidRequest(reason, {"body": reason}) from None
+        return parse_form(body, content_type[1].encode())
 
 
 def parse_form(body: bytes, boundary: bytes) -> SmallForm | None:

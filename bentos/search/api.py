@@ -170,7 +170,7 @@ def _results(found: SearchPage, base_url: str) -> list[dict[str, object]]:
             "collection_id": match.collection_id,
             "face_id": match.face_id,
             "bbox": match.bbox.as_list(),
-            "score": round(match.score, 4),
+            "score": match.score,
             "url": f"{base_url}{url}" if url is not None and url.startswith("/") else url,
         }
         for match, url in zip(found.matches, found.urls, strict=True)

@@ -24,12 +24,16 @@ SECRETS = ("API_KEY", "MILVUS_TOKEN", "POSTGREST_TOKEN", "S3_ACCESS_KEY_ID", "S3
 PATIENCE_S = 60
 
 
-def opens_and_then(fails: Answer, first: tuple[str, ...]) -> Answer:
-    """A store that can be opened: requests that begin with these texts succeed."""
+def opens_and_then(fails: Answer, first: dict[str, str]) -> Answer:
+    """A store that can be opened: requests that begin with these texts succeed, with this JSON."""
 
     def answer(head: str, body: bytes) -> bytes:
-        if head.startswith(first):
-            return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n[]"
+        for beginning, content in first.items():
+            if head.startswith(beginning):
+                status = (
+                    f"HTTP/1.1 200 OK\r\nContent-Length: {len(content)}\r\nContent-Type: application/json"
+                )
+                return f"{status}\r\n\r\n{content}".encode()
         return fails(head, body)
 
     return answer
@@ -75,10 +79,15 @@ def everything_said(url: str, key: str) -> str:
 @pytest.mark.parametrize("milvus", ["embedded", "hostile"])
 def test_no_response_and_no_log_line_contains_a_secret_while_stores_fail(tmp_path: Path, milvus: str) -> None:
     postgrest = opens_and_then(
-        postgrest_error("500 Internal Server Error", "XX000"), ("POST /rpc/purged", "POST /rpc/clock")
+        postgrest_error("500 Internal Server Error", "XX000"),
+        {
+            "POST /rpc/overview": '{"photos": {}, "audit": null}',
+            "POST /rpc/photo_details": "null",
+            "POST /rpc/clock": '"2026-11-26T12:00:00+00:00"',
+        },
     )
     s3 = opens_and_then(
-        s3_error("500 Internal Server Error", None), ("HEAD /photos HTTP", "HEAD /photos/ HTTP")
+        s3_error("500 Internal Server Error", None), {"HEAD /photos HTTP": "[]", "HEAD /photos/ HTTP": "[]"}
     )
     log = tmp_path / "service.log"
     with (
