@@ -15,7 +15,8 @@ import psutil
 from tests.swap.packs import ROOT
 
 STARTED = "changing to the face pack"
-_SLICE_S = 0.15
+MOVED = "moved: services of this face pack become ready now"
+_SLICE_S = 0.05
 _PATIENCE_S = 900.0
 _CHILDREN_GONE_WITHIN_S = 20.0
 
@@ -49,10 +50,12 @@ class Job:
             assert self._process.poll() is None, f"it ended before: {self.said()[-2000:]}"
             await asyncio.sleep(0.05)
         while True:
-            assert self._process.poll() is None, f"it ended before: {self.said()[-2000:]}"
+            if self._process.poll() is not None:
+                assert self.has_moved, f"it ended before: {self.said()[-2000:]}"
+                return await asyncio.to_thread(stored)
             self._process.send_signal(signal.SIGSTOP)
             there = await asyncio.to_thread(stored)
-            if there >= vectors:
+            if there >= vectors or self.has_moved:
                 break
             self._process.send_signal(signal.SIGCONT)
             await asyncio.sleep(_SLICE_S)
@@ -62,6 +65,11 @@ class Job:
         _, alive = await asyncio.to_thread(psutil.wait_procs, children, _CHILDREN_GONE_WITHIN_S)
         assert not alive, "processes of the job are still running"
         return there
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether it has moved the alias: with a few photos that can happen before it is caught."""
+        return MOVED in self.said()
 
     def said(self) -> str:
         """The output so far."""

@@ -103,6 +103,9 @@ class Swap:
             with contextlib.closing(_Killed(job)):
                 at = await job.killed_at(share * self.photos // 3, self._stored)
             self._note(outcome, f"the job was killed with {at} vectors stored")
+            if job.has_moved:
+                self._note(outcome, "which was after it had moved the alias")
+                break
             await new.refused(REFUSED)
         await self._job(NEW, outcome)
         await new.ready()
@@ -138,7 +141,7 @@ class Swap:
         self._note(outcome, next(line for line in said.splitlines() if " passes, " in line))
 
     def _stored(self) -> int:
-        """About how many vectors the new collection has (never more than it has)."""
+        """How many vectors the new collection has; 0 while it is not loaded."""
         with contextlib.closing(MilvusClient(self.environment["MILVUS_URI"], timeout=20)) as client:
             if client.get_load_state(self._new_collection)["state"].name != "Loaded":
                 return 0
@@ -146,7 +149,7 @@ class Swap:
                 self._new_collection,
                 filter="",
                 output_fields=["count(*)"],
-                consistency_level="Eventually",
+                consistency_level="Strong",
             )
             return int(row["count(*)"])
 
