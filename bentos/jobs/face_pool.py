@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +18,8 @@ from typing import TypeVar
 from bentos.config.settings import Settings
 from bentos.domain.errors import FaceSearchError, InternalError
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
-from bentos.pipeline.extraction import Extraction
+from bentos.pipeline.extraction import Extraction, Method
+from bentos.pipeline.wanted import always_wanted
 from bentos.runner.local import extraction_of
 
 T = TypeVar("T")
@@ -44,27 +46,27 @@ class FacePool:
 
     async def detect(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._ask(_detect, image)
+        return await self._ask(partial(_work, "detect"), image)
 
     async def detect_and_embed(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._ask(_detect_and_embed, image)
+        return await self._ask(partial(_work, "detect_and_embed"), image)
 
     async def embed_only_face(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._ask(_embed_only_face, image)
+        return await self._ask(partial(_work, "embed_only_face"), image)
 
     async def embed_largest_face(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._ask(_embed_largest_face, image)
+        return await self._ask(partial(_work, "embed_largest_face"), image)
 
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._ask(_embed_at, (image, box))
+        return await self._ask(partial(_work, "embed_at"), (image, box))
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""
-        found = await self._ask(_embed, (image, tuple(landmarks)))
+        found = await self._ask(partial(_work, "embed"), (image, tuple(landmarks)))
         return [face.embedding for face in found.faces]
 
     @property
@@ -74,7 +76,7 @@ class FacePool:
 
     async def check(self) -> None:
         """See `FaceFinder`. Returns when a process has started. Raises `PoolBroken`."""
-        await self._run(self._pool, _nothing, None)
+        await self._started(self._pool)
 
     async def close(self) -> None:
         """End the processes."""
@@ -84,33 +86,34 @@ class FacePool:
         spawn = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(processes, mp_context=spawn, initializer=_begin, initargs=self._start)
 
-    async def _ask(self, work: Callable[[T], Found], image: T) -> FacesInImage:
+    async def _ask(self, work: Callable[[T], Found], asked: T) -> FacesInImage:
         pool = self._pool
         try:
-            found = await asyncio.get_running_loop().run_in_executor(pool, work, image)
+            found = await asyncio.get_running_loop().run_in_executor(pool, work, asked)
         except BrokenProcessPool:
             if self._pool is pool:  # the first of several callers that fail together
                 self._pool = self._new_pool(self._processes)
                 pool.shutdown(wait=False)
-            found = await self._ask_alone(work, image)
+            found = await self._ask_alone(work, asked)
         if isinstance(found, FaceSearchError):
             raise found
         return found
 
-    async def _ask_alone(self, work: Callable[[T], Found], image: T) -> Found:
+    async def _ask_alone(self, work: Callable[[T], Found], asked: T) -> Found:
         async with self._one_suspect:
             alone = self._new_pool(1)
             try:
-                await self._run(alone, _nothing, None)
-                return await asyncio.get_running_loop().run_in_executor(alone, work, image)
+                await self._started(alone)
+                return await asyncio.get_running_loop().run_in_executor(alone, work, asked)
             except BrokenProcessPool:
                 return InternalError()
             finally:
                 alone.shutdown(wait=False)
 
-    async def _run(self, pool: ProcessPoolExecutor, work: Callable[[None], None], argument: None) -> None:
+    async def _started(self, pool: ProcessPoolExecutor) -> None:
+        """Return when a process has started."""
         try:
-            await asyncio.get_running_loop().run_in_executor(pool, work, argument)
+            await asyncio.get_running_loop().run_in_executor(pool, _ready)
         except BrokenProcessPool as error:
             raise PoolBroken(
                 "A process that finds faces ended while it started; if it ran out of memory, set --processes lower."
@@ -137,34 +140,10 @@ def _end_with_the_parent() -> None:
         os._exit(1)
 
 
-def _ready() -> Extraction:
+def _ready() -> None:
     assert _extraction is not None  # noqa: S101 - the initializer has set it
-    return _extraction
 
 
-def _nothing(_: None) -> None:
-    _ready()
-
-
-def _detect(image: bytes) -> Found:
-    return _ready().detect([image])[0]
-
-
-def _detect_and_embed(image: bytes) -> Found:
-    return _ready().detect_and_embed([image])[0]
-
-
-def _embed_only_face(image: bytes) -> Found:
-    return _ready().embed_only_face([image])[0]
-
-
-def _embed_largest_face(image: bytes) -> Found:
-    return _ready().embed_largest_face([image])[0]
-
-
-def _embed_at(image: tuple[bytes, BoundingBox]) -> Found:
-    return _ready().embed_at([image])[0]
-
-
-def _embed(image: tuple[bytes, tuple[Landmarks, ...]]) -> Found:
-    return _ready().embed([image])[0]
+def _work(method: Method, asked: object) -> Found:
+    assert _extraction is not None  # noqa: S101 - the initializer has set it
+    return _extraction.run(method, [asked], always_wanted)[0]

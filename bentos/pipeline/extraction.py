@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from bentos.domain.errors import FaceSearchError, InternalError
-from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks, same_face
+from bentos.domain.faces import BoundingBox, Face, FacesInImage, Landmarks, same_face
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.finding import FaceFinding, Seen
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
@@ -157,23 +157,17 @@ class Extraction:
         Faces whose shorter side is smaller than `least` get none either.
         """
         found, crops = yield from self._aligned(finding, most, least)
-        return _with_embeddings(
-            found, crops, (yield from embed([crop for crop in crops if crop is not None]))
-        )
+        return (yield from _with_embeddings(found, crops))
 
     def _embedded_largest(self, file: bytes, check: Check) -> Work[FacesInImage]:
         seen = yield from self._finding.photo(file, check)
         largest = max(seen.faces, key=lambda face: face.bbox.area, default=None)
         crops = self._crop_of(largest, seen.faces, seen.image)
-        return _with_embeddings(
-            seen.found, crops, (yield from embed([crop for crop in crops if crop is not None]))
-        )
+        return (yield from _with_embeddings(seen.found, crops))
 
     def _embedded_at(self, file: bytes, check: Check, box: BoundingBox) -> Work[FacesInImage]:
         found, crops = yield from self._aligned_at(file, check, box)
-        return _with_embeddings(
-            found, crops, (yield from embed([crop for crop in crops if crop is not None]))
-        )
+        return (yield from _with_embeddings(found, crops))
 
     def _aligned(self, finding: Work[Seen], most: int | None, least: float) -> Work[_Aligned]:
         seen = yield from finding
@@ -221,10 +215,9 @@ def _without_pixels(finding: Work[Seen]) -> Work[FacesInImage]:
     return (yield from finding).found
 
 
-def _with_embeddings(
-    found: FacesInImage, crops: Sequence[Pixels | None], embeddings: Sequence[Embedding]
-) -> FacesInImage:
-    left = iter(embeddings)
+def _with_embeddings(found: FacesInImage, crops: Sequence[Pixels | None]) -> Work[FacesInImage]:
+    """The faces, each with the embedding of its crop; without where there is no crop."""
+    left = iter((yield from embed([crop for crop in crops if crop is not None])))
     faces = (
         replace(face, embedding=None if crop is None else next(left))
         for face, crop in zip(found.faces, crops, strict=True)

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from bentos.domain.errors import Dependency, DependencyUnavailable, FaceSearchError, NotReady
 from bentos.observability.dependency_metrics import set_dependency_up
+from bentos.serving.background import running
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +71,10 @@ class Readiness:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Open and check the stores while the block runs; close them after it."""
-        tasks = [asyncio.create_task(self._watch(each)) for each in self._watched.values()]
         try:
-            yield
+            async with running(self._watch(each) for each in self._watched.values()):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             for each in self._watched.values():
                 await each.store.close()
 

@@ -6,7 +6,7 @@ lease is taken, so that a lease is held for a few short calls only.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -156,7 +156,7 @@ class Indexing:
         Raises `PhotoNotFound`, also when a face has to be embedded and the image is missing.
         """
 
-        begin = self._nothing_new(photo_id)
+        begin = self._leases.nothing_new(photo_id)
         async with self._leases.held(photo_id, begin) as (lease, begun):
             photo = begun
             embeddings: dict[str, Embedding] = {}
@@ -166,17 +166,9 @@ class Indexing:
                 photo = await self._leases.renewed(lease, begin)
             await self._writer.save(photo, _unfinished(photo, lost_face_ids), embeddings, lease)
         if any(face.state == "removing" for face in photo.faces):
-            async with self._leases.held(photo_id, self._nothing_new(photo_id)) as (lease, photo):
+            async with self._leases.held(photo_id, self._leases.nothing_new(photo_id)) as (lease, photo):
                 await self._vectors.remove_faces([f.face_id for f in photo.faces if f.state == "removing"])
                 await self._metadata.finish_removals([photo_id], purge=False, lease=lease)
-
-    def _nothing_new(self, photo_id: str) -> Callable[[Lease], Awaitable[PhotoRecord]]:
-        """Take the lease of a photo without adding faces to those to index."""
-
-        async def begin(lease: Lease) -> PhotoRecord:
-            return await self._metadata.begin_indexing(photo_id, face_ids=[], collection_id=None, lease=lease)
-
-        return begin
 
     def _uploaded(
         self,

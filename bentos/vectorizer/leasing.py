@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError, Overloaded
 from bentos.stores.base import MetadataStore
-from bentos.stores.records import Lease, LeaseLost, PhotoBusy
+from bentos.stores.records import Lease, LeaseLost, PhotoBusy, PhotoRecord
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,14 @@ class PhotoLeases:
     def lease(self) -> Lease:
         """A new lease, not granted yet."""
         return Lease(self._lease_s)
+
+    def nothing_new(self, photo_id: str) -> Callable[[Lease], Awaitable[PhotoRecord]]:
+        """For `held`: take the lease of a photo without adding faces to those to index. Raises `PhotoNotFound`."""
+
+        async def begin(lease: Lease) -> PhotoRecord:
+            return await self._metadata.begin_indexing(photo_id, face_ids=[], collection_id=None, lease=lease)
+
+        return begin
 
     def deadline(self) -> float:
         """When to stop waiting, on the monotonic clock: after the lease of a writer that crashes now has expired."""

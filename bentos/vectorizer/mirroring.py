@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bentos.domain.errors import PhotoNotFound
 from bentos.domain.faces import Embedding
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
-from bentos.stores.records import FaceRecord, Lease, PhotoRecord
+from bentos.stores.records import FaceRecord, PhotoRecord
 from bentos.vectorizer.leasing import PhotoLeases
 from bentos.vectorizer.vector_writer import VectorWriter
 
@@ -74,11 +74,7 @@ class Mirroring:
         embeddings: dict[str, Embedding],
         face_ids: Collection[str],
     ) -> Mirrored:
-        async def begin(lease: Lease) -> PhotoRecord:
-            return await self._metadata.begin_indexing(
-                seen.photo_id, face_ids=[], collection_id=None, lease=lease
-            )
-
+        begin = self._leases.nothing_new(seen.photo_id)
         async with self._leases.held(seen.photo_id, begin) as (lease, held):
             photo = held
             states = {face.face_id: face.state for face in photo.faces}

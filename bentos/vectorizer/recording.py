@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from bentos.domain.errors import NoFacesDetected
 from bentos.domain.faces import Embedding, Face, FacesInImage
@@ -16,7 +17,7 @@ from bentos.vectorizer.vector_writer import VectorWriter
 from bentos.vectorizer.whole_photo import to_index
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sighting:
     """What is to be recorded: an image, its SHA-256 in hex, and the faces found in it.
 
@@ -30,7 +31,7 @@ class Sighting:
     found: FacesInImage
     store: Callable[[], Awaitable[None]] | None = None
 
-    @property
+    @cached_property
     def faces(self) -> tuple[FaceRecord, ...]:
         """The faces as they are recorded."""
         return tuple(record_of(self.photo_id, face) for face in self.found.faces)

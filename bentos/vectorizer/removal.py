@@ -81,11 +81,7 @@ class Removal:
 
         The image is looked up under the photo's lease, so that no upload runs meanwhile. Raises `PhotoNotFound`.
         """
-
-        async def begin(lease: Lease) -> None:
-            await self._metadata.begin_indexing(photo_id, face_ids=[], collection_id=None, lease=lease)
-
-        async with self._leases.held(photo_id, begin) as (lease, _):
+        async with self._leases.held(photo_id, self._leases.nothing_new(photo_id)) as (lease, _):
             if await self._images.exists(photo_id):
                 await self._metadata.release(photo_id, lease=lease)
                 return 0

@@ -24,12 +24,8 @@ from bentos.stores.sqlite.leases import (
 def begin_removal(connection: sqlite3.Connection, photo_id: str, lease: Lease) -> bool:
     """Take the lease; every face goes to `removing`. False when the photo was purged before."""
     now = clock()
-    row = photo_row(connection, photo_id)
-    if row is None:
-        if purge_of(connection, photo_id) is None:
-            raise PhotoNotFound(photo_id)
+    if not _is_there(connection, photo_id, lease, now):
         return False
-    refuse_when_held(row, photo_id, lease, now)
     _remove_faces_of(connection, photo_id, lease, now)
     return True
 
@@ -37,12 +33,8 @@ def begin_removal(connection: sqlite3.Connection, photo_id: str, lease: Lease) -
 def begin_face_removal(connection: sqlite3.Connection, photo_id: str, face_id: str, lease: Lease) -> bool:
     """Take the lease; the face goes to `removing`. False when the photo was purged before."""
     now = clock()
-    row = photo_row(connection, photo_id)
-    if row is None:
-        if purge_of(connection, photo_id) is None:
-            raise PhotoNotFound(photo_id)
+    if not _is_there(connection, photo_id, lease, now):
         return False
-    refuse_when_held(row, photo_id, lease, now)
     known = connection.execute(
         "select 1 from faces where face_id = :face_id and photo_id = :photo_id"
         " union all select 1 from removed_faces where face_id = :face_id and photo_id = :photo_id",
@@ -55,6 +47,16 @@ def begin_face_removal(connection: sqlite3.Connection, photo_id: str, face_id: s
     )
     take(connection, photo_id, lease, now)
     return True
+
+
+def _is_there(connection: sqlite3.Connection, photo_id: str, lease: Lease, now: int) -> bool:
+    """False when the photo was purged before. Raises `PhotoNotFound`; `PhotoBusy` when another lease holds it."""
+    row = photo_row(connection, photo_id)
+    if row is not None:
+        refuse_when_held(row, photo_id, lease, now)
+    elif purge_of(connection, photo_id) is None:
+        raise PhotoNotFound(photo_id)
+    return row is not None
 
 
 def begin_removals(
