@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from bentos.domain.errors import Dependency
+from bentos.observability.each_call import Operation, each_call
 from bentos.observability.tracing import Tracing
 
 T = TypeVar("T")
@@ -16,31 +15,12 @@ def traced(
     target: T, dependency: Dependency, tracing: Tracing, *, expected_errors: tuple[type[Exception], ...]
 ) -> T:
     """Wrap `target` so that every public coroutine method has a span; other attributes are unchanged."""
-    return cast("T", _Traced(target, dependency, tracing, expected_errors))
 
+    def spanned(operation: str) -> Operation:
+        async def call(*arguments: Any, **named: Any) -> Any:
+            with tracing.call(dependency, operation, expected_errors):
+                return await getattr(target, operation)(*arguments, **named)
 
-class _Traced:
-    def __init__(
-        self,
-        target: object,
-        dependency: Dependency,
-        tracing: Tracing,
-        expected_errors: tuple[type[Exception], ...],
-    ) -> None:
-        self._target, self._dependency, self._tracing = target, dependency, tracing
-        self._expected_errors = expected_errors
+        return call
 
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._target, name)
-        if name.startswith("_") or not inspect.iscoroutinefunction(attribute):
-            return attribute
-        spanned = self._spanned(name)
-        setattr(self, name, spanned)  # the next call finds it without `__getattr__`
-        return spanned
-
-    def _spanned(self, operation: str) -> Callable[..., Awaitable[Any]]:
-        async def spanned(*arguments: Any, **named: Any) -> Any:
-            with self._tracing.call(self._dependency, operation, self._expected_errors):
-                return await getattr(self._target, operation)(*arguments, **named)
-
-        return spanned
+    return each_call(target, spanned)
