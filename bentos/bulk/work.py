@@ -64,7 +64,7 @@ class BulkWork:
             raise Stopped
 
     async def _work_off(self, left: Iterator[Item], progress: Progress) -> None:
-        async def lane() -> None:
+        async def worker() -> None:
             for item in left:
                 if self._patience.stopped.is_set():
                     return
@@ -72,13 +72,13 @@ class BulkWork:
                     self._record(item, await self._outcome(item))
                 except Stopped:
                     return
-                except Exception as error:  # noqa: BLE001 - raised by `run`, after the other lanes have finished
+                except Exception as error:  # noqa: BLE001 - raised by `run`, after the other workers have finished
                     self._fatal = self._fatal or error
                     self._patience.stopped.set()
                     return
                 progress.done += 1
 
-        await asyncio.gather(*[lane() for _ in range(self._in_flight)])
+        await asyncio.gather(*[worker() for _ in range(self._in_flight)])
 
     async def _outcome(self, item: Item) -> Outcome:
         if item.problem is not None:

@@ -42,7 +42,7 @@ class FacePool:
         self._start = (folder, settings)
         self._processes = processes
         self._pool = self._new_pool(processes)
-        self._one_suspect = asyncio.Lock()
+        self._one_alone = asyncio.Lock()
 
     async def detect(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
@@ -100,7 +100,7 @@ class FacePool:
         return found
 
     async def _ask_alone(self, work: Callable[[T], Found], asked: T) -> Found:
-        async with self._one_suspect:
+        async with self._one_alone:
             alone = self._new_pool(1)
             try:
                 await self._started(alone)

@@ -94,7 +94,7 @@ class Passes:
     async def _work_off(
         self, work: Iterator[tuple[str, list[str]]], result: PassResult, progress: Progress
     ) -> None:
-        async def lane() -> None:
+        async def worker() -> None:
             for photo_id, face_ids in work:
                 if self._patience.stopped.is_set():
                     return
@@ -104,7 +104,7 @@ class Passes:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._in_flight):
-                    group.create_task(lane())
+                    group.create_task(worker())
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 

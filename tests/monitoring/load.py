@@ -52,11 +52,11 @@ class Callers:
         self._api.search(b"not an image")
         self._api.remove("never-seen")
 
-    def rush(self) -> list[int]:
+    def burst(self) -> list[int]:
         """More searches at once than RUNNER_QUEUE allows; their statuses."""
-        return asyncio.run(self._rush())
+        return asyncio.run(self._burst())
 
-    async def _rush(self) -> list[int]:
+    async def _burst(self) -> list[int]:
         limits = httpx.Limits(max_connections=_MORE_THAN_THE_QUEUE)
         async with httpx.AsyncClient(headers=self._api.searcher.headers, timeout=60, limits=limits) as client:
             address = f"{self._api.search_url}/search/"

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -46,7 +43,7 @@ class Seen:
 def observe(
     stack: Stack, *, seconds: float, before_the_outage: Callable[[Prometheus], None] = lambda _: None
 ) -> Seen:
-    """Load for `seconds`, a rush, an audit with a difference, then an outage of Milvus."""
+    """Load for `seconds`, a burst, an audit with a difference, then an outage of Milvus."""
     seen = Seen()
     services = {"image-search": stack.search.url, "image-vectorizer": stack.vectorizer.url}
     with (
@@ -57,7 +54,7 @@ def observe(
         time.sleep(seconds)
         eventually(lambda: bool(_indexed(stack)), "a photo of the load is indexed")
         _lose_vectors(stack)
-        eventually(lambda: audit(stack, "--confirm").returncode == 1, "the audit finds the lost vectors")
+        eventually(lambda: stack.audit("--confirm").returncode == 1, "the audit finds the lost vectors")
         seen.alerts["FaceSearchAuditDifferences"] = prometheus.wait_for_alert("FaceSearchAuditDifferences")
         eventually(lambda: _refused(prometheus, callers), "searches were refused as overloaded")
         seen.alerts["FaceSearchQueueFull"] = prometheus.wait_for_alert("FaceSearchQueueFull")
@@ -72,19 +69,6 @@ def observe(
     return seen
 
 
-def audit(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the audit with the settings of the services."""
-    return subprocess.run(
-        [sys.executable, "-m", "bentos.audit", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **stack.environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
 def _indexed(stack: Stack) -> list[str]:
     """Indexed photos of the load."""
     with contextlib.closing(stack.api()) as api:
@@ -93,8 +77,8 @@ def _indexed(stack: Stack) -> list[str]:
 
 
 def _refused(prometheus: Prometheus, callers: Callers) -> bool:
-    """Rush; whether Prometheus has seen refusals, which takes two scrapes."""
-    callers.rush()
+    """Send a burst; whether Prometheus has seen refusals, which takes two scrapes."""
+    callers.burst()
     return bool(prometheus.value(f'rate(face_search_errors_total{{code="overloaded"}}[{WINDOW}]) > 0'))
 
 

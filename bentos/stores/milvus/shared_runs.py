@@ -1,4 +1,4 @@
-"""Lets concurrent callers share their requests to Milvus: what they bring meanwhile goes into one request.
+"""Lets concurrent callers share requests to Milvus: items that arrive during a request go into the next one together.
 
 A Strong query is answered with one of the server's next time ticks (every 0.2 s), and sixteen at once take two ticks. A
 write of one row costs the server almost as much as one of several.
@@ -16,8 +16,8 @@ Item = TypeVar("Item")
 class SharedRuns(Generic[Item]):
     """Runs `work` over the items of all callers that wait, in the order of their arrival.
 
-    `at_once`: how many runs may be under way; callers that come meanwhile wait for the next one. `most`: how many items
-    a run may have, unless a single caller brings more.
+    `at_once`: how many runs may be under way; callers that arrive during these wait for the next one. `most`: how many
+    items a run may have, unless a single caller has more.
     """
 
     def __init__(self, work: Callable[[list[Item]], Awaitable[None]], *, most: int, at_once: int = 1) -> None:
@@ -46,7 +46,7 @@ class SharedRuns(Generic[Item]):
         self._start()
 
     async def _run(self) -> None:
-        await asyncio.sleep(0)  # callers of the same turn of the event loop come along
+        await asyncio.sleep(0)  # other tasks that are ready now can add their items
         callers = self._next()
         if not callers:
             return
@@ -66,7 +66,7 @@ class SharedRuns(Generic[Item]):
                 done.set_exception(error)
 
     def _next(self) -> list[tuple[Sequence[Item], asyncio.Future[None]]]:
-        """The callers of the next run: those that came first, as many as fit, without those that gave up."""
+        """The callers of the next run: the first that arrived, as many as fit, without those that were cancelled."""
         waiting = [(items, done) for items, done in self._waiting if not done.done()]
         count = size = 0
         for items, _ in waiting:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +26,7 @@ from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.client import FaceFinder
 
+ROOT = Path(__file__).parents[3]
 KEY = "0123456789abcdef-key-of-the-tests"
 TIMEOUT_S = 2
 LEASE_S = 9
@@ -41,6 +45,18 @@ class Stack:
     search: RunningService
     environment: dict[str, str]
     folder: Path
+
+    def audit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the audit with the settings of the services."""
+        return subprocess.run(
+            [sys.executable, "-m", "bentos.audit", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
 
     def api(self) -> Api:
         return Api(self.vectorizer.url, self.search.url)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 
@@ -40,7 +37,7 @@ async def test_the_audit_finds_and_repairs_manual_changes_of_each_store(
         await dependencies.images.delete("no-image")
         await dependencies.metadata.begin_removal("half-removed", lease=Lease(0.1))
 
-    found = _audit(stack)
+    found = stack.audit()
     assert found.returncode == 1
     for line in (
         "1  vectors without a face",
@@ -53,8 +50,8 @@ async def test_the_audit_finds_and_repairs_manual_changes_of_each_store(
         assert line in found.stdout
     assert found.stderr == ""
 
-    assert _audit(stack, "--fix").returncode == 0
-    again = _audit(stack)
+    assert stack.audit("--fix").returncode == 0
+    again = stack.audit()
     assert (again.returncode, again.stdout.startswith("the three stores agree on")) == (0, True)
     assert api.found(selfie, **mine) == ["lost-vector"]
     async with stack.dependencies(TwoFaces()) as dependencies:
@@ -79,19 +76,7 @@ async def test_a_dropped_collection_is_created_again_without_a_restart_and_the_a
     logs = [(stack.folder / f"{name}.log").read_text() for name in ("image-search", "image-vectorizer")]
     assert "EMPTY" in "".join(logs)
     eventually(lambda: api.status().status_code == 200, "image-vectorizer answers")
-    assert _audit(stack, "--fix").returncode == 0
+    assert stack.audit("--fix").returncode == 0
     eventually(lambda: api.found(selfie, **mine) == [photo_id], "the audit has restored the vector")
     async with stack.dependencies(TwoFaces()) as dependencies:
         assert await disagreements(dependencies) == {}
-
-
-def _audit(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bentos.audit", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **stack.environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.monitoring.programs import NotAvailable, program
-from tests.monitoring.scenario import audit, observe
+from tests.monitoring.scenario import observe
 from tests.system.real.stack import Stack, eventually
 
 pytestmark = pytest.mark.system
@@ -25,4 +25,4 @@ def test_no_expression_is_empty_under_load_and_alerts_fire_on_real_failures(stac
     assert seen.alerts["FaceSearchQueueFull"]["service"] == "image-search"
     assert seen.alerts["FaceSearchDependencyDown"]["dependency"] == "milvus"
     assert seen.alerts["FaceSearchErrorRatio"]["severity"] == "critical"
-    eventually(lambda: audit(stack, "--fix").returncode == 0, "the lost vectors are restored")
+    eventually(lambda: stack.audit("--fix").returncode == 0, "the lost vectors are restored")
