@@ -67,6 +67,8 @@ lock: $(VENV)/dev ## pin the newest versions of the requirements, with hashes
 		-c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		-c requirements/runtime.txt --overrides requirements/service-overrides.txt requirements/service.in -o requirements/service.txt
+	$(BIN)/uv pip compile -q --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		-c requirements/runtime.txt --overrides requirements/gpu-overrides.txt requirements/gpu.in -o requirements/gpu.txt
 
 clean: ## remove the virtual environment and the data of `make serve`
 	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache

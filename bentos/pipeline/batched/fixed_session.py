@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from typing import Any, Protocol
 
 import numpy as np
@@ -102,7 +103,7 @@ def open_fixed(
     """
     if {name for name, _ in providers} <= {CPU}:
         return HostSession(_session(model, providers, threads), shape)
-    providers = [(name, {**_DEFAULTS.get(name, {}), **options}) for name, options in providers]
+    providers = [(name, {**_defaults(name, model), **options}) for name, options in providers]
     with_graph = [(name, _with_graph(name, options)) for name, options in providers]
     try:
         return _warmed(DeviceSession(_session(model, with_graph, threads), shape))
@@ -111,6 +112,13 @@ def open_fixed(
             raise
         logger.warning("without a CUDA graph for shape %s: %s", tuple(shape), error)
         return _warmed(DeviceSession(_session(model, providers, threads), shape))
+
+
+def _defaults(provider: str, model: bytes) -> Mapping[str, str]:
+    """TensorRT names an engine by the names in the network alone: one shape would load the engine of another."""
+    if provider == "TensorrtExecutionProvider":
+        return {"trt_engine_cache_prefix": sha256(model).hexdigest()[:16]}
+    return _DEFAULTS.get(provider, {})
 
 
 def _session(model: bytes, providers: Sequence[Provider], threads: int) -> Any:

@@ -14,7 +14,7 @@ Manifest = dict[str, Any]
 
 
 def files() -> list[Path]:
-    return sorted(FOLDER.iterdir())
+    return sorted(FOLDER.glob("*.yaml"))
 
 
 def documents(path: Path) -> list[Manifest]:

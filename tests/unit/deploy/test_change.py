@@ -16,6 +16,7 @@ FILES = sorted(
     [
         *FOLDER.glob("*.yaml"),
         *(DEPLOY / "gateway").rglob("*.yaml"),
+        *(DEPLOY / "gpu").rglob("*.yaml"),
         *DEPLOY.glob("monitoring/*.yaml"),
         *DEPLOY.glob("helm/*/values.yaml"),
     ]
