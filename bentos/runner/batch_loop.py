@@ -7,15 +7,18 @@ those that came with it or after it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Condition, Thread
 
+import numpy as np
+
 from bentos.domain.errors import FaceSearchError, InternalError
 from bentos.domain.faces import FacesInImage
 from bentos.pipeline.stage_clock import StageClock
-from bentos.pipeline.steps import Decode
+from bentos.pipeline.steps import Decode, Embed
 from bentos.pipeline.together import Networks, Task, advance
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,8 @@ MOST_ROUNDS = 8
 
 _MOST_OF_EACH = 64
 """Most items of one image in a round."""
+
+_CROP = (112, 112, 3)
 
 _MOST_PIXELS = 64_000_000
 """While the decoded images have more pixels than this, no other one is decoded."""
@@ -52,11 +57,22 @@ class InProgress:
             self.left.set_result(None)
 
 
-class BatchLoop:
-    """One thread for the networks and `threads` more that decode. Every method may be called from any thread."""
+def end_process() -> None:
+    """End this process at once. Its callers ask another one, and a new one takes its place."""
+    os._exit(1)
 
-    def __init__(self, networks: Networks, clock: StageClock, *, threads: int) -> None:
-        self._networks, self._clock = networks, clock
+
+class BatchLoop:
+    """One thread for the networks and `threads` more that decode. Every method may be called from any thread.
+
+    An unexpected error fails the image that causes it. `end`: called when the networks fail for a blank image too, as
+    after a fault of a GPU, from which no process recovers.
+    """
+
+    def __init__(
+        self, networks: Networks, clock: StageClock, *, threads: int, end: Callable[[], None] = end_process
+    ) -> None:
+        self._networks, self._clock, self._end = networks, clock, end
         self._entered: SimpleQueue[Sequence[InProgress]] = SimpleQueue()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         # Images that hold memory already: they must not wait behind images that wait for memory.
@@ -86,7 +102,7 @@ class BatchLoop:
         with self._freed:
             self._freed.wait_for(lambda: self._pixels <= _MOST_PIXELS)
         image.task.start()
-        image.task.decode()
+        _decode(image)
         image.pixels = image.task.pixels
         with self._freed:
             self._pixels += image.pixels
@@ -95,7 +111,7 @@ class BatchLoop:
         image.prepared.set_result(None)
 
     def _decode_again(self, image: InProgress) -> None:
-        image.task.decode()
+        _decode(image)
         if image.task.result is not None:
             self._finish(image)
         else:
@@ -106,17 +122,31 @@ class BatchLoop:
         while True:
             active += self._arrived(wait=not active)
             try:
-                advance(
-                    [image.task for image in active],
-                    self._networks,
-                    self._clock,
-                    most_of_each=_MOST_OF_EACH,
-                )
+                self._advance(active)
             except Exception:
                 logger.exception("the networks failed for %d images", len(active))
-                for image in active:
-                    image.task.result = InternalError()
+                self._advance_one_by_one(active)
             active = [image for image in active if self._is_still_active(image)]
+
+    def _advance(self, images: Sequence[InProgress]) -> None:
+        advance([image.task for image in images], self._networks, self._clock, most_of_each=_MOST_OF_EACH)
+
+    def _advance_one_by_one(self, images: Sequence[InProgress]) -> None:
+        """Go on after an error: the images that it did not come from keep what they have."""
+        for image in images:
+            try:
+                self._advance([image])
+            except Exception:
+                logger.exception("the networks failed for one image")
+                self._require_networks()
+                image.task.result = InternalError()
+
+    def _require_networks(self) -> None:
+        try:
+            self._networks.run(Embed, [np.zeros(_CROP, np.uint8)])
+        except Exception:
+            logger.exception("the networks fail for a blank image too; this process ends")
+            self._end()
 
     def _arrived(self, *, wait: bool) -> list[InProgress]:
         arrived = list(self._entered.get()) if wait else []
@@ -145,3 +175,11 @@ class BatchLoop:
         if image.task.result is not None and not image.answer.done():
             image.answer.set_result(image.task.result)
         image.leave()
+
+
+def _decode(image: InProgress) -> None:
+    try:
+        image.task.decode()
+    except Exception:
+        logger.exception("the decoder failed for an image")
+        image.task.result = InternalError()

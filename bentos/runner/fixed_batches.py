@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from bentos.domain.errors import DependencyUnavailable
@@ -73,8 +74,10 @@ class FixedBatches:
             self._prepared.get(number) or self._begin(method, payload)
             for number, payload in zip(numbers, payloads, strict=True)
         ]
-        wait([image.prepared for image in images])
-        self._loop.enter(images)
+        self._loop.enter([image for image in images if image.prepared.done()])
+        for image in images:
+            if not image.has_entered:
+                image.prepared.add_done_callback(partial(self._enter, image))
         ends: list[Future[Any]] = [
             image.left if number in self._prepared else image.answer
             for number, image in zip(numbers, images, strict=True)
@@ -106,6 +109,10 @@ class FixedBatches:
             image.answer.add_done_callback(lambda _: record.remove(ticket.number))
         self._loop.prepare(image)
         return image
+
+    def _enter(self, image: PreparedRequest, _prepared: Future[None]) -> None:
+        """Not with the others of its batch: it may be decoded only after they have ended and freed their memory."""
+        self._loop.enter([image])
 
     def _give_up(self, image: PreparedRequest) -> None:
         if not image.answer.done():

@@ -1,0 +1,203 @@
+"""Tests of the loop that runs the networks over all images in progress, with networks that only count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
+from functools import partial
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bentos.domain.errors import FaceSearchError, InternalError, InvalidImageFormat
+from bentos.domain.faces import FacesInImage
+from bentos.pipeline.stage_clock import StageClock
+from bentos.pipeline.steps import Decode, Embed, Step, Work, decoded
+from bentos.pipeline.together import Task
+from bentos.pipeline.wanted import Dropped
+from bentos.runner import batch_loop as module
+from bentos.runner.batch_loop import MOST_ROUNDS, BatchLoop, InProgress
+from tests.unit.pipeline.shown import shown
+
+PATIENCE_S = 30
+BAD = "no network takes this"
+PIXELS = shown(np.zeros((10, 10, 3), np.uint8))
+
+
+class Counting:
+    """Networks whose reply to an item is the item. They fail for BAD, and when `broken`, for everything."""
+
+    def __init__(self) -> None:
+        self.runs: list[list[Any]] = []
+        self.broken = False
+
+    def most(self, _kind: type[Step]) -> int:
+        return 64
+
+    def run(self, kind: type[Step], items: Sequence[Any]) -> Sequence[Any]:
+        assert kind is Embed
+        if self.broken or any(item is BAD for item in items):
+            raise RuntimeError("CUDA error")
+        self.runs.append([item for item in items if isinstance(item, str)])
+        return items
+
+
+def _ready() -> None:
+    """Decodes at once."""
+
+
+def _work(name: str, rounds: int = 1, decode: Callable[[], Any] = _ready) -> Work[FacesInImage]:
+    """Needs one run of a network after the other; the width of the result is their number."""
+    yield from decoded(decode)
+    for _ in range(rounds):
+        replies = yield Embed(PIXELS, [name])
+        assert replies == [name]
+    return FacesInImage(rounds, 1, ())
+
+
+class Loop:
+    """A loop over `Counting`; `ended` is set when it would end its process."""
+
+    def __init__(self, threads: int = 2) -> None:
+        self.networks, self.ended = Counting(), Event()
+        self._loop = BatchLoop(self.networks, StageClock(), threads=threads, end=self.ended.set)
+
+    def begin(self, work: Work[FacesInImage], is_wanted: Callable[[], bool] = lambda: True) -> InProgress:
+        image = InProgress(Task(work, StageClock(), is_wanted))
+        self._loop.prepare(image)
+        return image
+
+    def enter(self, *images: InProgress) -> None:
+        wait([image.prepared for image in images], PATIENCE_S)
+        self._loop.enter(images)
+
+
+def _result(image: InProgress) -> FacesInImage | FaceSearchError:
+    return image.answer.result(PATIENCE_S)
+
+
+def _rounds_of(*images: InProgress) -> list[int]:
+    return [found.width for found in map(_result, images) if isinstance(found, FacesInImage)]
+
+
+@pytest.fixture
+def loop() -> Loop:
+    return Loop()
+
+
+def test_the_images_of_a_batch_share_each_run_of_a_network(loop: Loop) -> None:
+    images = [loop.begin(_work(str(number), rounds=3)) for number in range(20)]
+    loop.enter(*images)
+    assert _rounds_of(*images) == [3] * 20
+    assert [len(run) for run in loop.networks.runs] == [20, 20, 20]
+
+
+def test_an_image_that_is_still_being_decoded_holds_up_no_other(loop: Loop) -> None:
+    decoding = Event()
+    slow = loop.begin(_work("slow", decode=partial(decoding.wait, PATIENCE_S)))
+    others = [loop.begin(_work(str(number))) for number in range(5)]
+    loop.enter(*others)
+    assert _rounds_of(*others) == [1] * 5
+    assert not slow.prepared.done()
+    decoding.set()
+    loop.enter(slow)
+    assert _rounds_of(slow) == [1]
+
+
+def test_an_image_with_many_rounds_leaves_its_batch_and_those_that_come_later_overtake_it(loop: Loop) -> None:
+    end = Event()
+    crowd = loop.begin(_work("crowd", rounds=10**9), lambda: not end.is_set())
+    selfie = loop.begin(_work("selfie"))
+    loop.enter(crowd, selfie)
+    wait([crowd.left, selfie.left], PATIENCE_S)
+    assert selfie.answer.done()
+    later = loop.begin(_work("later", rounds=MOST_ROUNDS))
+    loop.enter(later)
+    assert _rounds_of(later) == [MOST_ROUNDS]
+    assert not crowd.answer.done()
+    end.set()
+    assert isinstance(_result(crowd), Dropped)
+
+
+def test_an_image_whose_callers_have_gone_costs_no_further_run(loop: Loop) -> None:
+    gone = loop.begin(_work("gone", rounds=100), lambda: len(loop.networks.runs) < 2)
+    stays = loop.begin(_work("stays", rounds=5))
+    loop.enter(gone, stays)
+    assert _rounds_of(stays) == [5]
+    assert isinstance(_result(gone), Dropped)
+    assert sum("gone" in run for run in loop.networks.runs) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "logged"),
+    [(InvalidImageFormat("cut off"), InvalidImageFormat, False), (MemoryError(), InternalError, True)],
+)
+def test_an_image_that_cannot_be_decoded_fails_alone(
+    loop: Loop, caplog: pytest.LogCaptureFixture, error: Exception, expected: type[Exception], logged: bool
+) -> None:
+    def fail() -> None:
+        raise error
+
+    images = [loop.begin(_work("good")), loop.begin(_work("bad", decode=fail)), loop.begin(_work("good"))]
+    loop.enter(*images)
+    assert _rounds_of(images[0], images[2]) == [1, 1]
+    assert isinstance(_result(images[1]), expected)
+    assert ("the decoder failed for an image" in caplog.text) == logged
+
+
+def test_an_image_for_which_the_networks_fail_fails_alone_and_says_so(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = [loop.begin(_work(name, rounds=2)) for name in ("first", BAD, "last")]
+    loop.enter(*images)
+    assert _rounds_of(images[0], images[2]) == [2, 2]
+    assert isinstance(_result(images[1]), InternalError)
+    assert "the networks failed for one image" in caplog.text
+    assert "CUDA error" in caplog.text
+    assert not loop.ended.is_set()
+    again = loop.begin(_work("again"))
+    loop.enter(again)
+    assert _rounds_of(again) == [1]
+
+
+def test_the_process_ends_when_the_networks_fail_for_a_blank_image_too(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop.networks.broken = True
+    image = loop.begin(_work("any"))
+    loop.enter(image)
+    assert loop.ended.wait(PATIENCE_S)
+    assert isinstance(_result(image), InternalError)
+    assert "the networks fail for a blank image too; this process ends" in caplog.text
+
+
+def test_images_beyond_the_memory_that_may_be_held_are_decoded_when_others_have_ended(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_PIXELS", PIXELS.pixels.size // 3)
+    images = [loop.begin(_work(str(number))) for number in range(20)]
+    done: list[bool] = []
+    for image in images:
+        image.prepared.add_done_callback(lambda _, image=image: loop.enter(image))  # type: ignore[misc]
+        image.answer.add_done_callback(lambda _: done.append(True))
+    assert _rounds_of(*images) == [1] * 20
+    assert len(done) == 20
+
+
+def test_an_image_that_needs_another_decoding_leaves_its_batch_and_goes_on_after_it(loop: Loop) -> None:
+    decoding = Event()
+
+    def twice() -> Work[FacesInImage]:
+        yield from _work("first look")
+        yield Decode(PIXELS, [partial(decoding.wait, PATIENCE_S)])
+        return (yield from _work("second look", rounds=7))
+
+    sharper, other = loop.begin(twice()), loop.begin(_work("other"))
+    loop.enter(sharper, other)
+    wait([sharper.left, other.left], PATIENCE_S)
+    assert not sharper.answer.done()
+    assert _rounds_of(other) == [1]
+    decoding.set()
+    assert _rounds_of(sharper) == [7]
