@@ -115,6 +115,17 @@ def can_be_aligned(landmarks: Landmarks) -> bool:
     return sum(abs(point - centre) ** 2 for point in points) >= _SMALLEST_SPREAD
 
 
+_IN_UPRIGHT_BOX = ((0.30, 0.41), (0.70, 0.41), (0.50, 0.61), (0.34, 0.75), (0.66, 0.75))
+"""Where the landmarks lie in the box of an upright face, as shares of its sides: the medians of 60 detected selfies,
+made symmetric."""
+
+
+def upright_landmarks(bbox: BoundingBox) -> Landmarks:
+    """Where the landmarks of an upright face with this box usually lie, for a face whose own cannot be aligned."""
+    width, height = bbox.x2 - bbox.x1, bbox.y2 - bbox.y1
+    return tuple((bbox.x1 + x * width, bbox.y1 + y * height) for x, y in _IN_UPRIGHT_BOX)
+
+
 SAME_FACE_IOU = 0.5
 """Two boxes that overlap at least this much are one face."""
 

@@ -126,6 +126,8 @@ class Indexing:
                 known = await self._recording.record(
                     Sighting(photo_id, None, image, image_digest(image), found)
                 )
+        if known is not None and at_box is None and (unaligned := same_face(bbox, present(known))):
+            return await self._index(known, unaligned.face_id, collection_id, image)
         if known is None or at_box is None:
             raise NoFacesDetected("There is no face in this box.", {"photo_id": photo_id})
         face = same_face(at_box.bbox, present(known))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from bentos.domain.faces import Embedding, Landmarks
+from bentos.domain.faces import Embedding, Landmarks, can_be_aligned, upright_landmarks
 from bentos.stores.base import MetadataStore, VectorStore
 from bentos.stores.records import FaceRecord, FaceVector, Lease, LeaseLost, PhotoRecord
 
@@ -24,10 +24,14 @@ class VectorWriter:
         self._embedder, self._metadata, self._vectors = embedder, metadata, vectors
 
     async def embed(self, image: bytes, faces: Sequence[FaceRecord]) -> dict[str, Embedding]:
-        """Embeddings by `face_id`; faces that cannot be aligned are left out. Raises what `FaceFinder.embed` raises."""
+        """Embeddings by `face_id`. Raises what `FaceFinder.embed` raises.
+
+        A face whose landmarks cannot be aligned is embedded as an upright face in its box, and left out when the box is
+        empty too.
+        """
         if not faces:
             return {}
-        embeddings = await self._embedder.embed(image, [face.landmarks for face in faces])
+        embeddings = await self._embedder.embed(image, [_landmarks_of(face) for face in faces])
         pairs = zip(faces, embeddings, strict=True)
         return {face.face_id: embedding for face, embedding in pairs if embedding is not None}
 
@@ -61,3 +65,7 @@ class VectorWriter:
         photo = await self._metadata.photo(photo_id)
         alive = {face.face_id for face in photo.faces if face.state != "removing"} if photo else set()
         await self._vectors.remove_faces([face_id for face_id in written if face_id not in alive])
+
+
+def _landmarks_of(face: FaceRecord) -> Landmarks:
+    return face.landmarks if can_be_aligned(face.landmarks) else upright_landmarks(face.bbox)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.domain.faces import BoundingBox, Landmarks, left_out
+from bentos.domain.faces import BoundingBox, Landmarks, can_be_aligned, left_out, upright_landmarks
 
 corners = st.tuples(*[st.floats(-50, 150)] * 4).map(
     lambda c: BoundingBox(min(c[0], c[2]), min(c[1], c[3]), max(c[0], c[2]), max(c[1], c[3]))
@@ -54,3 +55,10 @@ def test_a_face_is_left_out_for_its_size_or_its_landmarks(
     box: tuple[float, ...], landmarks: Landmarks, reason: str | None
 ) -> None:
     assert left_out(BoundingBox(*box), landmarks, min_size=24) == reason
+
+
+def test_the_usual_landmarks_of_a_box_are_near_those_of_a_detected_face() -> None:
+    detected = ((131.2, 142.1), (173.1, 138.9), (153.2, 163.2), (134.0, 175.2), (175.2, 173.6))
+    usual = upright_landmarks(BoundingBox(100, 100, 200, 200))
+    assert usual == pytest.approx(np.array(detected), abs=10)
+    assert not can_be_aligned(upright_landmarks(BoundingBox(5, 5, 5, 5)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bentos.domain.errors import FaceSearchError, InvalidImageFormat
-from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
+from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks, can_be_aligned
 from bentos.stores.files import FilesStore
 from bentos.stores.milvus.store import MilvusOptions, MilvusVectorStore
 from bentos.stores.records import Lease, PhotoRecord
@@ -34,6 +34,7 @@ class ChosenFaces:
         self.faces: tuple[Face, ...] = (LARGE, SMALL, FLAT)
         self.error: FaceSearchError | None = None
         self.embedded: list[int] = []
+        self.aligned: list[Landmarks] = []
 
     async def detect(self, _image: bytes) -> FacesInImage:
         return FacesInImage(200, 100, self.faces)
@@ -47,8 +48,12 @@ class ChosenFaces:
         )
         return FacesInImage(200, 100, tuple(embedded))
 
+    async def embed_at(self, image: bytes, _box: BoundingBox) -> FacesInImage:
+        return await self.detect(image)
+
     async def embed(self, _image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         self.embedded.append(len(landmarks))
+        self.aligned += landmarks
         return [np.eye(DIM, dtype=np.float32)[-1] for _ in landmarks]
 
 
@@ -105,6 +110,30 @@ async def test_each_face_says_whether_it_is_indexed_or_why_not(base: Base) -> No
     ]
     assert await base.metadata.photo("p") == photo
     assert await base.stored() == {photo.faces[0].face_id}
+
+
+@pytest.mark.parametrize("named_by", ["face_id", "box of a recorded photo", "box of a new photo"])
+async def test_a_face_that_cannot_be_aligned_is_indexed_by_its_box_when_it_is_asked_for(
+    base: Base, named_by: str
+) -> None:
+    if named_by == "box of a new photo":
+        await base.images.put("p", b"p", "image/jpeg")
+    else:
+        await base.indexed()
+    if named_by == "face_id":
+        photo = await base.metadata.photo("p")
+        assert photo is not None
+        done = await base.indexing.index_face(photo.faces[2].face_id, collection_id=None)
+    else:
+        done = await base.indexing.index_region("p", FLAT.bbox, collection_id=None)
+    assert (done.created, done.face.bbox) == (True, FLAT.bbox)
+    assert done.face.face_id in await base.stored()
+    recorded = await base.metadata.photo("p")
+    assert recorded is not None
+    assert {face.state for face in recorded.faces if face.bbox == FLAT.bbox} == {"indexed"}
+    [points] = base.finder.aligned
+    assert all(120 < x < 160 and 0 < y < 40 for x, y in points)
+    assert can_be_aligned(points)
 
 
 async def test_a_photo_of_which_no_face_can_be_indexed_is_free_afterwards(base: Base) -> None:
