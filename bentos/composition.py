@@ -213,6 +213,7 @@ def middleware_options(service: str, settings: Settings, api: FastAPI) -> Callab
         },
         receive_timeout_s=settings.receive_timeout_s,
         request_timeout_s=settings.request_timeout_s,
+        slow_request_s=settings.slow_request_s,
         not_ready=not_ready,
         full=full,
         before_the_key=before_the_key,

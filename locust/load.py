@@ -1,9 +1,9 @@
 """`make load`: runs the load test headless and writes a table, HTML and CSV; exit status 1 if a threshold is missed.
 
 With --host it tests a running service (its key in API_KEY). Without --host it starts a real Milvus server with two
-collections and image-search, and also checks that the memory of every process stays constant. Every option that is not
-listed here is one of Locust's or of the locustfile (--p95-ms, --p99-ms, --max-errors, --min-answered, --arrivals,
---collections, --top-ks, --selfies).
+collections and image-search, checks that the memory of every process stays constant, and shows what the slowest
+searches waited for. Every option that is not listed here is one of Locust's or of the locustfile (--p95-ms, --p99-ms,
+--max-errors, --min-answered, --arrivals, --collections, --top-ks, --selfies).
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from pathlib import Path
 from bench.memory_watch import Growth, MemoryWatch, growths
 from bench.processes import costs
 from bench.rig import rig
+from bench.slowest import searches_in, table_of, write_picture
 from bentos.config.settings import SettingsError
 from bentos.demo.process import DidNotStart
 
 _HERE = Path(__file__).parent
+_EVERY_STAGE = {"SLOW_REQUEST_S": "0"}
+"""So that every search is logged with its stages."""
 
 
 def main() -> int:
@@ -45,14 +48,15 @@ def _on_this_machine(options: argparse.Namespace, others: Sequence[str]) -> int:
     print("... starting Milvus and image-search", file=sys.stderr, flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="face-search-load-") as folder,
-        rig(Path(folder), photos=options.photos, indexed=options.full, settings={}) as running,
+        rig(Path(folder), photos=options.photos, indexed=options.full, settings=_EVERY_STAGE) as running,
     ):
         try:
             with MemoryWatch(costs) as watch:
                 status = _locust(running.url, options, others, running.environment)
         finally:
-            shutil.copy(Path(folder) / "service.log", options.reports / "load-service.log")
+            log = shutil.copy(Path(folder) / "service.log", options.reports / "load-service.log")
     print(_memory_table(growths(watch.samples)))
+    _show_slowest(log, options.reports / "load-slowest.png")
     return status
 
 
@@ -66,6 +70,14 @@ def _locust(
     command += ["--host", host, "-t", options.duration, "--rps", str(options.rps)]
     command += ["--html", f"{prefix}.html", "--csv", str(prefix), *others]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+
+
+def _show_slowest(log: Path, picture: Path) -> None:
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        searches = list(searches_in(lines))
+    if searches:
+        write_picture(searches, picture)
+        print(f"\n{table_of(searches)}\n\n{picture}")
 
 
 def _memory_table(found: Sequence[Growth]) -> str:

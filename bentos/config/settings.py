@@ -49,6 +49,9 @@ class Settings(RunnerSettings):
     request_timeout_s: float = Field(
         60, gt=0, le=3600, description="Longest time for a request, its body included; then 504 `timed_out`."
     )
+    slow_request_s: float = Field(
+        1, ge=0, le=3600, description="A request that takes this long is logged with the time of each stage."
+    )
     connection_limits: Literal["required", "off"] = Field(
         "required",
         description="Limits on connections; `required`: do not start without them (another uvicorn).",

@@ -13,34 +13,36 @@ OnStage = Callable[[str, float, float], None]
 
 
 class Stages:
-    """A stopwatch for one request: each stage begins when the previous one ends."""
+    """A stopwatch for one request: each stage begins when the previous one ends. `seconds`: of each stage so far."""
 
-    __slots__ = ("_mark", "_on_stage", "_service", "_staged")
+    __slots__ = ("_mark", "_on_stage", "_service", "seconds")
 
     def __init__(self, service: str, on_stage: OnStage | None = None) -> None:
         self._service, self._on_stage = service, on_stage
         self._mark = time.perf_counter()
-        self._staged = False
+        self.seconds: dict[str, float] = {}
 
     def end(self, stage: str) -> None:
         """Record that the stage ends now."""
         now = time.perf_counter()
-        stage_seconds(self._service, stage).observe(now - self._mark)
+        self._observe(stage, now - self._mark)
         self._mark = now
-        self._staged = True
 
     def add(self, stage: str, seconds: float, *, began: float) -> None:
         """Record a stage that another process has measured; the start of the current stage moves by its duration."""
-        stage_seconds(self._service, stage).observe(seconds)
+        self._observe(stage, seconds)
         if self._on_stage is not None:
             self._on_stage(stage, began, seconds)
         self._mark += seconds
-        self._staged = True
 
     def close(self) -> None:
         """Record the remaining time as stage `answer`; a request without stages is not recorded."""
-        if self._staged:
+        if self.seconds:
             self.end("answer")
+
+    def _observe(self, stage: str, seconds: float) -> None:
+        stage_seconds(self._service, stage).observe(seconds)
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
 
 _current: ContextVar[Stages | None] = ContextVar("stages", default=None)

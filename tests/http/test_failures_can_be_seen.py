@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
+from bentos.config.settings import Settings
 from bentos.domain.errors import DependencyUnavailable
+from bentos.pipeline.extraction import Extraction
 from bentos.stores.milvus.store import MilvusVectorStore
 from bentos.stores.sqlite.store import SqliteMetadataStore
-from tests.http.conftest import Api
+from tests.http.conftest import Api, serving_in_process
 
 
 async def _metrics(api: Api) -> dict[str, float]:
@@ -98,6 +101,24 @@ async def test_a_successful_request_logs_no_error(api: Api, request_log: io.Stri
     (line,) = _lines(request_log)
     assert line["level"] == "info"
     assert not {"error", "reason", "dependency"} & set(line)
+
+
+@pytest.mark.parametrize(("slow_request_s", "is_slow"), [(0, True), (3600, False)])
+async def test_a_slow_request_is_logged_with_the_time_of_each_stage(
+    environment: Callable[..., Settings],
+    extraction: Extraction,
+    selfie: bytes,
+    request_log: io.StringIO,
+    slow_request_s: float,
+    is_slow: bool,
+) -> None:
+    async with serving_in_process(environment(slow_request_s=slow_request_s), extraction) as client:
+        await Api(client).search(selfie)
+    (line,) = _lines(request_log)
+    stages = line.get("stages_ms", {})
+    assert bool(stages) == is_slow
+    assert sum(stages.values()) <= line["ms"] + 1
+    assert not is_slow or {"form", "milvus", "answer"} <= stages.keys()
 
 
 async def test_no_label_of_a_metric_depends_on_values_that_callers_send(api: Api) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,10 +29,13 @@ _INTERNAL_ERROR = 500
 
 
 class AccessLog:
-    """Creates the request id, the record and the stage timings of a request, and reports them at its end."""
+    """Creates the request id, the record and the stage timings of a request, and reports them at its end.
 
-    def __init__(self, app: ASGIApp, service: str, on_stage: OnStage | None = None) -> None:
-        self._app, self._service, self._on_stage = app, service, on_stage
+    `slow_s`: a request that takes at least this many seconds is logged with the time of each stage.
+    """
+
+    def __init__(self, app: ASGIApp, service: str, *, slow_s: float, on_stage: OnStage | None = None) -> None:
+        self._app, self._service, self._slow_s, self._on_stage = app, service, slow_s, on_stage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; report it at its end, also when it fails or is cancelled."""
@@ -49,13 +53,20 @@ class AccessLog:
         finally:
             stages.close()
             if not is_open(state.path):
-                self._report(scope, state, time.perf_counter() - started)
+                self._report(scope, state, time.perf_counter() - started, stages.seconds)
 
-    def _report(self, scope: Scope, state: RequestState, seconds: float) -> None:
+    def _report(self, scope: Scope, state: RequestState, seconds: float, stages: Mapping[str, float]) -> None:
         method, route = scope["method"], route_of(scope) or "none"
         requests_total(self._service, route, known_method(scope), str(state.status)).inc()
         request_seconds(self._service, route).observe(seconds)
-        fields = {"method": method, "route": route, "status": state.status, "ms": round(seconds * 1000, 1)}
+        fields: dict[str, object] = {
+            "method": method,
+            "route": route,
+            "status": state.status,
+            "ms": round(seconds * 1000, 1),
+        }
+        if stages and seconds >= self._slow_s:
+            fields |= {"stages_ms": {stage: round(each * 1000, 1) for stage, each in stages.items()}}
         failed_with = state.status if state.error is None else STATUS[state.error.code]
         if failed_with >= _FIRST_ERROR:
             code = "other" if state.error is None else state.error.code

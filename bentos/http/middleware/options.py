@@ -26,6 +26,7 @@ class MiddlewareOptions:
     `max_image_bytes`: the largest image by path, without a trailing slash; other paths take no image.
     `receive_timeout_s`: how long the body of a request may take to arrive.
     `request_timeout_s`: how long a request may take from its arrival to the end of its answer.
+    `slow_request_s`: requests that take at least this long are logged with the time of each stage.
     `not_ready`: why the service cannot serve, in one sentence, or None.
     `full`: whether images are refused before they are read.
     `before_the_key`: puts middleware in front of the check of the key, for what needs none besides the probes.
@@ -38,6 +39,7 @@ class MiddlewareOptions:
     max_image_bytes: Mapping[str, int] = field(default_factory=dict)
     receive_timeout_s: float = 30
     request_timeout_s: float = 60
+    slow_request_s: float = 1
     not_ready: Callable[[], Awaitable[str | None]] = _ready
     full: Callable[[], bool] = lambda: False
     before_the_key: Callable[[ASGIApp], ASGIApp] = _nothing

@@ -31,8 +31,10 @@ def with_middleware(app: ASGIApp, options: Callable[[], MiddlewareOptions]) -> A
     answered = AnswerErrors(Probes(app, protected=open_first, not_ready=chosen.not_ready))
     with_headers = ResponseHeaders(answered, chosen.stopping)
     if chosen.tracing is None:
-        return _HttpOnly(app, AccessLog(with_headers, chosen.service))
-    logged = AccessLog(with_headers, chosen.service, on_stage=chosen.tracing.stage)
+        return _HttpOnly(app, AccessLog(with_headers, chosen.service, slow_s=chosen.slow_request_s))
+    logged = AccessLog(
+        with_headers, chosen.service, slow_s=chosen.slow_request_s, on_stage=chosen.tracing.stage
+    )
     return _HttpOnly(app, TraceRequests(logged, chosen.tracing))
 
 
