@@ -46,6 +46,7 @@ def main() -> int:
 
 def _on_this_machine(options: argparse.Namespace, others: Sequence[str]) -> int:
     print("... starting Milvus and image-search", file=sys.stderr, flush=True)
+    log = options.reports / "load-service.log"
     with (
         tempfile.TemporaryDirectory(prefix="face-search-load-") as folder,
         rig(Path(folder), photos=options.photos, indexed=options.full, settings=_EVERY_STAGE) as running,
@@ -54,7 +55,7 @@ def _on_this_machine(options: argparse.Namespace, others: Sequence[str]) -> int:
             with MemoryWatch(costs) as watch:
                 status = _locust(running.url, options, others, running.environment)
         finally:
-            log = shutil.copy(Path(folder) / "service.log", options.reports / "load-service.log")
+            shutil.copy(Path(folder) / "service.log", log)
     print(_memory_table(growths(watch.samples)))
     _show_slowest(log, options.reports / "load-slowest.png")
     return status
