@@ -7,3 +7,4 @@ from __future__ import annotations
 
 POISON = b"this image ends the process"
 SLOW = b"this image takes a second"
+LOSES_GPU = b"after this image the networks of the process fail"

@@ -88,11 +88,16 @@ def test_a_slow_image_does_not_count_as_a_stopped_runner(two_runners: Live, self
     assert "does not answer" not in two_runners.log.read_text()[logged:]
 
 
-@pytest.mark.parametrize("batch", ["1", "8"])
+@pytest.mark.parametrize(("batch", "fixed_shapes"), [("1", "off"), ("8", "on")])
 def test_an_image_that_kills_its_process_kills_only_two_and_other_images_are_answered(
-    tmp_path: Path, selfie: bytes, batch: str
+    tmp_path: Path, selfie: bytes, batch: str, fixed_shapes: str
 ) -> None:
-    settings = {"RUNNER_WORKERS": "3", "RUNNER_MAX_BATCH_SIZE": batch, "RUNNER_TIMEOUT_S": "60"}
+    settings = {
+        "RUNNER_WORKERS": "3",
+        "RUNNER_MAX_BATCH_SIZE": batch,
+        "RUNNER_FIXED_SHAPES": fixed_shapes,
+        "RUNNER_TIMEOUT_S": "60",
+    }
     with running(WATCHED, tmp_path, DECODED_LOG=str(tmp_path / "decoded"), **settings) as live:
         assert told(asyncio.run(searches(live, [selfie] * 12))) == {(200, "results"): 12}
         before = {process.pid for process in runners_of(live)}
@@ -104,9 +109,9 @@ def test_an_image_that_kills_its_process_kills_only_two_and_other_images_are_ans
         assert "2 runner processes failed at embed_only_face" in live.log.read_text()
 
 
-@pytest.mark.parametrize("batch", ["1", "8"])
+@pytest.mark.parametrize(("batch", "fixed_shapes"), [("1", "off"), ("8", "on")])
 def test_the_runner_does_no_work_for_requests_that_have_timed_out(
-    tmp_path: Path, selfie: bytes, batch: str
+    tmp_path: Path, selfie: bytes, batch: str, fixed_shapes: str
 ) -> None:
     """Two hundred callers wait at most two seconds, each for one second of work."""
     decoded = tmp_path / "decoded"
@@ -115,6 +120,7 @@ def test_the_runner_does_no_work_for_requests_that_have_timed_out(
         "RUNNER_QUEUE": str(TIMED_OUT),
         "RUNNER_TIMEOUT_S": "2",
         "RUNNER_MAX_BATCH_SIZE": batch,
+        "RUNNER_FIXED_SHAPES": fixed_shapes,
     }
     with running(WATCHED, tmp_path, DECODED_LOG=str(decoded), **settings) as live:
         assert told(asyncio.run(searches(live, [selfie]))) == {(200, "results"): 1}

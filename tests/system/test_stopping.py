@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -22,11 +23,14 @@ from tests.rollout.stores import KEY
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
+BATCH = 40
+IN_FLIGHT = "face_search_runner_in_flight "
+
 
 class Contained:
     """The command of a container's first process, run without a container."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fixed_shapes: str) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "service.log"
@@ -40,7 +44,8 @@ class Contained:
             "--port",
             str(port),
         ]
-        environment = {**os.environ, **embedded_environment(folder, KEY), "RUNNER_WORKERS": "1"}
+        settings = {"RUNNER_WORKERS": "1", "RUNNER_FIXED_SHAPES": fixed_shapes}
+        environment = {**os.environ, **embedded_environment(folder, KEY), **settings}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
@@ -61,6 +66,11 @@ class Contained:
             f"{self.url}/search/", files={"file": SELFIE}, headers={"X-Api-Key": KEY}, timeout=60
         )
 
+    def in_flight(self) -> float:
+        """Images that are queued or running in the runner."""
+        text = httpx.get(f"{self.url}/metrics").text
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(IN_FLIGHT))
+
     def arbiter(self) -> int:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(children[0])
@@ -70,8 +80,9 @@ class Contained:
 
 
 @pytest.fixture
-def contained(tmp_path: Path) -> Iterator[Contained]:
-    service = Contained(tmp_path)
+def contained(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Contained]:
+    """The parameter, if there is one: whether the networks run over batches of fixed shapes, as on a GPU."""
+    service = Contained(tmp_path, getattr(request, "param", "off"))
     try:
         service.wait_until_ready()
         yield service
@@ -90,6 +101,19 @@ def test_sigterm_under_load_fails_no_request_and_the_exit_status_is_0(contained:
     assert callers.answered > 0
     for line in contained.log.read_text().splitlines():
         json.loads(line)
+
+
+@pytest.mark.parametrize("contained", ["on"], indirect=True)
+def test_sigterm_during_a_batch_answers_all_its_images_and_the_exit_status_is_0(contained: Contained) -> None:
+    with ThreadPoolExecutor(BATCH) as pool:
+        searches = [pool.submit(contained.search) for _ in range(BATCH)]
+        while contained.in_flight() < BATCH / 2:
+            assert not all(search.done() for search in searches), "no batch was seen"
+            time.sleep(0.01)
+        contained.process.send_signal(signal.SIGTERM)
+        assert [search.result().status_code for search in searches] == [200] * BATCH
+    assert contained.process.wait(60) == 0
+    assert '"level": "error"' not in contained.log.read_text()
 
 
 def test_a_killed_runner_is_replaced_and_no_process_is_left_when_bentoml_is_killed(
