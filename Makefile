@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := True
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-real serve test lint types unit contract http system web chromium lock pack clean seed bench load
+.PHONY: help demo demo-real serve test lint types unit contract http system web chromium lock pack clean seed bench bench-scale load
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
@@ -55,6 +55,9 @@ seed: $(VENV)/runtime pack ## fill the stores of the environment with two collec
 
 bench: $(VENV)/dev pack ## measure the capacity of this machine, as a share of its ceiling; ARGS=--help
 	@PYTHONPATH=.:locust $(BIN)/python locust/bench/capacity.py $(ARGS)
+
+bench-scale: $(VENV)/dev ## memory, recall and time of the vector indexes over large bases; ARGS="100000 500000"
+	@PYTHONPATH=.:locust $(BIN)/python locust/bench/scale.py $(ARGS)
 
 load: $(VENV)/dev pack ## load test with RPS=100 DURATION=5m, of this machine or of HOST=https://... with API_KEY
 	@PYTHONPATH=.:locust $(BIN)/python locust/load.py --host "$(HOST)" --rps $(or $(RPS),100) --duration $(or $(DURATION),5m) $(ARGS)

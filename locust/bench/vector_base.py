@@ -88,7 +88,7 @@ async def fill(
     progress.close()
 
 
-async def settle(uri: str, alias: str, count: int) -> None:
+async def settle(uri: str, alias: str, count: int, *, within_s: float = _SETTLED_WITHIN_S) -> None:
     """Wait until Milvus has no background work: all rows are in merged, sealed, indexed and loaded segments.
 
     Milvus does this work on its own after ten minutes without writes, or in the middle of a measurement.
@@ -98,11 +98,11 @@ async def settle(uri: str, alias: str, count: int) -> None:
         collection = (await client.describe_alias(alias))["collection_name"]
         await client.flush(collection)
         merging = await client.compact(collection)
-        deadline = time.monotonic() + _SETTLED_WITHIN_S
+        deadline = time.monotonic() + within_s
         at_rest = 0
         while at_rest < _LOOKS_AT_REST:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"Milvus has not indexed {count} rows within {_SETTLED_WITHIN_S} s")
+                raise RuntimeError(f"Milvus has not indexed {count} rows within {within_s:g} s")
             await asyncio.sleep(0.5)
             merged = await client.get_compaction_state(merging) == "Completed"
             at_rest = at_rest + 1 if merged and await _is_indexed(client, collection, count) else 0
