@@ -64,6 +64,10 @@ class FacePool:
         """See `FaceFinder`."""
         return await self._ask(partial(_work, "embed_at"), (image, box))
 
+    async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask(partial(_work, "embed_only_at"), (image, box))
+
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""
         found = await self._ask(partial(_work, "embed"), (image, tuple(landmarks)))

@@ -11,6 +11,6 @@ CHUNK = 20
 _Item = TypeVar("_Item")
 
 
-def in_chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    """The items, at most `CHUNK` at a time, in their order."""
-    return (items[first : first + CHUNK] for first in range(0, len(items), CHUNK))
+def in_chunks(items: Sequence[_Item], most: int = CHUNK) -> Iterator[Sequence[_Item]]:
+    """The items, at most `most` at a time, in their order."""
+    return (items[first : first + most] for first in range(0, len(items), most))

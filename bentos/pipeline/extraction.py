@@ -10,7 +10,8 @@ from typing import Any, Literal
 from bentos.domain.errors import FaceSearchError, InternalError
 from bentos.domain.faces import BoundingBox, Face, FacesInImage, Landmarks, same_face
 from bentos.pipeline.face_pack import FacePack
-from bentos.pipeline.finding import FaceFinding, Seen
+from bentos.pipeline.finding import FaceFinding
+from bentos.pipeline.photo_faces import Seen
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
 from bentos.pipeline.stage_clock import StageClock
 from bentos.pipeline.steps import Work, embed
@@ -28,6 +29,7 @@ Method = Literal[
     "embed_largest_face",
     "embed",
     "embed_at",
+    "embed_only_at",
     "detect_in_region",
 ]
 
@@ -79,9 +81,10 @@ class Extraction:
             "embed_only_face": lambda image, check: self._embedded(
                 self._finding.selfie(image, check), most=1
             ),
-            "embed_largest_face": self._embedded_largest,
+            "embed_largest_face": lambda image, check: self._embedded(self._finding.largest(image, check)),
             "embed": lambda asked, check: self._embedded(self._finding.known(asked[0], check, asked[1])),
             "embed_at": lambda asked, check: self._embedded_at(asked[0], check, asked[1]),
+            "embed_only_at": lambda asked, check: self._embedded(self._finding.at(asked[0], check, asked[1])),
             "detect_in_region": lambda asked, check: _without_pixels(
                 self._finding.region(asked[0], check, asked[1])
             ),
@@ -106,7 +109,7 @@ class Extraction:
     def embed_largest_face(
         self, images: Sequence[bytes], is_wanted: IsWanted = always_wanted
     ) -> list[Answer]:
-        """The faces of each image; only the one with the largest box has its embedding."""
+        """The face with the largest box of each image with its embedding; the others are not examined."""
         return self.run("embed_largest_face", images, is_wanted)
 
     def embed(
@@ -124,6 +127,12 @@ class Extraction:
         there is none either, no face has an embedding.
         """
         return self.run("embed_at", images, is_wanted)
+
+    def embed_only_at(
+        self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
+    ) -> list[Answer]:
+        """The face of each image that overlaps the box best with its embedding; the others are not examined."""
+        return self.run("embed_only_at", images, is_wanted)
 
     def detect_in_region(
         self, images: Sequence[tuple[bytes, BoundingBox]], is_wanted: IsWanted = always_wanted
@@ -158,12 +167,6 @@ class Extraction:
         """
         found, crops = yield from self._aligned(finding, most, least)
         return (yield from _with_embeddings(found, crops))
-
-    def _embedded_largest(self, file: bytes, check: Check) -> Work[FacesInImage]:
-        seen = yield from self._finding.photo(file, check)
-        largest = max(seen.faces, key=lambda face: face.bbox.area, default=None)
-        crops = self._crop_of(largest, seen.faces, seen.image)
-        return (yield from _with_embeddings(seen.found, crops))
 
     def _embedded_at(self, file: bytes, check: Check, box: BoundingBox) -> Work[FacesInImage]:
         found, crops = yield from self._aligned_at(file, check, box)

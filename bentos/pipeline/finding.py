@@ -7,21 +7,21 @@ first and `CHUNK` at a time, until two are confirmed. The work stops between two
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from bentos.domain.faces import BoundingBox, Face, FacesInImage, Landmarks
+from bentos.domain.faces import BoundingBox, Face, Landmarks, same_face
 from bentos.imaging.decoding import DecodedImage, decode
 from bentos.pipeline.chunks import in_chunks
 from bentos.pipeline.face_pack import FaceCandidates, FacePack
-from bentos.pipeline.pyramid import ImagePyramid
+from bentos.pipeline.photo_faces import Examine, PhotoFaces, Seen, area_of, confirmed, settled
 from bentos.pipeline.quick import TRACE_THRESHOLD, only_face
-from bentos.pipeline.regions import Part, centre_in, longer_side_around
+from bentos.pipeline.regions import longer_side_around
 from bentos.pipeline.source import Source, sharp_scale
 from bentos.pipeline.stage_clock import StageClock
 from bentos.pipeline.steps import Work, refine, steady
-from bentos.pipeline.turned import next_turn, once_each, turn_of
+from bentos.pipeline.turned import once_each, turn_of
 from bentos.pipeline.wanted import Check
 
 # A decoder may reduce a large JPEG while it decodes, but never below this multiple of the detector's input.
@@ -33,22 +33,6 @@ LISTED = 100
 
 _MOST_TURNED = 8
 """Most candidates of one detection in a selfie that are examined in four turns: noise has hundreds, 1 ms each."""
-
-_Find = Callable[[ImagePyramid, int], Work[FaceCandidates]]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A decoded image and the faces found in it."""
-
-    image: ImagePyramid
-    faces: tuple[Face, ...]
-    left_out: int = 0
-
-    @property
-    def found(self) -> FacesInImage:
-        """The faces without the pixels."""
-        return FacesInImage(self.image.width, self.image.height, self.faces, self.left_out)
 
 
 class _Attempt(NamedTuple):
@@ -94,22 +78,35 @@ class FaceFinding:
         self._max_pixels, self._max_jpeg_pixels, self._max_faces = max_pixels, max_jpeg_pixels, max_faces
         self._sizes = sorted({min(selfie_size, pack.detection_size), pack.detection_size})
         self._quick_size = min(quick_size, self._sizes[0])
-        self._large_size = large_size
+        self._photo_side = max(_DETAIL * pack.detection_size, large_size)
+        self._photos = PhotoFaces(pack, max_faces=max_faces, large_size=large_size)
 
     def photo(self, file: bytes, check: Check) -> Work[Seen]:
         """All faces with refined landmarks, at most the `max_faces` best; a second pass finds the small ones."""
+        return (yield from self._photo(file, check, self._photos.every_face))
+
+    def largest(self, file: bytes, check: Check) -> Work[Seen]:
+        """The face with the largest box, alone; smaller ones are not examined."""
+        seen = yield from self._photo(file, check, self._photos.largest_face)
+        return replace(seen, faces=tuple(sorted(seen.faces, key=area_of, reverse=True)[:1]), left_out=0)
+
+    def at(self, file: bytes, check: Check, box: BoundingBox) -> Work[Seen]:
+        """The face that overlaps `box` best (`same_face`), alone; those elsewhere are not examined.
+
+        Faces elsewhere cannot tell how the photo is turned, so every turn is searched until the face is found.
+        """
         source = self._source(file, check)
-        yield from source.decode_for(max(_DETAIL * self._pack.detection_size, self._large_size))
-        return (yield from self._at_every_turn(source, self._in_photo))
+        yield from source.decode_for(self._photo_side)
+        seen = yield from self._photos.find(source, examine=self._photos.near(box), without_faces=range(4))
+        face = same_face(box, seen.faces)
+        return replace(seen, faces=() if face is None else (face,), left_out=0)
 
     def region(self, file: bytes, check: Check, region: BoundingBox) -> Work[Seen]:
         """The faces whose centre lies in `region`; only the region is searched, at the detector's full size."""
         source = self._source(file, check)
         enough = min(1.0, self._pack.detection_size / longer_side_around(region))
         yield from source.decode_for(_DETAIL * self._pack.detection_size, min_scale=enough)
-        return (
-            yield from self._at_every_turn(source, lambda image, turn: self._in_region(image, turn, region))
-        )
+        return (yield from self._photos.find(source, region=region))
 
     def known(self, file: bytes, check: Check, landmarks: Sequence[Landmarks]) -> Work[Seen]:
         """Faces whose landmarks a detector or an older aligner has found, with refined landmarks; without boxes.
@@ -167,7 +164,7 @@ class FaceFinding:
         if face is None or turn_of(face):
             return (yield from self._face_of(source, attempt))
         if (yield from source.sharpen_for([face])):
-            return Seen(source.image, tuple((yield from self._refined(source, [face]))))
+            return Seen(source.image, tuple((yield from confirmed(source, [face]))))
         return Seen(source.image, (face,))
 
     def _face_of(self, source: Source, attempt: _Attempt) -> Work[Seen]:
@@ -193,66 +190,26 @@ class FaceFinding:
         left = list(in_chunks(attempt.candidates))
         most_turned = _MOST_TURNED
         faces: list[Face] = []
-        settled: list[Face] = []
+        found: list[Face] = []
         while left and len(faces) <= 1:
-            while left and len(faces) + len(settled) <= 1:
-                settled += yield from self._settled(source, left.pop(0), most_turned)
+            while left and len(faces) + len(found) <= 1:
+                found += yield from settled(self._pack, source, left.pop(0), most_turned)
                 most_turned = 0
-            if len(settled) == 1 and not faces:
-                yield from source.sharpen_for(settled)
-            while settled and len(faces) <= 1:
-                faces = once_each([*faces, *(yield from self._refined(source, [settled.pop(0)]))])
+            if len(found) == 1 and not faces:
+                yield from source.sharpen_for(found)
+            while found and len(faces) <= 1:
+                faces = once_each([*faces, *(yield from confirmed(source, [found.pop(0)]))])
         if len(faces) > 1:
             others = [face for chunk in left for face in chunk if attempt.is_sure]
-            return Seen(source.image, (*faces, *settled, *others), attempt.found.left_out)
+            return Seen(source.image, (*faces, *found, *others), attempt.found.left_out)
         if (yield from source.sharpen_for(faces)):
-            faces = yield from self._refined(source, faces)
+            faces = yield from confirmed(source, faces)
         return Seen(source.image, tuple(faces))
 
-    def _at_every_turn(self, source: Source, find: _Find) -> Work[Seen]:
-        """The faces of a decoded photo at every turn that is needed, best score first."""
-        faces: list[Face] = []
-        left_out = 0
-        searched: list[int] = []
-        while (turn := next_turn(searched, faces) if searched else 0) is not None:
-            source.check()
-            found = yield from find(source.image, turn)
-            settled: list[Face] = []
-            for chunk in in_chunks(found.all):
-                settled += yield from self._settled(source, chunk)
-            settled = once_each(settled)
-            yield from source.sharpen_for(settled)
-            faces = once_each([*faces, *(yield from self._refined(source, settled))])
-            left_out = max(left_out, found.left_out)
-            searched.append(turn)
-        beyond = max(0, len(faces) - self._max_faces)
-        return Seen(source.image, tuple(faces[: self._max_faces]), left_out + beyond)
-
-    def _in_photo(self, image: ImagePyramid, turn: int) -> Work[FaceCandidates]:
-        return self._pack.candidates(image, most=self._max_faces, large_size=self._large_size, turn=turn)
-
-    def _in_region(self, image: ImagePyramid, turn: int, region: BoundingBox) -> Work[FaceCandidates]:
-        part = Part.around(region, image)
-        if part is None:
-            return FaceCandidates([], [], 0)
-        found = yield from self._pack.candidates(part.pixels, most=self._max_faces, turn=turn)
-        sure, doubtful = (
-            [face for face in map(part.in_photo, faces) if centre_in(face.bbox, region)]
-            for faces in (found.sure, found.doubtful)
-        )
-        return FaceCandidates(sure, doubtful, found.left_out)
-
-    def _settled(
-        self, source: Source, candidates: Sequence[Face], most_turned: int | None = None
-    ) -> Work[list[Face]]:
-        source.check()
-        return (yield from self._pack.settled(source.image, candidates, most_turned))
-
-    @staticmethod
-    def _refined(source: Source, faces: Sequence[Face]) -> Work[list[Face]]:
-        """The faces that the landmark model confirms, with its landmarks."""
-        refined = yield from refine(source.image, faces)
-        return [face for face in refined if face is not None]
+    def _photo(self, file: bytes, check: Check, examine: Examine) -> Work[Seen]:
+        source = self._source(file, check)
+        yield from source.decode_for(self._photo_side)
+        return (yield from self._photos.find(source, examine=examine))
 
     def _source(self, file: bytes, check: Check) -> Source:
         return Source(file, self._decoded, check)

@@ -150,15 +150,18 @@ def detect_turned(
     return found
 
 
-def next_turn(searched: Collection[int], faces: Iterable[Face]) -> int | None:
+def next_turn(
+    searched: Collection[int], faces: Iterable[Face], without_faces: Collection[int] = (0, 1)
+) -> int | None:
     """The multiple of 90° clockwise by which to turn a photo for the next detection; None when none is needed.
 
-    `searched`: the turns at which `faces` were found. A detector trained on upright faces also finds some faces that
-    are sideways or upside down. So the unturned photo comes first, and a photo turned by 90° when that shows no face.
-    Every face found tells how to turn the photo so that similar faces are found well: an upright photo needs no second
-    detection.
+    `searched`: the turns at which `faces` were found. `without_faces`: those to search while there are none.
+
+    A detector trained on upright faces also finds some faces that are sideways or upside down. So the unturned photo
+    comes first, and a photo turned by 90° when that shows no face. Every face found tells how to turn the photo so that
+    similar faces are found well: an upright photo needs no second detection.
     """
-    needed = {turn_of(face) for face in faces} or {0, 1}
+    needed = {turn_of(face) for face in faces} or set(without_faces)
     return min(needed.difference(searched), default=None)
 
 

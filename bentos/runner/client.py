@@ -44,12 +44,15 @@ class FaceFinder(Protocol):
         """For an image that should show one face: that face with its embedding; or several faces without."""
 
     async def embed_largest_face(self, image: bytes) -> FacesInImage:
-        """All faces. Only the one with the largest box has its embedding."""
+        """The face with the largest box and its embedding; no other face."""
 
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """All faces. Only the face at the box has its embedding: the face that overlaps the box best (`same_face`), or
         else the best face that is found in the region of the box. If there is none, no face has an embedding.
         """
+
+    async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
+        """The detected face that overlaps the box best (`same_face`) and its embedding; no other face."""
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """One embedding for each face, (dim,) float32, L2-normalised; None where the landmarks are degenerate."""
@@ -100,6 +103,10 @@ class RunnerClient:
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
         return await self._ask("embed_at", Request(image, box=box))
+
+    async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._ask("embed_only_at", Request(image, box=box))
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""

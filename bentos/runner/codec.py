@@ -103,7 +103,7 @@ def asked_of(method: str, request: Request) -> Any:
     """What the method of the pipeline with this name takes for a request (see `pipeline.extraction`)."""
     if method == "embed":
         return request.image, request.landmarks
-    if method == "embed_at":
+    if method in {"embed_at", "embed_only_at"}:
         return request.image, request.box
     return request.image
 

@@ -124,7 +124,7 @@ class FaceRunner:
 
     @_lists
     def embed_largest_face(self, requests: list[bytes]) -> Payloads:
-        """Boxes, scores and landmarks of all faces, and the embedding of the largest."""
+        """The largest face with its embedding."""
         return self._answers("embed_largest_face", requests)
 
     @_lists
@@ -136,6 +136,11 @@ class FaceRunner:
     def embed_at(self, requests: list[bytes]) -> Payloads:
         """Boxes, scores and landmarks of all faces, and the embedding of the face at the box."""
         return self._answers("embed_at", requests)
+
+    @_lists
+    def embed_only_at(self, requests: list[bytes]) -> Payloads:
+        """The face at the box with its embedding."""
+        return self._answers("embed_only_at", requests)
 
     def _answers(self, method: Method, requests: Sequence[bytes]) -> list[bytes]:
         """A payload for each request; requests whose caller no longer waits are dropped."""

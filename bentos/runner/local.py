@@ -103,6 +103,10 @@ class LocalFaceFinder:
         """See `FaceFinder`."""
         return await self._run(lambda is_wanted: self._extraction.embed_at([(image, box)], is_wanted)[0])
 
+    async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
+        """See `FaceFinder`."""
+        return await self._run(lambda is_wanted: self._extraction.embed_only_at([(image, box)], is_wanted)[0])
+
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""
         found = await self._run(lambda is_wanted: self._extraction.embed([(image, landmarks)], is_wanted)[0])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bentos.domain.errors import FaceNotFound, InvalidRequest, NoFacesDetected, TooManyFaces
-from bentos.domain.faces import BoundingBox, Embedding, Face, same_face
+from bentos.domain.faces import BoundingBox, Embedding, Face
 from bentos.observability.stages import end_stage
 from bentos.runner.client import FaceFinder
 from bentos.stores.base import ImageStore, VectorStore
@@ -76,15 +76,14 @@ class PhotoSearch:
     async def by_largest_face(self, selfie: bytes, asked: PageRequest) -> SearchPage:
         """Photos of the face with the largest box."""
         found = await self._finder.embed_largest_face(selfie)
-        return await self._by_face(max(found.faces, key=lambda face: face.bbox.area, default=None), asked)
+        return await self._by_face(next(iter(found.faces), None), asked)
 
     async def by_face_at(self, selfie: bytes, box: BoundingBox, asked: PageRequest) -> SearchPage:
         """Photos of the face that overlaps the box best. Raises `NoFacesDetected` when none does (`same_face`)."""
-        found = await self._finder.embed_at(selfie, box)
-        face = same_face(box, found.faces)
-        if face is None:
+        found = await self._finder.embed_only_at(selfie, box)
+        if not found.faces:
             raise NoFacesDetected("There is no face in this box.")
-        return await self._by_face(face, asked)
+        return await self._by_face(found.faces[0], asked)
 
     async def by_indexed_face(self, face_id: str, asked: PageRequest) -> SearchPage:
         """Photos of an indexed face, that of the face itself included. Raises `FaceNotFound`."""

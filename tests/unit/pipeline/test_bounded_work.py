@@ -132,6 +132,43 @@ def test_a_selfie_with_somebody_in_the_background_is_refused(extraction: Extract
     assert runs.detector[320] == 1
 
 
+@pytest.mark.parametrize("turn", [0, 1, 2])
+def test_the_largest_face_and_the_face_at_a_box_are_those_of_a_full_examination(
+    extraction: Extraction, turn: int
+) -> None:
+    group = cv2.imread(str(photos.group_photo()))
+    image = cv2.imencode(".png", np.ascontiguousarray(np.rot90(group, turn)))[1].tobytes()
+    faces = found(extraction.detect_and_embed([image])[0]).faces
+    for face in faces:
+        [at_box] = found(extraction.embed_only_at([(image, face.bbox)])[0]).faces
+        assert at_box.bbox.iou(face.bbox) > 0.9
+        assert float(at_box.embedding @ face.embedding) > 0.99
+    [largest] = found(extraction.embed_largest_face([image])[0]).faces
+    expected = max(faces, key=lambda face: face.bbox.area)
+    assert largest.bbox.iou(expected.bbox) > 0.9
+    assert float(largest.embedding @ expected.embedding) > 0.99
+
+
+def test_where_there_is_no_face_none_is_the_largest_or_at_a_box(extraction: Extraction) -> None:
+    cup, astronaut = photos.coffee_cup().read_bytes(), photos.astronaut().read_bytes()
+    asked = [(cup, BoundingBox(0, 0, 300, 300)), (astronaut, BoundingBox(400, 380, 500, 500))]
+    for nothing in (*extraction.embed_largest_face([cup]), *extraction.embed_only_at(asked)):
+        assert found(nothing).faces == ()
+
+
+def test_one_face_of_a_crowd_costs_a_few_looks_and_one_embedding(
+    extraction: Extraction, runs: Runs, many_faces: bytes
+) -> None:
+    [largest] = found(extraction.embed_largest_face([many_faces])[0]).faces
+    assert runs.recogniser == [1]
+    assert runs.looks <= 4 * MOST_LOOKS
+    assert sum(runs.landmarks) <= 4 * (LOOKS + 3)
+    runs.clear()
+    assert len(found(extraction.embed_only_at([(many_faces, largest.bbox)])[0]).faces) == 1
+    assert runs.recogniser == [1]
+    assert runs.looks <= 4 * MOST_LOOKS
+
+
 def test_a_selfie_of_a_crowd_examines_one_chunk_of_faces_and_embeds_none(
     extraction: Extraction, runs: Runs, many_faces: bytes
 ) -> None:

@@ -19,7 +19,7 @@ from bentos.domain.faces import FacesInImage
 from bentos.pipeline.batched.fixed_session import _defaults
 from bentos.pipeline.extraction import Extraction
 from bentos.runner import batch_loop
-from bentos.runner.codec import Request, Ticket, decode_faces, encode_request, split_timing
+from bentos.runner.codec import Request, Ticket, asked_of, decode_faces, encode_request, split_timing
 from bentos.runner.fixed_batches import LATER, FixedBatches
 from bentos.runner.local import extraction_of
 from bentos.runner.transport.base import METHODS, Method
@@ -105,8 +105,7 @@ def requests(ordinary: Extraction, images: Mapping[str, bytes]) -> dict[str, Req
 
 
 def _one_by_one(ordinary: Extraction, method: Method, request: Request) -> Found:
-    asked = {"embed": (request.image, request.landmarks), "embed_at": (request.image, request.box)}
-    [found] = ordinary.run(method, [asked.get(method, request.image)], lambda _: True)
+    [found] = ordinary.run(method, [asked_of(method, request)], lambda _: True)
     return found
 
 
