@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import httpx
@@ -18,13 +18,13 @@ import pytest
 from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.process import free_port
 from bentos.serving.processes import Process, is_alive, workers_of
+from tests.crowds import crowd
 from tests.rollout.callers import SELFIE, Callers
 from tests.rollout.stores import KEY
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
-BATCH = 40
-IN_FLIGHT = "face_search_runner_in_flight "
+PATIENCE_S = 120
 
 
 class Contained:
@@ -45,6 +45,9 @@ class Contained:
             str(port),
         ]
         settings = {"RUNNER_WORKERS": "1", "RUNNER_FIXED_SHAPES": fixed_shapes}
+        settings |= dict.fromkeys(
+            ("RUNNER_TIMEOUT_S", "REQUEST_TIMEOUT_S", "SHUTDOWN_TIMEOUT_S"), str(PATIENCE_S)
+        )
         environment = {**os.environ, **embedded_environment(folder, KEY), **settings}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
@@ -66,10 +69,10 @@ class Contained:
             f"{self.url}/search/", files={"file": SELFIE}, headers={"X-Api-Key": KEY}, timeout=60
         )
 
-    def in_flight(self) -> float:
-        """Images that are queued or running in the runner."""
-        text = httpx.get(f"{self.url}/metrics").text
-        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(IN_FLIGHT))
+    def detect(self, photo: bytes) -> httpx.Response:
+        return httpx.post(
+            f"{self.url}/detect_faces/", files={"file": photo}, headers={"X-Api-Key": KEY}, timeout=PATIENCE_S
+        )
 
     def arbiter(self) -> int:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -105,13 +108,13 @@ def test_sigterm_under_load_fails_no_request_and_the_exit_status_is_0(contained:
 
 @pytest.mark.parametrize("contained", ["on"], indirect=True)
 def test_sigterm_during_a_batch_answers_all_its_images_and_the_exit_status_is_0(contained: Contained) -> None:
-    with ThreadPoolExecutor(BATCH) as pool:
-        searches = [pool.submit(contained.search) for _ in range(BATCH)]
-        while contained.in_flight() < BATCH / 2:
-            assert not all(search.done() for search in searches), "no batch was seen"
-            time.sleep(0.01)
+    photos = [crowd(6, 6, cell=100, quality=80 + number) for number in range(6)]
+    with ThreadPoolExecutor(len(photos)) as pool:
+        calls = [pool.submit(contained.detect, photo) for photo in photos]
+        wait(calls, return_when=FIRST_COMPLETED)
         contained.process.send_signal(signal.SIGTERM)
-        assert [search.result().status_code for search in searches] == [200] * BATCH
+        assert not all(call.done() for call in calls)
+        assert [call.result().status_code for call in calls] == [200] * len(photos)
     assert contained.process.wait(60) == 0
     assert '"level": "error"' not in contained.log.read_text()
 
