@@ -14,16 +14,21 @@ import logging
 import os
 import signal
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bentos.serving.uvicorn_server import close_listeners, serving_server
+from bentos.serving.uvicorn_server import close_listeners, listening_sockets, serving_server
 
 logger = logging.getLogger(__name__)
 
 SETTLE_S = 0.3
 """Seconds between the last accepted connection and the close of idle ones, so that its request can arrive."""
+
+_MOST_ACCEPTS = 1000  # rounds of the event loop; each accepts all that wait
+_TCP_INFO = struct.Struct("<24xI")
+"""Linux's `tcp_info` up to `tcpi_unacked`, which for a listening socket is the length of its queue."""
 
 RUN_FOLDER = "FACE_SEARCH_RUN_FOLDER"
 """The environment variable with the folder where the serving process writes its process id."""
@@ -66,18 +71,31 @@ class Drain:
 
     async def _drain(self) -> None:
         await asyncio.sleep(self._delay_s)
-        _stop_accepting()
+        await _stop_accepting()
         await asyncio.sleep(SETTLE_S)
         logger.info("stopping: waiting for the requests under way")
         os.kill(os.getpid(), signal.SIGTERM)  # uvicorn finishes what it has and ends
 
 
-def _stop_accepting() -> None:
-    """Refuse new connections at once.
+async def _stop_accepting() -> None:
+    """Refuse new connections at once, after those are accepted that wait already: the kernel would reset them.
 
     The arbiter holds the listening socket as well: if only this process closed it, the kernel would accept connections
     that nobody answers. `shutdown` closes it for all processes.
     """
+    for _ in range(_MOST_ACCEPTS):
+        if not any(waiting_connections(each) for each in listening_sockets()):
+            break
+        await asyncio.sleep(0)
     for shared in close_listeners():
         with shared:
             shared.shutdown(socket.SHUT_RD)
+
+
+def waiting_connections(listening: socket.socket) -> int:
+    """Connections that the kernel has established and nobody has accepted; 0 where it does not say."""
+    try:
+        state = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        return int(_TCP_INFO.unpack(state)[0])
+    except (OSError, AttributeError, struct.error):
+        return 0

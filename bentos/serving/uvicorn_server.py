@@ -23,14 +23,15 @@ def serving_server() -> uvicorn.Server | None:
     return server if isinstance(server, uvicorn.Server) else None
 
 
+def listening_sockets() -> list[socket.socket]:
+    """The sockets on which this process accepts connections. The event loop owns them."""
+    return [each for listener in getattr(serving_server(), "servers", ()) for each in listener.sockets]
+
+
 def close_listeners() -> list[socket.socket]:
     """Stop accepting in this process, and return its listening sockets, which other processes may hold as well."""
-    server = serving_server()
-    listeners = getattr(server, "servers", ())
     # Duplicates, because the event loop closes its own numbers.
-    sockets = [
-        socket.socket(fileno=os.dup(each.fileno())) for listener in listeners for each in listener.sockets
-    ]
-    for listener in listeners:
+    sockets = [socket.socket(fileno=os.dup(each.fileno())) for each in listening_sockets()]
+    for listener in getattr(serving_server(), "servers", ()):
         listener.close()
     return sockets
