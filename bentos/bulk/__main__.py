@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,24 +51,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.retry_failed and options.report is None:
         parser.error("--retry-failed needs --report FILE, the report of the run before")
     try:
-        summary = asyncio.run(_run(options))
+        # Before the event loop, whose signal handlers cannot end a read that waits for a terminal or a pipe.
+        piped = sys.stdin.buffer.read() if options.source == "-" else None
+        summary = asyncio.run(_run(options, piped))
     except (SettingsError, WrongSetup, PoolBroken, ValueError) as error:
         say(str(error))
     except FaceSearchError as error:
         say(error.message)
     except (Stopped, KeyboardInterrupt):
         say("stopped; nothing is lost, run it again to go on")
+    except Exception:  # noqa: BLE001 - a bug; Python's own exit status 1 would say that the work is done
+        traceback.print_exc()
     else:
         return _FAILED if summary.failed else 0
     return _NOT_DONE
 
 
-async def _run(options: argparse.Namespace) -> Summary:
+async def _run(options: argparse.Namespace, piped: bytes | None) -> Summary:
     settings, indexer, in_flight = _through_service(options) if options.url else _here(options)
     plan = Plan(
         source=options.source,
         collection_id=options.collection,
         in_flight=options.in_flight or in_flight,
+        piped=piped,
         report=options.report,
         retry_failed=options.retry_failed,
         again=options.again,

@@ -7,15 +7,18 @@ import json
 import os
 from pathlib import Path
 
-from bentos.domain.errors import ImageTooLarge
+from bentos.domain.errors import ImageTooLarge, InvalidImageFormat
 from bentos.jobs.patience import Say
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """The bytes of a file. Raises `OSError`; `ImageTooLarge` without reading it."""
+    """The bytes of a file. Raises `OSError`; `InvalidImageFormat` for no bytes; `ImageTooLarge` without reading it."""
     if path.stat().st_size > max_bytes:
         raise ImageTooLarge(f"The image has more than {max_bytes} bytes.", {"max_bytes": max_bytes})
-    return path.read_bytes()
+    image = path.read_bytes()
+    if not image:
+        raise InvalidImageFormat("The file is empty.")
+    return image
 
 
 class FileDigests:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 ABOVE_THE_LIMIT = "above_max_faces"
+UNREADABLE = "unreadable_file"
 OutcomeStatus = Literal["indexed", "no_faces", "failed"]
 
 
@@ -17,13 +18,14 @@ class Item:
     """One photo. `source`: its name in the report. `file`: where it is; None when it is in the object store already.
 
     `photo_id`: None for a file that was never read, because the id is derived from the bytes.
-    `problem`: why the photo cannot be indexed, when its name says so.
+    `problem`: why the photo cannot be indexed, when that is known before; `error`: its code in the report.
     """
 
     source: str
     photo_id: str | None = None
     file: Path | None = None
     problem: str | None = None
+    error: str = "invalid_photo_id"
 
 
 @dataclass(frozen=True, slots=True)

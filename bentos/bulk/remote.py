@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from http import HTTPStatus
 
 from bentos.bulk.items import Item, Outcome, WrongSetup, failed, outcome_before, outcome_of, outcome_of_row
 from bentos.client import AsyncFaceSearch, Retries
@@ -13,6 +14,7 @@ from bentos.client.errors import (
     ApiError,
     DependencyUnavailable,
     FaceSearchError,
+    ImageTooLarge,
     InvalidApiKey,
     MethodNotAllowed,
     NoAnswer,
@@ -93,6 +95,12 @@ class RemoteIndexer:
             if checked is not error or self.waits_for(error) is not None:
                 raise checked from None
             return failed(item, error.error, error.message, error.details)
+        except UnexpectedAnswer as error:
+            if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                return failed(
+                    item, ImageTooLarge.code, "A proxy in front of the service refuses so many bytes."
+                )
+            raise self._checked(error) from None
         except FaceSearchError as error:
             raise self._checked(error) from None
         return outcome_of(photo.photo_id, photo.faces, above_the_limit=photo.faces_left_out)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bentos.bulk.items import Item, WrongSetup
+from bentos.bulk.items import UNREADABLE, Item, WrongSetup
 from bentos.config.settings import Settings
 from bentos.domain.ids import is_valid_id
 from bentos.stores.factory import image_store
@@ -19,13 +19,18 @@ _NO_ID = (
 )
 
 
-async def items_of(source: str, settings: Settings) -> list[Item]:
-    """The photos of a SOURCE, in order. Raises `WrongSetup`, also when there is none; `DependencyUnavailable`."""
+async def items_of(source: str, settings: Settings, *, piped: bytes | None = None) -> list[Item]:
+    """The photos of a SOURCE, in order. `piped`: what the standard input holds, where that is the source.
+
+    Raises `WrongSetup`, also when there is none; `DependencyUnavailable`.
+    """
+    if piped is not None:
+        return in_list(source, piped)
     if source.startswith("s3://"):
         return await _in_store(_prefix(source, settings), f"s3://{settings.s3_bucket}/", settings)
     if _is_the_image_folder(source, settings):
         return await _in_store("", f"{source}/", settings)
-    return await asyncio.to_thread(in_folder if is_folder(source) else in_list, source)
+    return await asyncio.to_thread(in_folder if is_folder(source) else _in_file, source)
 
 
 def is_folder(source: str) -> bool:
@@ -40,25 +45,38 @@ def only(items: Sequence[Item], sources: Iterable[str]) -> list[Item]:
 
 
 def in_folder(source: str) -> list[Item]:
-    """Every file of a folder and of the folders in it, in order, without hidden ones. Raises `WrongSetup`."""
-    items = [Item(str(path), file=path) for path in sorted(_files(Path(source)))]
+    """Every file of a folder and of the folders in it, in order, without hidden ones. Raises `WrongSetup`.
+
+    What cannot be read as a file is an item with a `problem`, so that nothing is left out in silence.
+    """
+    items = sorted(_entries(Path(source)), key=lambda item: Path(item.source))
     if not items:
         raise WrongSetup(f"There is no file in {source}.")
     return items
 
 
-def in_list(source: str) -> list[Item]:
-    """The photo ids in a file, one a line, or in the standard input (`-`); each once. Raises `WrongSetup`."""
+def in_list(source: str, listed: bytes) -> list[Item]:
+    """The photo ids in the bytes of a list, one a line; each once. Raises `WrongSetup`."""
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text()
-    except (OSError, UnicodeError) as error:
-        raise WrongSetup(
-            f"{source} is no folder, and no list that can be read ({type(error).__name__})."
-        ) from None
+        text = listed.decode("utf-8-sig")
+    except UnicodeError as error:
+        raise _no_list(source, error) from None
     names = dict.fromkeys(line.strip() for line in text.splitlines() if line.strip())
     if not names:
         raise WrongSetup(f"There is no photo id in {source}.")
     return [_stored(name, name) for name in names]
+
+
+def _in_file(source: str) -> list[Item]:
+    try:
+        listed = Path(source).read_bytes()
+    except OSError as error:
+        raise _no_list(source, error) from None
+    return in_list(source, listed)
+
+
+def _no_list(source: str, error: Exception) -> WrongSetup:
+    return WrongSetup(f"{source} is no folder, and no list that can be read ({type(error).__name__}).")
 
 
 def _prefix(source: str, settings: Settings) -> str:
@@ -99,8 +117,23 @@ def _stored(name: str, source: str) -> Item:
     return Item(source, name) if is_valid_id(name) else Item(source, problem=_NO_ID)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file():
-            yield path
+def _entries(folder: Path) -> Iterator[Item]:
+    unread: list[OSError] = []
+    for place, folders, files in os.walk(folder, onerror=unread.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        linked = [name for name in folders if Path(place, name).is_symlink()]
+        yield from (_unreadable(Path(place, name), "A link to a folder is not followed.") for name in linked)
+        yield from (_file(Path(place, name)) for name in files if not name.startswith("."))
+    for error in unread:
+        yield _unreadable(Path(error.filename), f"The folder cannot be read: {error.strerror}.")
+
+
+def _file(path: Path) -> Item:
+    if path.is_file():
+        return Item(str(path), file=path)
+    missing = path.is_symlink() and not path.exists()
+    return _unreadable(path, "A link to a file that is missing." if missing else "Not a regular file.")
+
+
+def _unreadable(path: Path, problem: str) -> Item:
+    return Item(str(path), problem=problem, error=UNREADABLE)

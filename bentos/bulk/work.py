@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bentos.bulk.files import FileDigests, read_file
-from bentos.bulk.items import Indexer, Item, Outcome, failed
+from bentos.bulk.items import UNREADABLE, Indexer, Item, Outcome, failed
 from bentos.bulk.report import Report
 from bentos.bulk.summary import Summary
-from bentos.domain.errors import ImageTooLarge
+from bentos.domain.errors import ImageTooLarge, InvalidImageFormat
 from bentos.domain.ids import derive_photo_id, image_digest
 from bentos.jobs.patience import Patience, Stopped
 from bentos.jobs.progress import Progress, shown
@@ -82,17 +82,17 @@ class BulkWork:
 
     async def _outcome(self, item: Item) -> Outcome:
         if item.problem is not None:
-            return failed(item, "invalid_photo_id", item.problem)
+            return failed(item, item.error, item.problem)
         if (outcome := await self._before(item.photo_id or self._remembered_id(item))) is not None:
             return outcome
         image = None
         if item.file is not None:
             try:
                 image, photo_id = await asyncio.to_thread(self._read, item.file)
-            except ImageTooLarge as error:
+            except (ImageTooLarge, InvalidImageFormat) as error:
                 return failed(item, error.code, error.message)
             except OSError as error:
-                return failed(item, "unreadable_file", f"The file cannot be read: {error.strerror}.")
+                return failed(item, UNREADABLE, f"The file cannot be read: {error.strerror}.")
             if (outcome := await self._before(photo_id)) is not None:
                 return outcome
         outcome = await self._patience.call(lambda: self._indexer.index(item, image))

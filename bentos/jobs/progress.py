@@ -16,7 +16,7 @@ _LINE_EVERY_S = 10.0
 
 def say(line: str) -> None:
     """Print a line on standard output, above the bar if there is one."""
-    tqdm.write(line)
+    tqdm.write(line.encode(errors="backslashreplace").decode())  # a file name may be no UTF-8
     sys.stdout.flush()
 
 

@@ -103,16 +103,72 @@ def test_failures_are_retried_alone_on_request(command: Command) -> None:
     assert command.lines()[-1]["status"] == "indexed"
 
 
+def test_odd_files_do_not_stop_a_run(command: Command) -> None:
+    odd = os.fsdecode(b"\xff\xfe.jpg")
+    (command.photos / odd).write_bytes(selfie(1).jpeg)
+    (command.photos / "empty.jpg").touch()
+    (command.photos / "gone.jpg").symlink_to("nowhere")
+    status, said = command.run()
+    assert status == 1, said
+    assert {Path(line["source"]).name: line.get("error") for line in command.lines()} == {
+        odd: None,
+        "empty.jpg": "invalid_image_format",
+        "gone.jpg": "unreadable_file",
+    }
+
+
+def test_a_command_that_waits_for_its_list_can_be_stopped(command: Command) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED_WHILE_READING, "-"],
+        cwd=ROOT,
+        env={**os.environ, **command.environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.wait(timeout=120) == 2
+        finally:
+            process.kill()
+        assert process.stdout is not None
+        assert process.stdout.read() == "stopped; nothing is lost, run it again to go on\n"
+
+
+_INTERRUPTED_WHILE_READING = """
+import os, signal, sys
+from bentos.bulk.__main__ import main
+
+class Interrupted:
+    def read(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        return sys.__stdin__.buffer.read()  # the other end stays open and sends nothing
+
+class Input:
+    buffer = Interrupted()
+
+sys.stdin = Input()
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_what_cannot_work_ends_with_one_sentence_and_status_2(
     command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, value in command.environment.items():
         monkeypatch.setenv(name, value)
+    other = command.photos.parent / "other.jsonl"
+    other.write_text('{"source": "photos/a.jpg", "status": "failed"}\n')
     for arguments, said in (
         ([str(command.photos)], "There is no file in"),
         (["s3://bucket/prefix"], "The images of this base are in"),
         (["/missing"], "is no folder"),
         ([str(command.photos), "--url", "http://127.0.0.1:1"], "neither FACE_SEARCH_API_KEY nor"),
+        (["x", "--report", "/missing/report", "--retry-failed"], "There is no report /missing/report"),
+        (
+            [str(ROOT / "tests"), "--report", str(other), "--retry-failed"],
+            "name it as before: the report has",
+        ),
         (
             [str(command.photos), "--report", "/missing/report"],
             "The report /missing/report cannot be written",

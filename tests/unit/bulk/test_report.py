@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,32 @@ def test_a_report_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         Report(tmp_path)
     with pytest.raises(WrongSetup, match="cannot be written"):
         Report(tmp_path / "missing" / "report")
+
+
+def test_a_name_that_is_no_utf_8_is_reported_and_found_again(tmp_path: Path) -> None:
+    path, odd = tmp_path / "report", os.fsdecode(b"photos/\xff\xfe\xc3\xbc.jpg")
+    written(path, (Item(odd), failed(Item(odd), "x", "y")))
+    assert written(path).failures == [odd]
+    assert "ü" in path.read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_any_more_ends_the_run_with_one_sentence(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    report = Report(tmp_path / "report")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+        with pytest.raises(WrongSetup, match="cannot be written: File too large"):
+            report.add(ONE, INDEXED)
+        report.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_device_is_written_to_and_not_read() -> None:
+    report = Report(Path("/dev/full"))
+    with pytest.raises(WrongSetup, match="cannot be written: No space left"):
+        report.add(ONE, INDEXED)
+    report.close()
 
 
 def test_the_summary_counts_by_reason_and_rates_only_what_was_worked_on() -> None:
