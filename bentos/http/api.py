@@ -51,21 +51,42 @@ class EitherSlashRouter(APIRouter):
 
 
 def unambiguous(*fields: str, repeatable: str | None = None) -> Callable[[Request], Awaitable[None]]:
-    """A dependency that refuses a field that is empty, or that is given more than once (except `repeatable`).
+    """A dependency that refuses a field that is empty, given more than once (except `repeatable`), or out of its place.
 
-    FastAPI would take the last of several values, and an empty form field as absent: `collection_id=` would search all.
+    FastAPI would take the last of several values, an empty form field as absent, and a form's field in the address as
+    absent too: `collection_id=`, or `?collection_id=a`, would search all.
     """
 
     async def check(request: Request) -> None:
-        given: list[tuple[str, UploadFile | str]] = [*request.query_params.multi_items()]
-        form = (await request.form()).multi_items() if request.method in {"POST", "PUT"} else []
-        given += form
+        query: list[tuple[str, UploadFile | str]] = [*request.query_params.multi_items()]
+        has_form = request.method in {"POST", "PUT"}
+        form = (await request.form()).multi_items() if has_form else []
+        given = query + form
         times = Counter(name for name, _ in given)
-        wrong = {name: "is given more than once" for name in fields if times[name] > 1}
-        wrong |= {name: "is empty" for name, value in given if value == "" and name in {*fields, repeatable}}
+        known = {*fields, repeatable}
+        wrong = {name: "belongs in the form" for name, _ in query if has_form and name in known}
+        wrong |= {name: "is given more than once" for name in fields if times[name] > 1}
+        wrong |= {name: "is empty" for name, value in given if value == "" and name in known}
         wrong |= {
             name: NOT_A_FILE for name, value in form if name == "file" and isinstance(value, str) and value
         }
+        if wrong:
+            raise invalid_fields(wrong)
+
+    return check
+
+
+def nothing_else(*fields: str) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that refuses a request with any other field in its query, or with a body.
+
+    For requests that remove: a field that is misspelt, or sent in a form, would be ignored, and more would be removed
+    than was meant.
+    """
+
+    async def check(request: Request) -> None:
+        wrong = {name: "is no field of this request" for name in request.query_params if name not in fields}
+        if await request.body():
+            wrong["body"] = "has to be empty; send the fields in the address, as in ?name=value"
         if wrong:
             raise invalid_fields(wrong)
 

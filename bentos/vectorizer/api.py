@@ -9,7 +9,7 @@ from fastapi import Depends, File, Form, Query, Request, UploadFile
 from bentos.config.settings import Role
 from bentos.config.startup import settings_or_exit
 from bentos.domain import errors
-from bentos.http.api import EitherSlashRouter, api_key_header, invalid_fields, unambiguous
+from bentos.http.api import EitherSlashRouter, api_key_header, invalid_fields, nothing_else, unambiguous
 from bentos.http.fields import BoxText, CollectionId, FaceId, PhotoId, parse_box, read_image
 from bentos.http.openapi import documented, one_of_forms
 from bentos.imaging.kinds import sniff_content_type
@@ -173,6 +173,7 @@ async def photo_status(photos: MetadataAlone, photo_id: PhotoId) -> PhotoWithFac
 @router.delete(
     "/remove/{photo_id}",
     summary="Remove the faces of a photo, or one of them",
+    dependencies=[Depends(nothing_else("purge", "face_id"))],
     responses=documented(errors.PhotoNotFound.code, errors.FaceNotFound.code, errors.Overloaded.code),
 )
 async def remove(
@@ -192,7 +193,10 @@ async def remove(
 
 
 @router.delete(
-    "/remove_all/", summary="Remove every face of every photo", responses=documented(errors.Overloaded.code)
+    "/remove_all/",
+    summary="Remove every face of every photo",
+    dependencies=[Depends(nothing_else("collection_id"))],
+    responses=documented(errors.Overloaded.code),
 )
 async def remove_all(
     photos: Removing,
