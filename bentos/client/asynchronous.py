@@ -88,6 +88,6 @@ class AsyncFaceSearch:
     async def _once(self, call: Call[T]) -> T:
         try:
             response = await self._http.request(**self._connection.request(call))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise no_answer(error) from None
         return read(call, response)

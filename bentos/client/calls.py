@@ -160,6 +160,7 @@ def _corners(bbox: Box | None) -> str | None:
 
 def _segment(photo_id: str) -> str:
     """The id as one segment of a path. Raises `ValueError` for a text that no photo can have as its id."""
-    if not photo_id or set(photo_id) & set("/?#%\\") or photo_id.startswith("."):
+    plain = photo_id.isprintable() and not set(photo_id) & set("/?#%\\")
+    if not photo_id or not plain or photo_id.startswith("."):
         raise ValueError(f"{photo_id!r} cannot be the id of a photo")
     return photo_id

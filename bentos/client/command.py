@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bentos.client import output
 from bentos.client.answers import Box
@@ -29,7 +30,10 @@ Run = Callable[[FaceSearch, argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if unused := _unused(options):
+        parser.error(f"{unused} has no effect here; leave it out")
     try:
         connection = connection_from()
     except ValueError as error:
@@ -41,10 +45,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ApiError as error:
             status = _NO_SERVICE if isinstance(error, InvalidApiKey | RouteNotFound) else _REFUSED
             return _fail(output.refusal(error), status)
+        except BrokenPipeError:  # the reader of the output has ended, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _NO_SERVICE
         except (FaceSearchError, ValueError, OSError) as error:
             return _fail(str(error), _NO_SERVICE)
         except KeyboardInterrupt:
             return _fail("stopped", _NO_SERVICE)
+
+
+def _unused(options: argparse.Namespace) -> str | None:
+    """An option that the rest of the command line makes meaningless; ignored, more would be removed than was meant."""
+    meaningless = {
+        _remove: ("face_id", "purge") if getattr(options, "all", False) else ("collection",),
+        _status: ("collection", "status", "limit", "offset") if getattr(options, "photo_id", None) else (),
+    }
+    for name in meaningless.get(options.run, ()):
+        given = getattr(options, name)
+        if given is not None and given is not False:
+            return "--" + name.replace("_", "-")
+    return None
 
 
 def _index(client: FaceSearch, options: argparse.Namespace) -> int:
@@ -53,7 +73,7 @@ def _index(client: FaceSearch, options: argparse.Namespace) -> int:
     for path in options.files:
         try:
             photo = client.detect_faces(path.read_bytes(), collection_id=options.collection, index=True)
-        except InvalidApiKey:
+        except (InvalidApiKey, RouteNotFound):
             raise
         except OSError as error:
             refused += 1
@@ -117,12 +137,17 @@ def _refused(error: ApiError) -> dict[str, Any]:
 def _show(options: argparse.Namespace, answer: dict[str, Any], lines: Iterable[str]) -> None:
     """Print the answer: one line of JSON, or lines for a person."""
     for line in [json.dumps(answer, ensure_ascii=False, default=str)] if options.json else lines:
-        print(line, flush=True)  # noqa: T201 - a command-line program
+        _print(line, sys.stdout)
 
 
 def _fail(message: str, status: int) -> int:
-    print(message, file=sys.stderr)  # noqa: T201 - a command-line program
+    _print(message, sys.stderr)
     return status
+
+
+def _print(line: str, file: TextIO) -> None:
+    """A file name that is no UTF-8 has lone surrogates, which are printed as JSON's own escapes."""
+    print(line.encode(errors="backslashreplace").decode(), file=file, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

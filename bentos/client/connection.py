@@ -34,10 +34,8 @@ class Connection:
     def __post_init__(self) -> None:
         """Raises `ValueError`, which does not quote the key."""
         for url in (self.url, self.search_url):
-            if url is not None and (
-                urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname
-            ):
-                raise ValueError(f"{url!r} is not the address of a service: http(s)://host")
+            if url is not None and not _is_address(url):
+                raise ValueError(f"{url!r} is not the address of a service: http(s)://host, without a query")
         if not (
             self.api_key.isascii()
             and self.api_key.isprintable()
@@ -61,6 +59,16 @@ class Connection:
         return request
 
 
+def _is_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        whole = address.port != 0 and not (address.query or address.fragment)
+    except ValueError:  # the port is no number up to 65535, or a bracket of an IPv6 address is missing
+        return False
+    plain = url.isprintable() and " " not in url
+    return whole and plain and address.scheme in {"http", "https"} and bool(address.hostname)
+
+
 def read(call: Call[T], response: httpx.Response) -> T:
     """The answer of a call. Raises `ApiError`, `UnexpectedAnswer`."""
     headers: Mapping[str, str] = response.headers
@@ -75,7 +83,17 @@ def read(call: Call[T], response: httpx.Response) -> T:
         ) from None
 
 
-def no_answer(error: httpx.TransportError) -> FaceSearchError:
-    """The error for a call that got no answer. The text of httpx's own error is left out: it may quote a header."""
-    reason = "did not answer in time" if isinstance(error, httpx.TimeoutException) else "could not be reached"
-    return NoAnswer(f"The service {reason} ({type(error).__name__}).", sent=not isinstance(error, _NOT_SENT))
+def no_answer(error: httpx.RequestError) -> FaceSearchError:
+    """The error for a call without an answer, or with one that cannot be decoded.
+
+    The text of httpx's own error is left out: it may quote a header.
+    """
+    reason = "could not be reached"
+    if isinstance(error, httpx.TimeoutException):
+        reason = "did not answer in time"
+    elif isinstance(error, httpx.DecodingError):
+        reason = "gave an answer that cannot be decoded"
+    where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
+    return NoAnswer(
+        f"The service at {where} {reason} ({type(error).__name__}).", sent=not isinstance(error, _NOT_SENT)
+    )

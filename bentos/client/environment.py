@@ -22,8 +22,9 @@ def connection_from(environment: Mapping[str, str] = os.environ, *, url: str | N
     url = url or environment.get(URL, "")
     if not url:
         raise ValueError(f"{URL} is not set: the address of the service, http(s)://host.")
+    key = _key(environment)
     try:
-        return Connection(url, _key(environment), environment.get(SEARCH_URL) or None)
+        return Connection(url, key, environment.get(SEARCH_URL) or None)
     except ValueError as error:
         raise ValueError(f"{URL}, {SEARCH_URL} or {KEY}: {error}.") from None
 
@@ -33,8 +34,8 @@ def _key(environment: Mapping[str, str]) -> str:
         return key
     file = environment.get(KEY_FILE, "")
     if not file:
-        raise ValueError(f"neither {KEY} nor {KEY_FILE} is set")
+        raise ValueError(f"Neither {KEY} nor {KEY_FILE} is set: the key of the API.")
     try:
         return Path(file).read_text().strip()
     except (OSError, UnicodeError) as error:
-        raise ValueError(f"the file of {KEY_FILE} cannot be read ({type(error).__name__})") from None
+        raise ValueError(f"The file of {KEY_FILE} cannot be read ({type(error).__name__}).") from None

@@ -86,6 +86,6 @@ class FaceSearch:
     def _once(self, call: Call[T]) -> T:
         try:
             response = self._http.request(**self._connection.request(call))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise no_answer(error) from None
         return read(call, response)

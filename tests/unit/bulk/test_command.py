@@ -163,7 +163,7 @@ def test_what_cannot_work_ends_with_one_sentence_and_status_2(
         ([str(command.photos)], "There is no file in"),
         (["s3://bucket/prefix"], "The images of this base are in"),
         (["/missing"], "is no folder"),
-        ([str(command.photos), "--url", "http://127.0.0.1:1"], "neither FACE_SEARCH_API_KEY nor"),
+        ([str(command.photos), "--url", "http://127.0.0.1:1"], "Neither FACE_SEARCH_API_KEY nor"),
         (["x", "--report", "/missing/report", "--retry-failed"], "There is no report /missing/report"),
         (
             [str(ROOT / "tests"), "--report", str(other), "--retry-failed"],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from bentos.client import FaceSearch
+from bentos.client import FaceSearch, Retries
 from bentos.client.environment import connection_from
-from bentos.client.errors import BY_CODE, ApiError, UnexpectedAnswer, error_of
+from bentos.client.errors import BY_CODE, ApiError, NoAnswer, UnexpectedAnswer, error_of
 from bentos.http.error_responses import STATUS
 
 KEY = "0123456789abcdef-key-of-the-tests"
@@ -35,6 +35,18 @@ def test_an_answer_that_is_not_of_this_api_is_unexpected(body: bytes) -> None:
         client.ping()
 
 
+def test_an_answer_that_cannot_be_decoded_is_an_error_of_the_client() -> None:
+    broken = httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+    client = FaceSearch(
+        "http://me:secret@service:8080",
+        KEY,
+        retries=Retries(attempts=1),
+        transport=httpx.MockTransport(lambda _: broken),
+    )
+    with pytest.raises(NoAnswer, match=r"at http://service:8080 gave an answer that cannot be decoded"):
+        client.ping()
+
+
 @pytest.mark.parametrize("key", ["", " ", "with a newline\n", "schlüssel-über-alles", "with\0nul"])
 def test_a_key_that_a_header_cannot_carry_is_refused_without_quoting_it(key: str) -> None:
     with pytest.raises(ValueError, match="the API key is empty, or has characters") as raised:
@@ -42,13 +54,27 @@ def test_a_key_that_a_header_cannot_carry_is_refused_without_quoting_it(key: str
     assert not key.strip() or key.strip() not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["", "service", "ftp://service", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "service",
+        "ftp://service",
+        "http://",
+        "http://service:99999",
+        "http://service:x",
+        "http://[::1",
+        "http://a b",
+        "http://service?x=1",
+        "http://service\n",
+    ],
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="is not the address of a service"):
         FaceSearch(url, KEY)
 
 
-@pytest.mark.parametrize("photo_id", ["", "a/b", "../x", "a?b", "a%2fb"])
+@pytest.mark.parametrize("photo_id", ["", "a/b", "../x", "a?b", "a%2fb", "a\nb", "a\0", "\udcff"])
 def test_an_id_that_would_be_another_path_is_not_sent(photo_id: str) -> None:
     client = FaceSearch("http://service", KEY, transport=httpx.MockTransport(lambda _: httpx.Response(500)))
     for send in (client.remove, client.photo_status):
