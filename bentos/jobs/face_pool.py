@@ -93,7 +93,7 @@ class FacePool:
     async def _ask(self, work: Callable[[T], Found], asked: T) -> FacesInImage:
         pool = self._pool
         try:
-            found = await asyncio.get_running_loop().run_in_executor(pool, work, asked)
+            found = await _in_pool(pool, work, asked)
         except BrokenProcessPool:
             if self._pool is pool:  # the first of several callers that fail together
                 self._pool = self._new_pool(self._processes)
@@ -108,7 +108,7 @@ class FacePool:
             alone = self._new_pool(1)
             try:
                 await self._started(alone)
-                return await asyncio.get_running_loop().run_in_executor(alone, work, asked)
+                return await _in_pool(alone, work, asked)
             except BrokenProcessPool:
                 return InternalError()
             finally:
@@ -117,21 +117,35 @@ class FacePool:
     async def _started(self, pool: ProcessPoolExecutor) -> None:
         """Return when a process has started."""
         try:
-            await asyncio.get_running_loop().run_in_executor(pool, _ready)
+            await _in_pool(pool, _ready)
         except BrokenProcessPool as error:
             raise PoolBroken(
                 "A process that finds faces ended while it started; if it ran out of memory, set --processes lower."
             ) from error
 
 
+def _in_pool(pool: ProcessPoolExecutor, work: Callable[..., T], *asked: object) -> asyncio.Future[T]:
+    """Hand work over, for which the pool may start a process.
+
+    A new process takes over which signals are blocked, so that Ctrl-C, which a terminal sends to all processes, does
+    not end it before `_begin` can ignore it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+    try:
+        return asyncio.get_running_loop().run_in_executor(pool, partial(work, *asked))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
 _extraction: Extraction | None = None
 
 
 def _begin(folder: Path, settings: Settings) -> None:
     """Prepare a process of the pool. It ignores signals of a terminal or a cluster, which are for its parent."""
     global _extraction  # noqa: PLW0603 - the one value of a process of the pool
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _FOR_THE_PARENT:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     _extraction = extraction_of(folder, settings)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -49,6 +52,18 @@ async def test_an_image_that_ends_a_process_is_refused_and_the_others_are_not_af
         6,
     ]
     await pool.check()
+
+
+async def test_a_signal_of_the_terminal_does_not_end_a_process_that_starts(pool: FacePool) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    starting = asyncio.create_task(pool.check())
+    while not (started := multiprocessing.active_children()):
+        await asyncio.sleep(0)
+    for process in started:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(process.pid or 0, number)
+    await starting
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 async def test_a_pool_whose_processes_cannot_start_says_so(tmp_path: Path) -> None:
