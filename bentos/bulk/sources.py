@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from bentos.bulk.items import UNREADABLE, Item, WrongSetup
 from bentos.config.settings import Settings
@@ -81,13 +81,12 @@ def _no_list(source: str, error: Exception) -> WrongSetup:
 
 def _prefix(source: str, settings: Settings) -> str:
     """The beginning of the photo ids that s3://BUCKET/PREFIX names. Raises `WrongSetup`."""
-    address = urlsplit(source, allow_fragments=False)
-    prefix = address.path.removeprefix("/")
-    if settings.images_in_folder or address.netloc != settings.s3_bucket:
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")  # not as a URL: a key may have ? and #
+    if settings.images_in_folder or bucket != settings.s3_bucket:
         place = (
             settings.s3_endpoint_url if settings.images_in_folder else f"the bucket {settings.s3_bucket!r}"
         )
-        raise WrongSetup(f"The images of this base are in {place}, not in {address.netloc!r}.")
+        raise WrongSetup(f"The images of this base are in {place}, not in {bucket!r}.")
     if not prefix.startswith(settings.s3_prefix):
         raise WrongSetup(f"Photos are below S3_PREFIX ({settings.s3_prefix!r}), and {prefix!r} is not.")
     return prefix.removeprefix(settings.s3_prefix)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from bentos.bulk.files import FileDigests, read_file
 from bentos.bulk.items import UNREADABLE, Indexer, Item, Outcome, failed
@@ -41,6 +42,7 @@ class BulkWork:
         self._in_flight, self._max_image_bytes = in_flight, max_image_bytes
         self._digests, self._again = digests, again
         self._recorded: dict[str, Outcome | None] = {}
+        self._one_alone: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._fatal: Exception | None = None
         self.summary = Summary()
 
@@ -93,8 +95,12 @@ class BulkWork:
                 return failed(item, error.code, error.message)
             except OSError as error:
                 return failed(item, UNREADABLE, f"The file cannot be read: {error.strerror}.")
-            if (outcome := await self._before(photo_id)) is not None:
-                return outcome
+            # Of equal files, one is indexed; the others wait for it, and need no work then.
+            async with self._one_alone.setdefault(photo_id, asyncio.Lock()):
+                return await self._before(photo_id) or await self._indexed(item, image)
+        return await self._indexed(item, image)
+
+    async def _indexed(self, item: Item, image: bytes | None) -> Outcome:
         outcome = await self._patience.call(lambda: self._indexer.index(item, image))
         if outcome.photo_id is not None and outcome.status != "failed":
             self._recorded[outcome.photo_id] = replace(outcome, before=True)

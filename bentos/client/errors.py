@@ -24,6 +24,7 @@ FaceSearchError
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -195,6 +196,8 @@ def _seconds(retry_after: str) -> float | None:
     """The header Retry-After (RFC 9110, section 10.2.3): a number of seconds, or a date."""
     try:
         return max(0.0, float(int(retry_after)))
+    except OverflowError:
+        return math.inf
     except ValueError:
         pass
     try:

@@ -106,12 +106,15 @@ def test_failures_are_retried_alone_on_request(command: Command) -> None:
 def test_odd_files_do_not_stop_a_run(command: Command) -> None:
     odd = os.fsdecode(b"\xff\xfe.jpg")
     (command.photos / odd).write_bytes(selfie(1).jpeg)
+    (command.photos / "equal.jpg").write_bytes(selfie(1).jpeg)
     (command.photos / "empty.jpg").touch()
     (command.photos / "gone.jpg").symlink_to("nowhere")
     status, said = command.run()
     assert status == 1, said
+    assert "1  faces indexed" in said  # not one for each of two equal files
     assert {Path(line["source"]).name: line.get("error") for line in command.lines()} == {
         odd: None,
+        "equal.jpg": None,
         "empty.jpg": "invalid_image_format",
         "gone.jpg": "unreadable_file",
     }

@@ -114,6 +114,7 @@ def _nobody() -> Iterator[None]:
     [
         ("s3://others/base/", "in the bucket 'photos', not in 'others'"),
         ("s3://photos/elsewhere/", "Photos are below S3_PREFIX"),
+        ("s3://photos?/base/", "not in 'photos\\?'"),
         ("s3://photos/", "Photos are below S3_PREFIX"),
         ("/missing", "is no folder, and no list"),
     ],
