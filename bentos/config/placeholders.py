@@ -19,6 +19,7 @@ _SCHEMES = {
     "MILVUS_URI": ("http", "https"),
     "POSTGREST_URL": ("http", "https", "sqlite"),
     "S3_ENDPOINT_URL": ("http", "https", "file"),
+    "S3_PUBLIC_ENDPOINT_URL": ("http", "https"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("http", "https"),
 }
 _WITHOUT_HOST = ("sqlite", "file")

@@ -171,7 +171,6 @@ class Settings(RunnerSettings):
     s3_endpoint_url: str = Field("https://storage.yandexcloud.net", description="Or `file:///folder`.")
     s3_public_endpoint_url: str = Field(
         "",
-        pattern=r"^$|^https?://[^/]",
         description="Address in links, where callers reach the images by another one; empty: S3_ENDPOINT_URL,"
         " and with a folder the address of the request.",
     )

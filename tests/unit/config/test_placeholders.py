@@ -13,7 +13,13 @@ from bentos.config.placeholders import problem_with
 from bentos.config.settings import Settings, SettingsError
 
 SECRETS = ("API_KEY", "MILVUS_TOKEN", "POSTGREST_TOKEN", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY")
-ADDRESSES = ("MILVUS_URI", "POSTGREST_URL", "S3_ENDPOINT_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
+ADDRESSES = (
+    "MILVUS_URI",
+    "POSTGREST_URL",
+    "S3_ENDPOINT_URL",
+    "S3_PUBLIC_ENDPOINT_URL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)
 
 
 def problem(name: str, value: str) -> str | None:
