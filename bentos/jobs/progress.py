@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -41,12 +42,20 @@ class Progress:
 async def shown(title: str, total: int) -> AsyncIterator[Progress]:
     """Show the progress while the block runs."""
     progress = Progress(title, total)
-    showing = asyncio.create_task(_bar(progress) if sys.stderr.isatty() else _lines(progress))
+    showing = asyncio.create_task(_bar(progress) if _has_room() else _lines(progress))
     try:
         yield progress
     finally:
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
+
+
+def _has_room() -> bool:
+    """Whether a bar is visible: a terminal that nobody looks at, as a container's, has no lines."""
+    try:
+        return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).lines > 1
+    except (OSError, ValueError):
+        return False
 
 
 async def _bar(progress: Progress) -> None:
