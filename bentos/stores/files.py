@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -176,8 +177,22 @@ class FilesStore:
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(descriptor).st_size > max_bytes:
+    with open(path, "rb", opener=_open_regular) as file:
+        if os.fstat(file.fileno()).st_size > max_bytes:
             raise ImageTooLarge(f"The image has more than {max_bytes} bytes.", {"max_bytes": max_bytes})
         return file.read()
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open a regular file. Anything else, as a link, a folder or a pipe, is no image: `FileNotFoundError`."""
+    none = FileNotFoundError(errno.ENOENT, "it is no regular file")
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link
+            raise none from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise none
+    return descriptor

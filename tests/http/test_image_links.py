@@ -89,7 +89,7 @@ async def test_what_is_no_image_or_is_gone_is_not_served(
         (tmp_path / "images" / "eileen").unlink(missing_ok=True)
     (tmp_path / "secret.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "images" / "eileen").symlink_to(tmp_path / "secret.png")
-    assert (await anyone.get(link)).status_code == 503
+    assert (await anyone.get(link)).status_code == 404
     assert (await api.client.get("/livez")).status_code == 404  # BentoML answers it; here nothing is listed
 
 

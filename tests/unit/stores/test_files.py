@@ -65,11 +65,20 @@ async def test_a_symbolic_link_in_the_folder_is_not_followed(folder: Path) -> No
     (folder / "secret").write_bytes(b"secret")
     store = await opened(folder / "images")
     (folder / "images" / "photo").symlink_to(folder / "secret")
-    with pytest.raises(DependencyUnavailable):
+    with pytest.raises(PhotoNotFound):
         await store.get("photo", max_bytes=10)
     assert [batch async for batch in store.scan_images()] == []
     await store.put("photo", b"image", JPEG)
     assert (folder / "secret").read_bytes() == b"secret"
+
+
+async def test_what_is_no_file_is_no_photo_instead_of_an_outage(folder: Path) -> None:
+    store = await opened(folder)
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    for name in ("folder", "pipe"):
+        with pytest.raises(PhotoNotFound):
+            await store.get(name, max_bytes=10)
 
 
 async def test_a_scan_skips_files_that_are_no_photos(folder: Path) -> None:
