@@ -6,7 +6,8 @@
 #
 # Needs this repository, Python 3.11 or newer with pip, and for a GPU NVIDIA's driver. The face pack is taken from
 # BENTOML_HOME, else from FACE_PACK_FOLDER, else assembled from the registry. Prints a summary, and writes gpu.json and
-# the logs into OUT (reports). ARGS goes to `locust/bench/gpu.py`, such as ARGS="--workers 1 4 8 --seconds 5".
+# the logs into OUT (reports). ARGS goes to `locust/bench/gpu.py`, such as ARGS="--workers 8 12 --clients 64 128".
+# The runner under load comes first, then the comparison with the CPU; BUDGET ends it after so many seconds (270).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${OUT:-reports}

@@ -15,7 +15,7 @@ import numpy as np
 from bentos.config.settings import Settings
 from bentos.domain.faces import FacesInImage
 from bentos.pipeline.batched import graphs
-from bentos.pipeline.batched.fixed_session import FixedSession, open_fixed
+from bentos.pipeline.batched.fixed_session import FixedSession, FixedSessions
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.pack_info import DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE
 from bentos.pipeline.steps import Embed, Step
@@ -29,17 +29,22 @@ PHOTO = (640, 480)
 VARIANTS: Mapping[str, Mapping[str, str]] = {
     "heuristic": {"cudnn_conv_algo_search": "HEURISTIC"},
     "exhaustive": {"cudnn_conv_algo_search": "EXHAUSTIVE"},
-    "heuristic, NHWC": {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"},
+    "heuristic, NCHW": {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "0"},
+    "heuristic, conv with bias": {"cudnn_conv_algo_search": "HEURISTIC", "fuse_conv_bias": "1"},
     "heuristic, no TF32": {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"},
     "heuristic, no graph": {"cudnn_conv_algo_search": "HEURISTIC", "enable_cuda_graph": "0"},
 }
 """Options of CUDAExecutionProvider to compare."""
 
 
+_kept: list[FixedSession] = []
+"""Sessions are never closed: CUDA ends the process when one is closed while another records a graph."""
+
+
 def try_provider(folder: Path, provider: str) -> None:
     """Run the landmark model once. Raises `ProviderNotInUse`, `RuntimeError`."""
     model = graphs.with_fixed_batch(graphs.load(str(folder / LANDMARKS_FILE)), 1)
-    open_fixed(model.SerializeToString(), (1, 48, 48, 3), [(provider, {})], threads=1)
+    FixedSessions([(provider, {})], threads=1).open(model.SerializeToString(), (1, 48, 48, 3))
 
 
 def network_rates(
@@ -55,10 +60,11 @@ def network_rates(
         found[name] = {}
         for batch in batches:
             began = time.perf_counter()
-            session = opened(folder, batch, providers)
+            session, names = opened(folder, batch, providers)
+            _kept.append(session)
             opening = time.perf_counter() - began
             found[name][batch] = {
-                "images_per_s": round(batch * _rate(session, seconds), 1),
+                "images_per_s": round(batch * _rate(session, names, seconds), 1),
                 "opening_s": round(opening, 2),
             }
     return found
@@ -171,25 +177,32 @@ class _TimedNetworks:
         self.seconds.clear()
 
 
-def _rate(session: FixedSession, seconds: float) -> float:
+def _rate(session: FixedSession, names: Sequence[str], seconds: float) -> float:
+    """Runs a second, with the copies of the items and of these outputs."""
     session.buffer[:] = np.random.default_rng(0).integers(0, 256, session.buffer.shape, np.uint8)
-    session.run([])
+    count = len(session.buffer)
+    session.run(names, count)
     began, runs = time.perf_counter(), 0
     while (spent := time.perf_counter() - began) < seconds:
-        session.run([])
+        session.run(names, count)
         runs += 1
     return runs / spent
 
 
-def _detector(folder: Path, batch: int, providers: Sequence[tuple[str, Mapping[str, str]]]) -> FixedSession:
+_Opened = tuple[FixedSession, Sequence[str]]
+
+
+def _detector(folder: Path, batch: int, providers: Sequence[tuple[str, Mapping[str, str]]]) -> _Opened:
     model = graphs.load(str(folder / DETECTOR_FILE))
     height, width = PHOTO
     graphs.with_best_rows(model, batch=batch, height=height, width=width, most=256)
     graphs.with_byte_input(model, batch=batch, height=height, width=width, mean=127.5, std=128.0)
-    return open_fixed(model.SerializeToString(), (batch, height, width, 3), providers, threads=1)
+    session = FixedSessions(providers, threads=1).open(model.SerializeToString(), (batch, height, width, 3))
+    return session, [graphs.BEST_SCORES, graphs.BEST_ROWS]
 
 
-def _recogniser(folder: Path, batch: int, providers: Sequence[tuple[str, Mapping[str, str]]]) -> FixedSession:
+def _recogniser(folder: Path, batch: int, providers: Sequence[tuple[str, Mapping[str, str]]]) -> _Opened:
     model = graphs.load(str(folder / RECOGNISER_FILE))
     graphs.with_byte_input(model, batch=batch, height=112, width=112, mean=127.5, std=127.5)
-    return open_fixed(model.SerializeToString(), (batch, 112, 112, 3), providers, threads=1)
+    session = FixedSessions(providers, threads=1).open(model.SerializeToString(), (batch, 112, 112, 3))
+    return session, [model.graph.output[0].name]

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import baseline_report
+from bench import baseline_report, gpu
 from bench.capacity_report import Capacity, text_of, write_json, write_plot
 from bench.ceiling import Ceiling, mean_of, measure_ceiling
 from bench.level import Load, measure_level
@@ -34,6 +34,8 @@ from seed.face_images import DEFAULT_SIZE
 def main() -> int:
     """Run the command line. Returns the exit status: 1 when a search failed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started processes are stopped
+    if "--gpu" in sys.argv:
+        return gpu.main([each for each in sys.argv[1:] if each != "--gpu"])
     options = _parser().parse_args()
     environment = {"DETECTION_SIZE": str(options.detection_size)} if options.detection_size else {}
     options.reports.mkdir(parents=True, exist_ok=True)
@@ -115,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         help="numbers of clients to measure with (4 8 16; with --baseline 8 16)",
     )
+    add("--gpu", action="store_true", help="measure the runner over batches (bench/gpu.py; --gpu --help)")
     add("--baseline", action="store_true", help="measure in turns with a plain service (bench/baseline.py)")
     add("--rounds", type=int, default=3, help="with --baseline: how many times each is measured (3)")
     add("--detection-size", type=int, help="side of the detector's input (default: that of the settings)")

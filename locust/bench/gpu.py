@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.batched_networks import VARIANTS, compare, network_rates, pipeline_rates, try_provider
-from bench.gpu_use import GpuUse
+from bench.machine_use import MachineUse
+from bench.mps import has_mps, mps
 from bench.runner_load import measure, runner_alone
 from bench.selfie_pool import DEFAULT_FOLDER, selfie_pool
 from bench.settings_of import settings_of
 from bentos.demo.process import DidNotStart
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.pipeline.providers import CPU, ProviderNotInUse, load_libraries, require_available
-from bentos.runner.cpus import available_cpus
+from bentos.runner.cpus import available_cpus, runner_processes
 from bentos.runner.local import extraction_of
 
 CUDA = "CUDAExecutionProvider"
@@ -44,16 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
     batched = {"ONNX_PROVIDERS": provider, "RUNNER_FIXED_SHAPES": "on", "RUNNER_QUEUE": "1024"}
     if provider == CPU:
         batched["RUNNER_MAX_BATCH_SIZE"] = "16"
-    report.add("networks", _networks, provider, options)
+    first, *others = options.workers or [runner_processes(settings_of(batched))]
+    shared = has_mps() and provider != CPU
+    # What matters comes first: a run that is cut off has it.
+    report.add(_title(first, mps=shared), _runner, batched, first, shared, options.clients, jpegs, options)
     report.add("pipeline", _pipeline, batched, jpegs, options)
-    first, *others = options.workers
-    report.add(f"runner, {first} processes", _runner, batched, first, options.clients, jpegs, options)
+    if shared:
+        report.add(_title(first, mps=False), _runner, batched, first, False, [64], jpegs, options)
     on_the_cpu = {"ONNX_PROVIDERS": CPU, "RUNNER_QUEUE": "1024"}
-    report.add(
-        f"CPU, {available_cpus()} processes", _runner, on_the_cpu, available_cpus(), [64], jpegs, options
-    )
+    cpus = available_cpus()
+    report.add(f"CPU, {cpus} processes", _runner, on_the_cpu, cpus, False, [64], jpegs, options)
     for workers in others:
-        report.add(f"runner, {workers} processes", _runner, batched, workers, options.clients, jpegs, options)
+        report.add(
+            _title(workers, mps=shared), _runner, batched, workers, shared, options.clients, jpegs, options
+        )
+    report.add("networks", _networks, provider, options)
     print(report.text())
     return 1 if report.failed else 0
 
@@ -122,7 +128,7 @@ def _provider(wanted: str) -> str:
 def _machine(provider: str) -> dict[str, Any]:
     import onnxruntime  # noqa: PLC0415
 
-    use = GpuUse()
+    use = MachineUse()
     return {
         "gpu": use.name or use.problem,
         "driver": use.driver,
@@ -171,45 +177,53 @@ def _pipeline(
 def _runner(
     environment: Mapping[str, str],
     workers: int,
+    shared: bool,
     clients: Iterable[int],
     jpegs: list[bytes],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """`detect_and_embed` by number of clients."""
-    use = GpuUse()
+    """`detect_and_embed` by number of clients. `shared`: beside NVIDIA's Multi-Process Service."""
+    use = MachineUse()
     found: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="face-search-gpu-") as folder:
+    with tempfile.TemporaryDirectory(prefix="face-search-gpu-") as folder, mps(wanted=shared) as with_mps:
         log = Path(folder) / "runner.log"
         began = time.monotonic()
         try:
-            with runner_alone(environment, workers=workers, log=log) as shared:
+            with runner_alone(
+                {**environment, **with_mps}, workers=workers, log=log, start_within_s=options.start_within
+            ) as socket:
                 starting = time.monotonic() - began
                 for number in clients:
                     with use.watched():
                         load = measure(
-                            shared,
+                            socket,
                             jpegs,
                             method="detect_and_embed",
                             clients=number,
                             seconds=options.seconds,
                             processes=options.generators,
                         )
-                    found.append(
-                        load.as_dict() | {"gpu_percent": use.percent, "gpu_memory_mb": use.memory_mb}
-                    )
+                    found.append(load.as_dict() | use.figures(options.seconds))
+                    print(f"    {json.dumps(found[-1])}", file=sys.stderr, flush=True)
+                memory = use.memory_of_processes_mb()
         finally:
             if log.exists():
-                name = f"gpu-runner-{workers}-{environment['ONNX_PROVIDERS']}.log"
+                name = f"gpu-runner-{workers}-{environment['ONNX_PROVIDERS']}{'-mps' * shared}.log"
                 (options.reports / name).write_bytes(log.read_bytes()[-200_000:])
-    return {"starting_s": round(starting, 1), "by_clients": found}
+    return {"starting_s": round(starting, 1), "gpu_memory_mb_by_process": memory, "by_clients": found}
+
+
+def _title(workers: int, *, mps: bool) -> str:
+    return f"runner, {workers} processes{', MPS' * mps}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench ARGS=--gpu", description=__doc__)
     add = parser.add_argument
     add("--provider", default=CUDA, help=f"ONNX Runtime's execution provider ({CUDA})")
-    add("--workers", type=int, nargs="+", default=[4, 1, 8], help="numbers of runner processes (4 1 8)")
-    add("--clients", type=int, nargs="+", default=[1, 16, 64], help="numbers of clients (1 16 64)")
+    add("--workers", type=int, nargs="+", help="numbers of runner processes (the default of RUNNER_WORKERS)")
+    add("--clients", type=int, nargs="+", default=[64, 128, 16, 1], help="numbers of clients (64 128 16 1)")
+    add("--start-within", type=float, default=180, help="longest start of the runner, s (180)")
     add("--batches", type=int, nargs="+", default=[1, 4, 16, 64], help="batch sizes (1 4 16 64)")
     add("--seconds", type=float, default=5.0, help="seconds for each number of clients (5)")
     add("--pipeline-seconds", type=float, default=3.0, help="seconds for each batch size (3)")

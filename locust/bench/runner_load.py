@@ -18,6 +18,7 @@ from queue import Empty
 from typing import Any
 
 import numpy as np
+import uvloop
 
 from bench.runner_alone import SOCKET_FILE
 from bentos.demo.process import DidNotStart, launched
@@ -28,7 +29,6 @@ from bentos.runner.codec import Request, Ticket, decode_faces, encode_request, s
 from bentos.runner.transport.base import Method
 from bentos.runner.transport.sockets import SocketTransport
 
-_START_WITHIN_S = 180
 _MOST_TRACEBACKS = 3
 """BentoML starts a process that ends again and again; after so many traces the cause will not go away."""
 _WARM_UP_S = 2.0
@@ -65,7 +65,9 @@ class Load:
 
 
 @contextmanager
-def runner_alone(environment: Mapping[str, str], *, workers: int, log: Path) -> Iterator[Path]:
+def runner_alone(
+    environment: Mapping[str, str], *, workers: int, log: Path, start_within_s: float = 180
+) -> Iterator[Path]:
     """The path of the shared socket of a running runner, whose `workers` processes all listen. Raises `DidNotStart`."""
     told = log.with_suffix(".socket")
     told.unlink(missing_ok=True)
@@ -79,7 +81,7 @@ def runner_alone(environment: Mapping[str, str], *, workers: int, log: Path) -> 
         "PYTHONPATH": ":".join([".", here, *sys.path[1:]]),
     }
     with launched("bench.runner_alone:RunnerAlone", environment, log=log) as service:
-        until = time.monotonic() + _START_WITHIN_S
+        until = time.monotonic() + start_within_s
         while (
             time.monotonic() < until
             and service.process.poll() is None
@@ -98,7 +100,10 @@ def measure(
     shared: Path, jpegs: Sequence[bytes], *, method: Method, clients: int, seconds: float, processes: int
 ) -> Load:
     """Call the runner with `clients` callers at once, spread over `processes` processes, after a warm-up."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(
+        "forkserver"
+    )  # imports once, and forks from a process without threads
+    context.set_forkserver_preload(["__main__", "bench.runner_load"])
     processes = max(1, min(processes, clients))
     ready, results = context.Barrier(processes), context.Queue()
     shares = [clients // processes + (number < clients % processes) for number in range(processes)]
@@ -145,7 +150,7 @@ class _Part:
 def _load(
     shared: str, jpegs: list[bytes], method: Method, clients: int, seconds: float, ready: Any, results: Any
 ) -> None:
-    results.put(asyncio.run(_callers(Path(shared), jpegs, method, clients, seconds, ready)))
+    results.put(uvloop.run(_callers(Path(shared), jpegs, method, clients, seconds, ready)))
 
 
 async def _callers(
