@@ -34,7 +34,10 @@ class RunnerSettings(SecretSettings):
         description="Fixed shapes: threads per process that decode; 0: its share of the CPUs.",
     )
     runner_workers: int = Field(
-        0, ge=0, le=256, description="Runner processes; 0: one per CPU, or one with fixed shapes."
+        0,
+        ge=0,
+        le=256,
+        description="Runner processes; 0: one per CPU; on a GPU three for four CPUs, if its memory holds them.",
     )
     runner_threads: int = Field(1, ge=1, le=256, description="ONNX Runtime threads per runner process.")
     runner_max_batch_size: int = Field(
@@ -80,10 +83,15 @@ class RunnerSettings(SecretSettings):
         return self.runner_max_batch_size or (_BATCH_SIZE if self.fixed_shapes else 1)
 
     @property
+    def is_on_cpu(self) -> bool:
+        """Whether the networks run on the CPU only."""
+        return set(self.onnx_providers) <= {"CPUExecutionProvider"}
+
+    @property
     def fixed_shapes(self) -> bool:
         """Whether the networks run over batches of fixed shapes."""
         if self.runner_fixed_shapes == "auto":
-            return not set(self.onnx_providers) <= {"CPUExecutionProvider"}
+            return not self.is_on_cpu
         return self.runner_fixed_shapes == "on"
 
     @property

@@ -178,8 +178,10 @@ class Detector:
 
 
 def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The image, (h, w, 3) uint8, with its longer side brought to `size` pixels."""
+    """The image, (h, w, 3) uint8, with its longer side brought to `size` pixels; itself when it has them."""
     height, width = pixels.shape[:2]
+    if max(height, width) == size:
+        return pixels
     scale = size / max(height, width)
     fitted_size = (max(1, int(width * scale)), max(1, int(height * scale)))
     return np.asarray(cv2.resize(pixels, fitted_size), dtype=np.uint8)

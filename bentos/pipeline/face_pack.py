@@ -76,6 +76,15 @@ class FacePack:
         """See `together.Networks`."""
         return self._models.most(kind)
 
+    def warm_up(self) -> None:
+        """See `together.Networks`."""
+        self._models.warm_up()
+
+    @property
+    def batch(self) -> int:
+        """See `together.Networks`."""
+        return self._models.batch
+
     def run(self, kind: type[Step], items: Sequence[Any]) -> Sequence[Any]:
         """See `together.Networks`."""
         return self._runs[kind](items)

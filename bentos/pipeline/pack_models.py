@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -30,9 +30,14 @@ class PackModels(Protocol):
 
     crop_size: int
     """Side of an aligned face, pixels."""
+    batch: int
+    """How many images the last run of the detector was over."""
 
     def most(self, kind: type[Step]) -> int:
         """Most items of one run; between two runs the callers are asked whether they still wait."""
+
+    def warm_up(self) -> None:
+        """Run each network once, in the thread that runs them later, where the first run takes longer."""
 
     def detect(self, inputs: Sequence[DetectorInput]) -> list[Candidates]:
         """The candidates in each input, in its pixels, without overlaps, best score first."""
@@ -70,6 +75,39 @@ def open_analysis(
     return analysis
 
 
+class PackInputs(NamedTuple):
+    """How InsightFace gives a pack its input: pixels minus the mean, by the deviation; for detector and recogniser.
+
+    `crop_size`: side of an aligned face, pixels. `embedding`: the recogniser's output. `overlap`: the share of two
+    boxes from which they are one face.
+    """
+
+    mean: float
+    std: float
+    recogniser_mean: float
+    recogniser_std: float
+    crop_size: int
+    embedding: str
+    overlap: float
+
+    @classmethod
+    def of(cls, folder: Path, *, threshold: float, size: int) -> PackInputs:
+        """Those of the pack in `folder`."""
+        models = open_analysis(
+            folder, [CPU], onnxruntime.SessionOptions(), threshold=threshold, size=size
+        ).models
+        detector, recogniser = models["detection"], models["recognition"]
+        return cls(
+            float(detector.input_mean),
+            float(detector.input_std),
+            float(recogniser.input_mean),
+            float(recogniser.input_std),
+            int(recogniser.input_size[0]),
+            str(recogniser.output_names[0]),
+            float(detector.nms_thresh),
+        )
+
+
 class SingleModels:
     """See `PackModels`. Detection is one run for each image; the other networks run over chunks of faces.
 
@@ -93,6 +131,7 @@ class SingleModels:
         )
         self.recogniser: Any = analysis.models["recognition"]
         self.crop_size = int(self.recogniser.input_size[0])
+        self.batch = 1
         self._landmarks: Any = onnxruntime.InferenceSession(
             str(folder / LANDMARKS_FILE), options, providers=list(providers)
         )
@@ -102,6 +141,9 @@ class SingleModels:
     def most(self, kind: type[Step]) -> int:
         """See `PackModels`."""
         return 1 if kind is Detect else CHUNK
+
+    def warm_up(self) -> None:
+        """See `PackModels`: nothing to do on a CPU."""
 
     def detect(self, inputs: Sequence[DetectorInput]) -> list[Candidates]:
         """See `PackModels`."""

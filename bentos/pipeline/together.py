@@ -19,7 +19,14 @@ _Result = TypeVar("_Result")
 
 
 class Networks(Protocol):
-    """Runs the networks of a face pack."""
+    """Runs the networks of a face pack. `batch`: how many images the last run of a detector was over."""
+
+    @property
+    def batch(self) -> int:
+        """See above."""
+
+    def warm_up(self) -> None:
+        """Run each network once, in the thread that runs them later."""
 
     def most(self, kind: type[Step], /) -> int:
         """Most items of one run; between two runs the callers are asked whether they still wait."""

@@ -11,6 +11,9 @@ _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 _CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
+_GPU_MEMORY = 7 << 30
+"""Bytes of a GPU's memory for each runner process; 6.3 GB were measured."""
+
 
 def available_cpus() -> int:
     """The smaller of the CPU affinity and the cgroup's quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), at least 1."""
@@ -20,13 +23,34 @@ def available_cpus() -> int:
 
 
 def runner_processes(settings: Settings) -> int:
-    """How many runner processes there are."""
-    return settings.runner_workers or (1 if settings.fixed_shapes else available_cpus())
+    """How many runner processes there are: by default one for each CPU.
+
+    With fixed shapes on a GPU, where each process has decoding threads too, three for four CPUs, and no more than the
+    GPU's memory holds; on a CPU, which fixed shapes are for tests, one.
+    """
+    if settings.runner_workers or not settings.fixed_shapes:
+        return settings.runner_workers or available_cpus()
+    if settings.is_on_cpu:
+        return 1
+    memory = gpu_memory()
+    most = available_cpus() if memory is None else memory // _GPU_MEMORY
+    return max(1, min(most, available_cpus() * 3 // 4))
+
+
+def gpu_memory() -> int | None:
+    """Bytes of memory of the first GPU; None where they cannot be read."""
+    try:
+        import pynvml  # noqa: PLC0415 - only where there may be a GPU
+
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total)
+    except Exception:  # noqa: BLE001 - the library's errors are not in one tree
+        return None
 
 
 def decode_threads(settings: Settings) -> int:
     """How many threads of a runner process decode, where networks run over batches of fixed shapes."""
-    return settings.runner_decode_threads or max(1, available_cpus() // runner_processes(settings))
+    return settings.runner_decode_threads or max(2, available_cpus() // runner_processes(settings))
 
 
 def _cgroup_quota() -> float | None:

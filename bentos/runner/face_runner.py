@@ -46,6 +46,10 @@ Payloads = Annotated[list[bytes], ContentType("application/octet-stream")]
 
 
 _in_batches = _settings.batch_size > 1
+# Several processes with fixed shapes have few images each: the loop of a process puts them together in less processor
+# time than BentoML's dispatcher, which checks every millisecond whether the last batch is done.
+_by_bentoml = _in_batches and not (_settings.fixed_shapes and runner_processes(_settings) > 1)
+_GATHER_S = 0.01
 _lists = bentoml.api(
     # Not for batches of one: the dispatcher would check every millisecond whether the last batch is done.
     batchable=_in_batches,
@@ -97,13 +101,14 @@ class FaceRunner:
                 self._callers.wait_for,
                 self._record,
                 decode_threads=decode_threads(_settings),
+                gather_s=0.0 if _by_bentoml else _GATHER_S,
             )
         if socket is not None:
             self._listener = await listen(
                 self,
                 socket,
                 self._callers,
-                batched=_in_batches,
+                batched=_by_bentoml,
                 batches=self._batches if _in_batches else None,
             )
 

@@ -13,11 +13,12 @@ from bentos.config.settings import Settings
 from bentos.domain.deadline import deadline_within
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
-from bentos.pipeline.batched.batched_models import BatchedModels, Sizes
+from bentos.pipeline.batched.batched_models import BatchedModels
+from bentos.pipeline.batched.opening import Sizes, networks_of
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.pack_info import PackInfo
-from bentos.pipeline.pack_models import PackModels, SingleModels
+from bentos.pipeline.pack_models import PackInputs, PackModels, SingleModels
 from bentos.pipeline.providers import ProviderNotInUse
 from bentos.pipeline.turned import CANDIDATE_THRESHOLD
 from bentos.pipeline.wanted import Dropped, IsWanted
@@ -41,24 +42,30 @@ def pack_of(folder: Path, settings: Settings) -> FacePack:
     )
 
 
+def _lowest_score(settings: Settings) -> float:
+    return min(CANDIDATE_THRESHOLD, settings.detection_threshold)
+
+
 def _models_of(folder: Path, settings: Settings) -> PackModels:
-    threshold = min(CANDIDATE_THRESHOLD, settings.detection_threshold)
     if not settings.fixed_shapes:
         return SingleModels(
             folder,
-            threshold=threshold,
+            threshold=_lowest_score(settings),
             size=settings.detection_size,
             providers=settings.providers,
             threads=settings.runner_threads,
         )
-    return BatchedModels(
+    inputs = PackInputs.of(folder, threshold=_lowest_score(settings), size=settings.detection_size)
+    sizes = Sizes(settings.detection_size, settings.selfie_detection_size, settings.detection_large_size)
+    networks = networks_of(
         folder,
-        threshold=threshold,
-        sizes=Sizes(settings.detection_size, settings.selfie_detection_size, settings.detection_large_size),
+        inputs,
+        sizes=sizes,
         most_images=settings.batch_size,
         providers=settings.providers,
         threads=settings.runner_threads,
     )
+    return BatchedModels(networks, inputs, threshold=_lowest_score(settings), sizes=sizes)
 
 
 def extraction_of(folder: Path, settings: Settings) -> Extraction:

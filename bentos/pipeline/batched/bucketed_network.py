@@ -2,57 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bentos.pipeline.batched.buckets import runs_of
-from bentos.pipeline.batched.fixed_session import FixedSession
+from bentos.pipeline.batched.fixed_session import FixedSession, Floats
 from bentos.pipeline.pyramid import Pixels
 
-Floats = NDArray[np.float32]
 OpenSession = Callable[[int], FixedSession]
 """Opens the session for a batch size."""
 
 
 class BucketedNetwork:
-    """Runs any number of items. `sizes`: the sizes of a batch, ascending; their sessions are opened at once."""
+    """Runs any number of items, in one thread. `sizes`: the sizes of a batch, ascending. `start`: see `runs_of`.
 
-    def __init__(self, open_session: OpenSession, sizes: Sequence[int]) -> None:
-        self._sessions = {size: open_session(size) for size in sizes}
-        self._sizes = sorted(sizes)
+    `is_usual`: its sessions are opened by `warm_up`; others when they are needed first. `batch`: items of the largest
+    batch of the last call.
+    """
+
+    def __init__(
+        self, open_session: OpenSession, sizes: Sequence[int], *, start: int, is_usual: bool
+    ) -> None:
+        self._open_session, self._sizes, self._start, self._is_usual = open_session, sizes, start, is_usual
+        self._sessions: dict[int, FixedSession] = {}
+        self.batch = 1
+
+    def warm_up(self) -> int:
+        """Open the sessions in the thread that runs them later; returns how many."""
+        if not self._is_usual:
+            return 0
+        for size in self._sizes:
+            self._session(size)
+        return len(self._sizes)
 
     def run(self, items: Sequence[Pixels], names: Sequence[str]) -> list[Floats]:
         """The outputs of these names for all items, each at most as large as the input; smaller ones end in black."""
-        parts = [made for made, _ in self._runs(items, names)]
-        return [np.concatenate(each) for each in zip(*parts, strict=True)]
-
-    def run_each(
-        self,
-        items: Sequence[Pixels],
-        names: Sequence[str],
-        more: Callable[[int, FixedSession, int, list[Floats]], Any],
-    ) -> list[Any]:
-        """For each item what `more` makes of its number, the session, its place and the outputs of its batch."""
-        found: list[Any] = []
-        for made, session in self._runs(items, names):
-            found += [more(len(found) + place, session, place, made) for place in range(len(made[0]))]
-        return found
-
-    def _runs(
-        self, items: Sequence[Pixels], names: Sequence[str]
-    ) -> Iterator[tuple[list[Floats], FixedSession]]:
-        for run in runs_of(len(items), self._sizes):
-            session = self._sessions[run.size]
+        parts: list[list[Floats]] = []
+        self.batch = 1
+        for run in runs_of(len(items), self._sizes, start=self._start):
+            session = self._session(run.size)
+            count = run.end - run.first
             for place, pixels in zip(session.buffer, items[run.first : run.end], strict=False):
                 _fill(place, pixels)
-            yield [made[: run.end - run.first] for made in session.run(names)], session
+            parts.append([made.copy() for made in session.run(names, count)])
+            self.batch = max(self.batch, count)
+        return parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+    def _session(self, size: int) -> FixedSession:
+        session = self._sessions.get(size)
+        if session is None:
+            session = self._sessions[size] = self._open_session(size)
+        return session
 
 
 def _fill(place: Pixels, pixels: Pixels) -> None:
     height, width = pixels.shape[:2]
     place[:height, :width] = pixels
-    place[height:] = 0
-    place[:height, width:] = 0
+    if height < place.shape[0]:
+        place[height:] = 0
+    if width < place.shape[1]:
+        place[:height, width:] = 0

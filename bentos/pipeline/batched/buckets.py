@@ -14,17 +14,25 @@ class Run(NamedTuple):
     size: int
 
 
-def runs_of(count: int, sizes: Sequence[int]) -> Iterator[Run]:
+def runs_of(count: int, sizes: Sequence[int], *, start: int) -> Iterator[Run]:
     """Runs for `count` items. `sizes`: the sizes of a batch, ascending.
 
-    A batch is padded only when at least half of its places are taken; otherwise a smaller full batch comes first.
+    `start`: what it costs to start a run, in the time of that number of items. A batch is padded unless a smaller full
+    batch and another one for the rest are faster.
     """
     first = 0
     while first < count:
         left = count - first
-        size = next((size for size in sizes if size >= left), sizes[-1])
-        if left < size / 2:
-            size = max(smaller for smaller in sizes if smaller <= left)
+        size = _size_for(left, sizes)
+        if left < size:
+            full = max((smaller for smaller in sizes if smaller <= left), default=size)
+            if full + start + _size_for(left - full, sizes) < size:
+                size = full
         end = min(count, first + size)
         yield Run(first, end, size)
         first = end
+
+
+def _size_for(count: int, sizes: Sequence[int]) -> int:
+    """The smallest size that holds so many items, or the largest."""
+    return next((size for size in sizes if size >= count), sizes[-1])

@@ -44,10 +44,11 @@ async def listen(
 
     `batched`: BentoML combines waiting requests, and checks every millisecond whether the last batch is done; that pays
     on a GPU. Otherwise each request goes directly to the thread that works (see `Turns`). `batches`: decodes requests
-    before they are combined, where the networks run over batches of fixed shapes.
+    before they are combined, where the networks run over batches of fixed shapes; not `batched`, requests are combined
+    by the process that runs the networks only, with those of the other processes.
     """
     if batches is not None:
-        work = _in_fixed_batches(runner, batches)
+        work = _in_fixed_batches(runner, batches, put_together=_in_batches(runner) if batched else None)
     else:
         work = _in_batches(runner) if batched else _one_by_one(runner)
     converse = functools.partial(_converse, work, callers)
@@ -94,9 +95,9 @@ def _one_by_one(runner: Any) -> Work:
     return work
 
 
-def _in_fixed_batches(runner: Any, batches: FixedBatches) -> Work:
-    """Requests are decoded when they arrive; BentoML puts decoded ones together. Slow ones leave their batch."""
-    alone, in_a_batch = _one_by_one(runner), _in_batches(runner)
+def _in_fixed_batches(runner: Any, batches: FixedBatches, *, put_together: Work | None) -> Work:
+    """Requests are decoded when they arrive, then `put_together` in batches, if given. Slow ones leave their batch."""
+    alone = _one_by_one(runner)
     requests = Exclusive()
 
     async def work(method: str, request: bytes) -> bytes:
@@ -106,7 +107,11 @@ def _in_fixed_batches(runner: Any, batches: FixedBatches) -> Work:
         async with requests.together():
             with batches.prepared(cast("Method", method), request) as prepared:
                 await asyncio.wrap_future(prepared.prepared)
-                payload = LATER if prepared.answer.done() else await in_a_batch(method, request)
+                payload = LATER
+                if put_together is None:
+                    batches.enter(prepared)
+                elif not prepared.answer.done():
+                    payload = await put_together(method, request)
                 if payload == LATER:
                     await asyncio.wrap_future(prepared.answer)
                     payload = batches.answer(prepared)

@@ -32,6 +32,10 @@ class Counting:
     def __init__(self) -> None:
         self.runs: list[list[Any]] = []
         self.broken = False
+        self.batch = 1
+
+    def warm_up(self) -> None:
+        """Nothing to do."""
 
     def most(self, _kind: type[Step]) -> int:
         return 64
@@ -60,14 +64,19 @@ def _work(name: str, rounds: int = 1, decode: Callable[[], Any] = _ready) -> Wor
 class Loop:
     """A loop over `Counting`; `ended` is set when it would end its process."""
 
-    def __init__(self, threads: int = 2) -> None:
+    def __init__(self, threads: int = 2, gather_s: float = 0) -> None:
         self.networks, self.ended = Counting(), Event()
-        self._loop = BatchLoop(self.networks, StageClock(), threads=threads, end=self.ended.set)
+        self._loop = BatchLoop(
+            self.networks, StageClock(), threads=threads, gather_s=gather_s, end=self.ended.set
+        )
 
     def begin(self, work: Work[FacesInImage], is_wanted: Callable[[], bool] = lambda: True) -> InProgress:
         image = InProgress(Task(work, StageClock(), is_wanted))
         self._loop.prepare(image)
         return image
+
+    def give_up(self, image: InProgress) -> None:
+        self._loop.give_up(image, InternalError())
 
     def enter(self, *images: InProgress) -> None:
         wait([image.prepared for image in images], PATIENCE_S)
@@ -201,3 +210,45 @@ def test_an_image_that_needs_another_decoding_leaves_its_batch_and_goes_on_after
     assert _rounds_of(other) == [1]
     decoding.set()
     assert _rounds_of(sharper) == [7]
+
+
+def test_the_first_image_waits_for_those_that_are_being_decoded() -> None:
+    loop = Loop(gather_s=PATIENCE_S)
+    decoding = Event()
+    first = loop.begin(_work("first"))
+    others = [
+        loop.begin(_work(str(number), decode=partial(decoding.wait, PATIENCE_S))) for number in range(2)
+    ]
+    loop.enter(first)
+    decoding.set()
+    loop.enter(*others)
+    assert _rounds_of(first, *others) == [1, 1, 1]
+    assert loop.networks.runs == [["first", "0", "1"]]
+
+
+def test_the_first_image_does_not_wait_longer_than_it_should() -> None:
+    loop = Loop(gather_s=0.01)
+    decoding = Event()
+    first, slow = (
+        loop.begin(_work("first")),
+        loop.begin(_work("slow", decode=partial(decoding.wait, PATIENCE_S))),
+    )
+    loop.enter(first)
+    assert _rounds_of(first) == [1]
+    decoding.set()
+    loop.enter(slow)
+    assert loop.networks.runs == [["first"], ["slow"]] if _rounds_of(slow) else False
+
+
+def test_an_image_waits_for_no_other_when_none_is_being_decoded() -> None:
+    loop = Loop(gather_s=10 * PATIENCE_S)
+    failed = loop.begin(_work("failed", decode=partial(_fail, InvalidImageFormat("cut off"))))
+    wait([failed.prepared], PATIENCE_S)
+    loop.give_up(failed)
+    alone = loop.begin(_work("alone"))
+    loop.enter(alone)
+    assert _rounds_of(alone) == [1]
+
+
+def _fail(error: Exception) -> None:
+    raise error

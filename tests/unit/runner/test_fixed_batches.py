@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -23,6 +24,9 @@ from bentos.runner.codec import Request, Ticket, asked_of, decode_faces, encode_
 from bentos.runner.fixed_batches import LATER, FixedBatches
 from bentos.runner.local import extraction_of
 from bentos.runner.transport.base import METHODS, Method
+from bentos.runner.transport.callers import Callers
+from bentos.runner.transport.server import listen
+from bentos.runner.transport.sockets import SocketTransport
 from tests.crowds import crowd
 from tests.unit.imaging.image_bombs import oversized_png
 
@@ -44,6 +48,7 @@ class Batches:
             lambda ticket: ticket.number not in self.unwanted and time.monotonic() < ticket.deadline,
             None,
             decode_threads=2,
+            gather_s=0.05,
         )
 
     def ask(self, method: Method, requests: Sequence[Request]) -> list[Found]:
@@ -275,3 +280,27 @@ def test_the_engines_of_tensorrt_have_one_name_for_each_network_and_shape() -> N
         for model in (b"a", b"b", b"a")
     }
     assert len(names) == 2
+
+
+async def test_requests_that_no_dispatcher_puts_together_run_together_too(
+    batches: Batches, ordinary: Extraction, requests: Mapping[str, Request], tmp_path: Path
+) -> None:
+    listener = await listen(
+        None, tmp_path / "runner.1", Callers(), batched=False, batches=batches.fixed
+    )  # as in each of several processes
+    transport = SocketTransport(tmp_path / "runner")
+    broken = Request(requests["selfie"].image[:-5000])
+
+    async def ask(request: Request) -> tuple[Found, int]:
+        ticket = EVER._replace(number=next(_numbers))
+        answer = await transport.ask("detect_and_embed", encode_request(request, ticket), ticket.number)
+        return _found(answer), split_timing(answer)[0].batch
+
+    answers = await asyncio.gather(*map(ask, [*requests.values(), broken]))
+    await transport.close()
+    listener.close()
+    *found, failed = [answer for answer, _ in answers]
+    for (name, request), each in zip(requests.items(), found, strict=True):
+        _assert_same(each, _one_by_one(ordinary, "detect_and_embed", request), name)
+    assert isinstance(failed, InvalidImageFormat)
+    assert max(batch for _, batch in answers) > 1
