@@ -9,12 +9,12 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bentos.bulk.files import FileDigests, read_file
-from bentos.bulk.items import UNREADABLE, Indexer, Item, Outcome, failed
+from bentos.bulk.items import UNAVAILABLE, UNREADABLE, Indexer, Item, Outcome, failed
 from bentos.bulk.report import Report
 from bentos.bulk.summary import Summary
 from bentos.domain.errors import ImageTooLarge, InvalidImageFormat
 from bentos.domain.ids import derive_photo_id, image_digest
-from bentos.jobs.patience import Patience, Stopped
+from bentos.jobs.patience import ItemRefused, Patience, Stopped
 from bentos.jobs.progress import Progress, shown
 
 
@@ -101,7 +101,10 @@ class BulkWork:
         return await self._indexed(item, image)
 
     async def _indexed(self, item: Item, image: bytes | None) -> Outcome:
-        outcome = await self._patience.call(lambda: self._indexer.index(item, image))
+        try:
+            outcome = await self._patience.call_for_item(lambda: self._indexer.index(item, image))
+        except ItemRefused as refused:
+            return failed(item, UNAVAILABLE, str(refused))
         if outcome.photo_id is not None and outcome.status != "failed":
             self._recorded[outcome.photo_id] = replace(outcome, before=True)
         return outcome

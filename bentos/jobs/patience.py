@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -19,6 +20,13 @@ _LONGEST_RETRY_S = 10.0
 _SAY_AGAIN_S = 30.0
 
 
+_LEAST_TRIES = 6
+"""After 15 s of pauses."""
+
+_OTHERS = 5
+"""So many other items, each begun after the first failure of one, say that it fails for a reason of its own."""
+
+
 class Stopped(Exception):
     """The work was told to stop before it was done."""
 
@@ -28,6 +36,14 @@ def a_store(error: Exception) -> str | None:
     return error.dependency if isinstance(error, DependencyUnavailable) else None
 
 
+class ItemRefused(Exception):
+    """A store answers for other items, but not for this one; `error` is its last one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{error} Other photos were worked on meanwhile.")
+        self.error = error
+
+
 class Patience:
     """Repeats calls until the stores answer. `stopped` is set from outside."""
 
@@ -35,6 +51,28 @@ class Patience:
         self.stopped = asyncio.Event()
         self._say, self._waits_for = say, waits_for
         self._said: dict[str, float] = {}
+        self._tries = 0
+        self._began: deque[int] = deque(maxlen=_OTHERS)
+
+    async def call_for_item(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """As `call`, for work on one of many items; raises `ItemRefused` when it alone does not succeed."""
+        failed: list[int] = []
+
+        async def once() -> T:
+            self._tries += 1
+            number = self._tries
+            try:
+                answer = await operation()
+            except Exception as error:
+                failed.append(number)
+                others = sum(began > failed[0] for began in self._began)
+                if self._waits_for(error) and len(failed) >= _LEAST_TRIES and others >= _OTHERS:
+                    raise ItemRefused(error) from error
+                raise
+            self._began.append(number)
+            return answer
+
+        return await self.call(once)
 
     async def call(self, operation: Callable[[], Awaitable[T]]) -> T:
         """The answer of `operation`, which is repeated while it raises an error that passes. Raises `Stopped`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from bentos.audit.reading import read_faces
 from bentos.audit.snapshot import Snapshot
 from bentos.domain.errors import FaceSearchError, Overloaded, PhotoNotFound
-from bentos.jobs.patience import Patience, Stopped
+from bentos.jobs.patience import ItemRefused, Patience, Stopped
 from bentos.jobs.progress import Progress, shown
 from bentos.stores.base import MetadataStore, VectorStore
 from bentos.vectorizer.mirroring import Mirroring
@@ -110,11 +110,14 @@ class Passes:
 
     async def _mirror(self, photo_id: str, face_ids: list[str], result: PassResult) -> None:
         try:
-            mirrored = await self._patience.call(lambda: self._mirroring.mirror(photo_id, face_ids))
+            mirrored = await self._patience.call_for_item(lambda: self._mirroring.mirror(photo_id, face_ids))
         except Stopped:
             return
         except Overloaded:
             result.busy.append(Failure(photo_id, "another writer kept it; run this again"))
+            return
+        except ItemRefused as refused:
+            result.failures.append(Failure(photo_id, str(refused)))
             return
         except PhotoNotFound:
             result.failures.append(Failure(photo_id, "its image is missing"))
