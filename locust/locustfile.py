@@ -122,6 +122,8 @@ class Searches(FastHttpUser):
     @task
     def dispatch(self) -> None:
         """Send requests until the test stops; then wait for the remaining responses."""
+        if self.environment.runner.state in _OVER:
+            return  # Locust calls again while it stops
         options = self.environment.parsed_options
         run, unanswered = self.run_of_test, Pool(_MOST_IN_FLIGHT)
         metronome = Metronome(due_times(options.rps, options.arrivals), time.perf_counter)

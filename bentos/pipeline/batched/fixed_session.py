@@ -13,7 +13,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from bentos.pipeline.batched import graphs
 from bentos.pipeline.batched.cuda_runtime import CudaRuntime, cuda_runtime
+from bentos.pipeline.batched.self_check import LEAST_COSINE, least_cosine
 from bentos.pipeline.providers import CPU, Provider, ProviderNotInUse, require_in_use
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ class FixedSession(Protocol):
 
     buffer: NDArray[np.uint8]
     """The input, batch first: fill it, then call `run`."""
+    names: Sequence[str]
+    """The outputs."""
 
     def run(self, names: Sequence[str], count: int) -> list[Floats]:
         """Run the network; the outputs of these names for the first `count` places, valid until the next run."""
@@ -50,6 +54,7 @@ class HostSession:
         self.buffer = np.zeros(shape, dtype=np.uint8)
         self._session = session
         self._input = session.get_inputs()[0].name
+        self.names = [each.name for each in session.get_outputs()]
 
     def run(self, names: Sequence[str], count: int) -> list[Floats]:
         """See `FixedSession`."""
@@ -73,6 +78,7 @@ class DeviceSession:
         self._input: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), np.uint8, "cuda", 0)
         self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
         self._outputs: dict[str, _Output] = {}
+        self.names = [each.name for each in session.get_outputs()]
         for each in session.get_outputs():
             value: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(each.shape, np.float32, "cuda", 0)
             self._binding.bind_ortvalue_output(each.name, value)
@@ -111,9 +117,9 @@ class FixedSessions:
 
     def __init__(self, providers: Sequence[Provider], *, threads: int) -> None:
         self._threads = threads
-        self._on_cpu = {name for name, _ in providers} <= {CPU}
         self._providers = providers
-        self._runtime = None if self._on_cpu else cuda_runtime()  # before anything else uses the GPU
+        on_cpu = {name for name, _ in providers} <= {CPU}
+        self._runtime = None if on_cpu else cuda_runtime()  # before anything else uses the GPU
 
     def check(self, model: bytes) -> None:
         """Raise `ProviderNotInUse` when `model` does not run with all providers, or they do not know an option."""
@@ -131,22 +137,34 @@ class FixedSessions:
         """
         runtime = self._runtime
         if runtime is None:
-            return HostSession(self._session(model, self._providers), shape)
+            return self._on_host(model, shape)
         providers = [(name, {**_defaults(name, model), **given}) for name, given in self._providers]
         with_graph = [(name, _with_graph(name, options)) for name, options in providers]
         try:
-            return DeviceSession(self._session(model, with_graph), shape, runtime)
+            return self._checked(
+                DeviceSession(self._session(model, with_graph), shape, runtime), model, shape
+            )
         except RuntimeError as error:  # ONNX Runtime's errors are
             if with_graph == providers:
                 raise
             logger.warning("without a CUDA graph for shape %s: %s", tuple(shape), error)
-            return DeviceSession(self._session(model, providers), shape, runtime)
+            return self._checked(DeviceSession(self._session(model, providers), shape, runtime), model, shape)
+
+    def _checked(self, session: DeviceSession, model: bytes, shape: Sequence[int]) -> DeviceSession:
+        """The session. Raises `RuntimeError` when its outputs are not those of the CPU."""
+        cosine = least_cosine(session, self._on_host(model, shape), _in_no_order(session.names))
+        if cosine < LEAST_COSINE:
+            raise RuntimeError(f"its outputs are not those of the CPU (cosine {cosine:.3f})")
+        return session
+
+    def _on_host(self, model: bytes, shape: Sequence[int]) -> HostSession:
+        return HostSession(self._session(model, [(CPU, {})]), shape)
 
     def _session(self, model: bytes, providers: Sequence[Provider]) -> Any:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
-        if self._on_cpu:
+        if {name for name, _ in providers} <= {CPU}:
             _share_memory(options)
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(
@@ -157,6 +175,11 @@ class FixedSessions:
         )
         require_in_use(session, [name for name, _ in providers])
         return session
+
+
+def _in_no_order(names: Sequence[str]) -> list[str]:
+    """The outputs without those whose rows are ordered by score: equal ones may change places."""
+    return [name for name in names if name not in {graphs.BEST_SCORES, graphs.BEST_ROWS}]
 
 
 def _defaults(provider: str, model: bytes) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bentos.composition import Dependencies
+from bentos.domain.errors import DependencyUnavailable
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage, Landmarks
 from bentos.domain.ids import image_digest
 from bentos.vectorizer.wiring import indexing_of
@@ -34,6 +36,7 @@ WRITES = {
     "put",
     "delete",
 }
+_TRIES = 10
 Deed = Literal["detect", "index", "add", "remove", "remove_face", "purge", "remove_all"]
 
 
@@ -162,7 +165,15 @@ def do_and_die(environment: dict[str, str], deed: Deed, subject: Subject, after:
         dependencies = dependencies_of(environment, TwoFaces(), CountedDependencies)
         dependencies.steps = Steps(end)
         for store in (dependencies.metadata, dependencies.vectors, dependencies.images):
-            await store.open()
+            await _opened(store)
         await do(deed, subject, dependencies)
 
     asyncio.run(live())
+
+
+async def _opened(store: Any) -> None:
+    """Open it, also on a machine that is so busy that the first answers come too late."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(DependencyUnavailable):
+            return await store.open()
+    return await store.open()

@@ -32,6 +32,8 @@ TIMEOUT_S = 2
 LEASE_S = 9
 """Longer than the timeouts of all stores together, as the settings require."""
 PATIENCE_S = 180
+_COULD_NOT_WORK = 2
+_AUDITS = 5
 
 AnyDependencies = TypeVar("AnyDependencies", bound=Dependencies)
 
@@ -47,16 +49,20 @@ class Stack:
     folder: Path
 
     def audit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the audit with the settings of the services."""
-        return subprocess.run(
-            [sys.executable, "-m", "bentos.audit", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        """Run the audit with the settings of the services; again while a store does not answer in time."""
+        for _ in range(_AUDITS):
+            done = subprocess.run(
+                [sys.executable, "-m", "bentos.audit", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **self.environment},
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            if done.returncode != _COULD_NOT_WORK:
+                break
+        return done
 
     def api(self) -> Api:
         return Api(self.vectorizer.url, self.search.url)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seed.face_images import photo
-from tests.bulk.runs import SPOILED, BulkRuns, contents, interrupted, reasons
+from tests.bulk.runs import SPOILED, BulkRuns, contents, reasons
 from tests.system.real.mortal import TwoFaces
 from tests.system.real.stack import Stack, disagreements
 
@@ -24,6 +27,15 @@ def images() -> dict[str, bytes]:
 @pytest.fixture
 def runs(stack: Stack, tmp_path: Path) -> BulkRuns:
     return BulkRuns(stack, tmp_path)
+
+
+@contextmanager
+def frozen(server: Any) -> Iterator[None]:
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.thaw()
 
 
 async def test_a_killed_run_ends_as_one_through_the_service_and_bad_files_are_reported(
@@ -54,14 +66,18 @@ async def test_a_run_waits_for_each_store_that_is_away_and_says_so(
 ) -> None:
     runs.put({f"away-{name}": image for name, image in images.items()})
     servers = stack.servers
-    servers.s3.freeze()
-    try:
+    stores = {"object_store": servers.s3, "milvus": servers.milvus, "postgrest": servers.postgrest}
+    with ExitStack() as away:
+        # Each is away before the one before it is back, so that the run cannot end in between.
+        away.enter_context(frozen(servers.s3))
         run = runs.start("away-", "--processes", "1", "--in-flight", "2")
-        run.wait_for_line("waiting: object_store")
-    finally:
-        servers.s3.thaw()
-    for name, server in (("milvus", servers.milvus), ("postgrest", servers.postgrest)):
-        interrupted(run, server, name, after=1, seconds=0, stop=False)
+        for name, following in zip(stores, [*list(stores.values())[1:], None], strict=True):
+            run.wait_for_line(f"waiting: {name}")
+            back = away.pop_all()
+            if following is not None:
+                away.enter_context(frozen(following))
+            back.close()
+    for name in stores:
         run.wait_for_line(f"going on: {name} answers again")
     assert run.end() == 0
     assert {line["status"] for line in run.lines} == {"indexed"}
