@@ -54,7 +54,7 @@ class HostSession:
         self.buffer = np.zeros(shape, dtype=np.uint8)
         self._session = session
         self._input = session.get_inputs()[0].name
-        self.names = [each.name for each in session.get_outputs()]
+        self.names: Sequence[str] = [each.name for each in session.get_outputs()]
 
     def run(self, names: Sequence[str], count: int) -> list[Floats]:
         """See `FixedSession`."""
@@ -78,7 +78,7 @@ class DeviceSession:
         self._input: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), np.uint8, "cuda", 0)
         self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
         self._outputs: dict[str, _Output] = {}
-        self.names = [each.name for each in session.get_outputs()]
+        self.names: Sequence[str] = [each.name for each in session.get_outputs()]
         for each in session.get_outputs():
             value: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(each.shape, np.float32, "cuda", 0)
             self._binding.bind_ortvalue_output(each.name, value)
