@@ -46,6 +46,15 @@ class ServerProcess:
         self._signal(signal.SIGCONT)
 
     @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Suspend the process for the duration of the block."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    @contextlib.contextmanager
     def running(self) -> Iterator[Self]:
         """Run the server for the duration of the block."""
         try:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,15 +25,6 @@ def images() -> dict[str, bytes]:
 @pytest.fixture
 def runs(stack: Stack, tmp_path: Path) -> BulkRuns:
     return BulkRuns(stack, tmp_path)
-
-
-@contextmanager
-def frozen(server: Any) -> Iterator[None]:
-    server.freeze()
-    try:
-        yield
-    finally:
-        server.thaw()
 
 
 async def test_a_killed_run_ends_as_one_through_the_service_and_bad_files_are_reported(
@@ -69,13 +58,13 @@ async def test_a_run_waits_for_each_store_that_is_away_and_says_so(
     stores = {"object_store": servers.s3, "milvus": servers.milvus, "postgrest": servers.postgrest}
     with ExitStack() as away:
         # Each is away before the one before it is back, so that the run cannot end in between.
-        away.enter_context(frozen(servers.s3))
+        away.enter_context(servers.s3.frozen())
         run = runs.start("away-", "--processes", "1", "--in-flight", "2")
         for name, following in zip(stores, [*list(stores.values())[1:], None], strict=True):
             run.wait_for_line(f"waiting: {name}")
             back = away.pop_all()
             if following is not None:
-                away.enter_context(frozen(following))
+                away.enter_context(following.frozen())
             back.close()
     for name in stores:
         run.wait_for_line(f"going on: {name} answers again")

@@ -122,12 +122,9 @@ def test_calls_to_a_dependency_that_never_answers_fail_within_its_timeout(
     stack: Stack, dependency: str, calls: Calls
 ) -> None:
     server = _server(stack, dependency)
-    server.freeze()
-    try:
+    with server.frozen():
         silent = calls.all_at_once()
         eventually(lambda: _measured_up(calls.api, dependency) == {0.0}, "the metrics say that it is away")
-    finally:
-        server.thaw()
     _says_what_is_missing(silent, dependency)
     eventually(calls.all_work, f"{dependency} answers again, and so does the service")
     eventually(lambda: _measured_up(calls.api, dependency) == {1.0}, "the metrics say that it is back")

@@ -204,11 +204,8 @@ def test_an_error_of_the_caller_is_no_error_of_a_span_but_named_in_it(traced: Tr
 def test_an_outage_of_a_store_is_the_status_of_its_span_and_of_the_request(
     traced: Traced, stack: Stack, selfie: bytes
 ) -> None:
-    stack.servers.milvus.freeze()
-    try:
+    with stack.servers.milvus.frozen():
         trace_id, answer = called(traced.search, "POST", "/search/", files={"file": selfie})
-    finally:
-        stack.servers.milvus.thaw()
     assert answer.status_code == 503
     found = {span.name: span for span in traced.collector.trace_when(trace_id, complete)}
     assert found["milvus nearest"].error == "milvus is not available: no answer within 2 s."

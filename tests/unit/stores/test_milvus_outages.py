@@ -112,13 +112,10 @@ async def test_calls_to_a_store_that_is_not_open_fail_with_the_reason() -> None:
 async def test_calls_to_a_frozen_server_fail_in_time_and_succeed_once_it_responds(
     server: MilvusServer, store: MilvusVectorStore
 ) -> None:
-    server.freeze()
-    try:
+    with server.frozen():
         for verb in VERBS:
             await fails_in_time(verb(store))
         await asyncio.gather(*(fails_in_time(found(store)) for _ in range(8)))
-    finally:
-        server.thaw()
     assert await finds_its_face_again(store)
     await store.check()
 
@@ -127,11 +124,8 @@ async def test_a_store_that_failed_to_open_on_a_frozen_server_opens_once_it_resp
     server: MilvusServer,
 ) -> None:
     store = MilvusVectorStore(options(server.uri))
-    server.freeze()
-    try:
+    with server.frozen():
         await fails_in_time(store.open())
-    finally:
-        server.thaw()
     await store.open()
     await store.save_faces([FACE])
     assert await finds_its_face_again(store)

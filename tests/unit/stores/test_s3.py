@@ -296,13 +296,10 @@ async def test_a_frozen_server_is_unavailable_until_it_responds(
 ) -> None:
     async with opened(replace(local_bucket(own_server.url), timeout_s=2, threads=4)) as store:
         await store.put("photo", b"image", "image/jpeg")
-        own_server.freeze()
-        try:
+        with own_server.frozen():
             await calls_fail_as_unavailable(store)
             await a_thread_comes_free(store)
             await calls_fail_as_unavailable(store)
-        finally:
-            own_server.thaw()
         await recovered(store)
 
 
