@@ -18,7 +18,8 @@ from typing import TypeVar
 from bentos.config.settings import Settings
 from bentos.domain.errors import FaceSearchError, InternalError
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
-from bentos.pipeline.extraction import Extraction, Method
+from bentos.pipeline.extraction import Extraction
+from bentos.pipeline.methods import Method
 from bentos.pipeline.wanted import always_wanted
 from bentos.runner.local import extraction_of
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from bentos.domain.errors import FaceSearchError, InternalError
 from bentos.domain.faces import BoundingBox, Face, FacesInImage, Landmarks, same_face
 from bentos.pipeline.face_pack import FacePack
 from bentos.pipeline.finding import FaceFinding
+from bentos.pipeline.methods import AnyMethod
 from bentos.pipeline.photo_faces import Seen
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
 from bentos.pipeline.stage_clock import StageClock
@@ -21,17 +22,6 @@ from bentos.pipeline.wanted import Check, Dropped, IsWanted, always_wanted, chec
 logger = logging.getLogger(__name__)
 
 Answer = FacesInImage | FaceSearchError
-
-Method = Literal[
-    "detect",
-    "detect_and_embed",
-    "embed_only_face",
-    "embed_largest_face",
-    "embed",
-    "embed_at",
-    "embed_only_at",
-    "detect_in_region",
-]
 
 _Aligned = tuple[FacesInImage, tuple[Pixels | None, ...]]
 """The faces of an image and their aligned crops, (112, 112, 3) uint8 BGR; None where a face gets no embedding.
@@ -73,7 +63,7 @@ class Extraction:
             quick_size=quick_detection_size,
             large_size=large_detection_size,
         )
-        self._works: Mapping[Method, Callable[[Any, Check], Work[FacesInImage]]] = {
+        self._works: Mapping[AnyMethod, Callable[[Any, Check], Work[FacesInImage]]] = {
             "detect": lambda image, check: _without_pixels(self._finding.photo(image, check)),
             "detect_and_embed": lambda image, check: self._embedded(
                 self._finding.photo(image, check), least=min_embedded_size
@@ -140,7 +130,7 @@ class Extraction:
         """The faces whose centre lies in the region; only the region is searched, at the detector's full size."""
         return self.run("detect_in_region", images, is_wanted)
 
-    def run(self, method: Method, requests: Sequence[Any], is_wanted: IsWanted) -> list[Answer]:
+    def run(self, method: AnyMethod, requests: Sequence[Any], is_wanted: IsWanted) -> list[Answer]:
         """The method of this name, with what it takes for each image."""
         work = self._works[method]
         works = (work(each, check_of(number, is_wanted)) for number, each in enumerate(requests))
@@ -151,7 +141,7 @@ class Extraction:
         """What runs the steps of a `task`."""
         return self._pack
 
-    def task(self, method: Method, asked: Any, is_wanted: Callable[[], bool]) -> Task[FacesInImage]:
+    def task(self, method: AnyMethod, asked: Any, is_wanted: Callable[[], bool]) -> Task[FacesInImage]:
         """The work of a method on one image, to be combined with others. An unexpected error fails this image alone."""
 
         def check() -> None:

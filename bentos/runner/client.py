@@ -15,9 +15,10 @@ from bentos.domain.errors import DependencyUnavailable, InternalError, Overloade
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.observability.runner_metrics import BATCH_SIZE, FACES_PER_IMAGE, RUNNER_IN_FLIGHT, RUNNER_QUEUE
 from bentos.observability.stages import add_stage, end_stage
+from bentos.pipeline.methods import Method
 from bentos.pipeline.stage_clock import STAGES
 from bentos.runner.codec import Request, Ticket, Timing, decode_faces, encode_request, split_timing
-from bentos.runner.transport.base import Method, ProcessFailed, RunnerTransport
+from bentos.runner.transport.base import ProcessFailed, RunnerTransport
 
 logger = logging.getLogger(__name__)
 

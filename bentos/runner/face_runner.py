@@ -13,11 +13,12 @@ import bentoml
 from bentoml.validators import ContentType
 
 from bentos.config.startup import is_serving, settings_or_exit
+from bentos.pipeline.methods import Method
 from bentos.pipeline.providers import ProviderNotInUse, require_available
 from bentos.runner.codec import Timing, asked_of, decode_request, encode_answer, ticket_of, with_timing
 from bentos.runner.cpus import decode_threads, runner_processes
 from bentos.runner.fixed_batches import FixedBatches
-from bentos.runner.transport.base import SERVICE, Method
+from bentos.runner.transport.base import SERVICE
 from bentos.runner.transport.bentoml_inside import own_socket
 from bentos.runner.transport.callers import Callers
 from bentos.runner.transport.choice import TransportUnavailable, chosen_transport

@@ -10,6 +10,7 @@ from typing import Any
 
 from bentos.domain.errors import DependencyUnavailable
 from bentos.pipeline.extraction import Extraction
+from bentos.pipeline.methods import Method
 from bentos.runner.batch_loop import BatchLoop, InProgress
 from bentos.runner.codec import (
     Ticket,
@@ -20,7 +21,6 @@ from bentos.runner.codec import (
     ticket_of,
     with_timing,
 )
-from bentos.runner.transport.base import Method
 from bentos.runner.transport.working import WorkRecord
 
 LATER = b""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from bentos.config.settings import Settings
 from bentos.domain.deadline import deadline_within
@@ -17,11 +18,12 @@ from bentos.pipeline.batched.batched_models import BatchedModels
 from bentos.pipeline.batched.opening import Sizes, networks_of
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.face_pack import FacePack
+from bentos.pipeline.methods import Method
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_models import PackInputs, PackModels, SingleModels
 from bentos.pipeline.providers import ProviderNotInUse
 from bentos.pipeline.turned import CANDIDATE_THRESHOLD
-from bentos.pipeline.wanted import Dropped, IsWanted
+from bentos.pipeline.wanted import Dropped
 
 
 def pack_of(folder: Path, settings: Settings) -> FacePack:
@@ -92,31 +94,31 @@ class LocalFaceFinder:
 
     async def detect(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda is_wanted: self._extraction.detect([image], is_wanted)[0])
+        return await self._ask("detect", image)
 
     async def detect_and_embed(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda is_wanted: self._extraction.detect_and_embed([image], is_wanted)[0])
+        return await self._ask("detect_and_embed", image)
 
     async def embed_only_face(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda is_wanted: self._extraction.embed_only_face([image], is_wanted)[0])
+        return await self._ask("embed_only_face", image)
 
     async def embed_largest_face(self, image: bytes) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda is_wanted: self._extraction.embed_largest_face([image], is_wanted)[0])
+        return await self._ask("embed_largest_face", image)
 
     async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda is_wanted: self._extraction.embed_at([(image, box)], is_wanted)[0])
+        return await self._ask("embed_at", (image, box))
 
     async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
         """See `FaceFinder`."""
-        return await self._run(lambda is_wanted: self._extraction.embed_only_at([(image, box)], is_wanted)[0])
+        return await self._ask("embed_only_at", (image, box))
 
     async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
         """See `FaceFinder`."""
-        found = await self._run(lambda is_wanted: self._extraction.embed([(image, landmarks)], is_wanted)[0])
+        found = await self._ask("embed", (image, landmarks))
         return [face.embedding for face in found.faces]
 
     @property
@@ -131,10 +133,10 @@ class LocalFaceFinder:
         """See `FaceFinder`."""
         self._thread.shutdown()
 
-    async def _run(self, work: Callable[[IsWanted], FacesInImage | FaceSearchError]) -> FacesInImage:
+    async def _ask(self, method: Method, asked: Any) -> FacesInImage:
         deadline = deadline_within(math.inf)
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._thread, work, lambda _number: time.monotonic() < deadline
+        [found] = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._extraction.run, method, [asked], lambda _number: time.monotonic() < deadline
         )
         if isinstance(found, Dropped):
             raise DependencyUnavailable("runner", "it did not answer in time")

@@ -24,9 +24,9 @@ from bench.runner_alone import SOCKET_FILE
 from bentos.demo.process import DidNotStart, launched
 from bentos.domain.deadline import deadline_within
 from bentos.domain.errors import FaceSearchError
+from bentos.pipeline.methods import Method
 from bentos.pipeline.stage_clock import STAGES
 from bentos.runner.codec import Request, Ticket, decode_faces, encode_request, split_timing
-from bentos.runner.transport.base import Method
 from bentos.runner.transport.sockets import SocketTransport
 
 _MOST_TRACEBACKS = 3

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
+
+from bentos.pipeline.methods import Method
 
 SERVICE = "face-runner"
-
-Method = Literal[
-    "detect",
-    "detect_and_embed",
-    "embed_only_face",
-    "embed_largest_face",
-    "embed",
-    "embed_at",
-    "embed_only_at",
-]
-"""The methods of the runner: a list of `bytes` in and one of the same length out (`bentos.runner.codec`)."""
-
-METHODS: tuple[Method, ...] = get_args(Method)
 
 TransportName = Literal["socket", "bentoml"]
 

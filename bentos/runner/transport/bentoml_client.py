@@ -15,7 +15,8 @@ import aiohttp
 from bentoml.exceptions import BentoMLException
 
 from bentos.domain.errors import DependencyUnavailable, Overloaded
-from bentos.runner.transport.base import Method, ProcessFailed, TransportName
+from bentos.pipeline.methods import Method
+from bentos.runner.transport.base import ProcessFailed, TransportName
 
 _CHECK_WITHIN_S = 2
 

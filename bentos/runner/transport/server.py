@@ -21,9 +21,9 @@ from typing import Any, cast
 
 from bentoml.exceptions import BentoMLException
 
+from bentos.pipeline.methods import METHODS, Method
 from bentos.runner.codec import ticket_of
 from bentos.runner.fixed_batches import LATER, FixedBatches
-from bentos.runner.transport.base import METHODS, Method
 from bentos.runner.transport.bentoml_inside import BatchInfer, batching_of
 from bentos.runner.transport.callers import Callers
 from bentos.runner.transport.exclusive import Exclusive
@@ -44,8 +44,8 @@ async def listen(
 
     `batched`: BentoML combines waiting requests, and checks every millisecond whether the last batch is done; that pays
     on a GPU. Otherwise each request goes directly to the thread that works (see `Turns`). `batches`: decodes requests
-    before they are combined, where the networks run over batches of fixed shapes; not `batched`, requests are combined
-    by the process that runs the networks only, with those of the other processes.
+    before they are combined, where the networks run over batches of fixed shapes; unless `batched`, its own loop
+    combines those of this process.
     """
     if batches is not None:
         work = _in_fixed_batches(runner, batches, put_together=_in_batches(runner) if batched else None)

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 from bentos.domain.errors import DependencyUnavailable, Overloaded
-from bentos.runner.transport.base import METHODS, Method, TransportName
+from bentos.pipeline.methods import METHODS, Method
+from bentos.runner.transport.base import TransportName
 from bentos.runner.transport.frames import Frame
 from bentos.runner.transport.pool import RunnerProcesses
 

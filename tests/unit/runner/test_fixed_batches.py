@@ -19,11 +19,11 @@ from bentos.domain.errors import DependencyUnavailable, FaceSearchError, ImageTo
 from bentos.domain.faces import FacesInImage
 from bentos.pipeline.batched.fixed_session import _defaults
 from bentos.pipeline.extraction import Extraction
+from bentos.pipeline.methods import METHODS, Method
 from bentos.runner import batch_loop
 from bentos.runner.codec import Request, Ticket, asked_of, decode_faces, encode_request, split_timing
 from bentos.runner.fixed_batches import LATER, FixedBatches
 from bentos.runner.local import extraction_of
-from bentos.runner.transport.base import METHODS, Method
 from bentos.runner.transport.callers import Callers
 from bentos.runner.transport.server import listen
 from bentos.runner.transport.sockets import SocketTransport

@@ -16,10 +16,11 @@ from bentoml.exceptions import ServiceUnavailable
 from bentos.domain.deadline import begin_deadline
 from bentos.domain.errors import DependencyUnavailable, Overloaded
 from bentos.domain.faces import FacesInImage
+from bentos.pipeline.methods import METHODS
 from bentos.pipeline.wanted import Dropped
 from bentos.runner.client import RunnerClient
 from bentos.runner.codec import Timing, decode_request, encode_error, encode_faces, ticket_of, with_timing
-from bentos.runner.transport.base import METHODS, SERVICE
+from bentos.runner.transport.base import SERVICE
 from bentos.runner.transport.bentoml_inside import own_socket
 from bentos.runner.transport.callers import Callers
 from bentos.runner.transport.server import listen
