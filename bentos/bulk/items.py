@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 
 ABOVE_THE_LIMIT = "above_max_faces"
 UNREADABLE = "unreadable_file"
-UNAVAILABLE = "dependency_unavailable"
 OutcomeStatus = Literal["indexed", "no_faces", "failed"]
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from bentos.bulk.files import FileDigests, read_file
-from bentos.bulk.items import UNAVAILABLE, UNREADABLE, Indexer, Item, Outcome, failed
+from bentos.bulk.items import UNREADABLE, Indexer, Item, Outcome, failed
 from bentos.bulk.report import Report
 from bentos.bulk.summary import Summary
-from bentos.domain.errors import ImageTooLarge, InvalidImageFormat
+from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidImageFormat
 from bentos.domain.ids import derive_photo_id, image_digest
 from bentos.jobs.patience import ItemRefused, Patience, Stopped
 from bentos.jobs.progress import Progress, shown
@@ -104,7 +104,7 @@ class BulkWork:
         try:
             outcome = await self._patience.call_for_item(lambda: self._indexer.index(item, image))
         except ItemRefused as refused:
-            return failed(item, UNAVAILABLE, str(refused))
+            return failed(item, DependencyUnavailable.code, str(refused))
         if outcome.photo_id is not None and outcome.status != "failed":
             self._recorded[outcome.photo_id] = replace(outcome, before=True)
         return outcome

@@ -37,11 +37,10 @@ def a_store(error: Exception) -> str | None:
 
 
 class ItemRefused(Exception):
-    """A store answers for other items, but not for this one; `error` is its last one."""
+    """A store answers for other items, but not for this one; the message quotes its last `error`."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"{error} Other photos were worked on meanwhile.")
-        self.error = error
 
 
 class Patience:

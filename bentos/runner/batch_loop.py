@@ -89,7 +89,7 @@ class BatchLoop:
         gather_s: float = 0.0,
         end: Callable[[], None] = end_process,
     ) -> None:
-        self._gather_s, self._coming = gather_s, 0
+        self._gather_s, self._expected = gather_s, 0
         self._networks, self._clock, self._end = networks, clock, end
         self._entered: SimpleQueue[Sequence[InProgress]] = SimpleQueue()
         self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -107,28 +107,28 @@ class BatchLoop:
     def prepare(self, image: InProgress) -> None:
         """Decode an image. `enter` or `give_up` has to follow."""
         with self._freed:
-            self._coming += 1
+            self._expected += 1
         self._decoders.submit(self._prepare, image)
 
     def enter(self, images: Sequence[InProgress]) -> None:
         """Run the networks over these images, which are prepared, together with those in progress."""
         for image in images:
-            self._has_come(image)
+            self._no_longer_expected(image)
         waiting = [image for image in images if not image.answer.done()]
         if waiting:
             self._entered.put(waiting)
 
     def give_up(self, image: InProgress, error: FaceSearchError) -> None:
         """End an image that has not entered, with an error unless it has failed already."""
-        self._has_come(image)
+        self._no_longer_expected(image)
         if not image.answer.done():
             image.task.result = error
             self._finish(image)
 
-    def _has_come(self, image: InProgress) -> None:
+    def _no_longer_expected(self, image: InProgress) -> None:
         image.has_entered = True
         with self._freed:
-            self._coming -= 1
+            self._expected -= 1
 
     def _prepare(self, image: InProgress) -> None:
         with self._freed:
@@ -209,7 +209,7 @@ class BatchLoop:
             while not self._entered.empty():
                 arrived += self._entered.get()
             left = until - time.monotonic()
-            if left <= 0 or len(arrived) >= _GATHERED or not self._coming:
+            if left <= 0 or len(arrived) >= _GATHERED or not self._expected:
                 return arrived
             with suppress(Empty):
                 arrived += self._entered.get(timeout=left)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from functools import cache
 from pathlib import Path
 
 from bentos.config.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
@@ -37,6 +41,7 @@ def runner_processes(settings: Settings) -> int:
     return max(1, min(most, available_cpus() * 3 // 4))
 
 
+@cache
 def gpu_memory() -> int | None:
     """Bytes of memory of the first GPU; None where they cannot be read."""
     try:
@@ -44,7 +49,8 @@ def gpu_memory() -> int | None:
 
         pynvml.nvmlInit()
         return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(0)).total)
-    except Exception:  # noqa: BLE001 - the library's errors are not in one tree
+    except Exception as error:  # noqa: BLE001 - the library's errors are not in one tree
+        logger.warning("the size of the GPU's memory cannot be read: %s", type(error).__name__)
         return None
 
 

@@ -30,12 +30,14 @@ def with_middleware(app: ASGIApp, options: Callable[[], MiddlewareOptions]) -> A
     open_first = chosen.before_the_key(protected)
     answered = AnswerErrors(Probes(app, protected=open_first, not_ready=chosen.not_ready))
     with_headers = ResponseHeaders(answered, chosen.stopping)
-    if chosen.tracing is None:
-        return _HttpOnly(app, AccessLog(with_headers, chosen.service, slow_s=chosen.slow_request_s))
+    tracing = chosen.tracing
     logged = AccessLog(
-        with_headers, chosen.service, slow_s=chosen.slow_request_s, on_stage=chosen.tracing.stage
+        with_headers,
+        chosen.service,
+        slow_s=chosen.slow_request_s,
+        on_stage=None if tracing is None else tracing.stage,
     )
-    return _HttpOnly(app, TraceRequests(logged, chosen.tracing))
+    return _HttpOnly(app, logged if tracing is None else TraceRequests(logged, tracing))
 
 
 class _HttpOnly:

@@ -133,7 +133,8 @@ class FixedSessions:
     def open(self, model: bytes, shape: Sequence[int]) -> FixedSession:
         """A session for `model`, whose single input has this `shape`. Raises `ProviderNotInUse`.
 
-        On a GPU after its first run, and as a CUDA graph, or without where ONNX Runtime cannot record one.
+        On a GPU after its first run, and as a CUDA graph; without one where ONNX Runtime cannot record it, or its
+        outputs are not those of the CPU.
         """
         runtime = self._runtime
         if runtime is None:
@@ -152,7 +153,7 @@ class FixedSessions:
 
     def _checked(self, session: DeviceSession, model: bytes, shape: Sequence[int]) -> DeviceSession:
         """The session. Raises `RuntimeError` when its outputs are not those of the CPU."""
-        cosine = least_cosine(session, self._on_host(model, shape), _in_no_order(session.names))
+        cosine = least_cosine(session, self._on_host(model, shape), unranked(session.names))
         if cosine < LEAST_COSINE:
             raise RuntimeError(f"its outputs are not those of the CPU (cosine {cosine:.3f})")
         return session
@@ -177,7 +178,7 @@ class FixedSessions:
         return session
 
 
-def _in_no_order(names: Sequence[str]) -> list[str]:
+def unranked(names: Sequence[str]) -> list[str]:
     """The outputs without those whose rows are ordered by score: equal ones may change places."""
     return [name for name in names if name not in {graphs.BEST_SCORES, graphs.BEST_ROWS}]
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bentos.config.settings import Settings
-from bentos.pipeline.batched.fixed_session import HostSession, _in_no_order
+from bentos.pipeline.batched.fixed_session import HostSession, unranked
 from bentos.pipeline.batched.self_check import LEAST_COSINE, least_cosine
 from bentos.runner.local import extraction_of
 
@@ -70,7 +70,7 @@ def test_equal_and_rounded_outputs_pass_and_those_of_another_input_do_not(
 ) -> None:
     assert {"looks", "landmarks", "recogniser"} < sessions.keys()
     for name, session in sessions.items():
-        names = _in_no_order(session.names)
+        names = unranked(session.names)
         reference = HostSession(session._session, session.buffer.shape)
         assert least_cosine(session, reference, names) == pytest.approx(1, abs=1e-5), name
         assert least_cosine(Rounded(session), reference, names) > 0.999, name
