@@ -15,6 +15,7 @@ from bentos.domain.deadline import deadline_within
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
 from bentos.pipeline.batched.batched_models import BatchedModels
+from bentos.pipeline.batched.fixed_session import FixedSessions
 from bentos.pipeline.batched.opening import Sizes, networks_of
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.face_pack import FacePack
@@ -59,15 +60,14 @@ def _models_of(folder: Path, settings: Settings) -> PackModels:
         )
     inputs = PackInputs.of(folder, threshold=_lowest_score(settings), size=settings.detection_size)
     sizes = Sizes(settings.detection_size, settings.selfie_detection_size, settings.detection_large_size)
-    networks = networks_of(
-        folder,
+    sessions = FixedSessions(settings.providers, threads=settings.runner_threads)
+    return BatchedModels(
+        networks_of(folder, inputs, sessions, sizes=sizes, most_images=settings.batch_size),
         inputs,
+        threshold=_lowest_score(settings),
         sizes=sizes,
-        most_images=settings.batch_size,
-        providers=settings.providers,
-        threads=settings.runner_threads,
+        confirm=sessions.confirm,
     )
-    return BatchedModels(networks, inputs, threshold=_lowest_score(settings), sizes=sizes)
 
 
 def extraction_of(folder: Path, settings: Settings) -> Extraction:

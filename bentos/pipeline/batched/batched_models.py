@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -28,10 +28,22 @@ _ALL_OUTPUTS = [graphs.ALL_SCORES, graphs.ALL_ROWS]
 
 
 class BatchedModels:
-    """See `pack_models.PackModels`. `threshold`: the lowest score of a candidate."""
+    """See `pack_models.PackModels`. `threshold`: the lowest score of a candidate.
 
-    def __init__(self, networks: Networks, inputs: PackInputs, *, threshold: float, sizes: Sizes) -> None:
+    `confirm`: called when the usual networks are open, see `FixedSessions.confirm`.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        inputs: PackInputs,
+        *,
+        threshold: float,
+        sizes: Sizes,
+        confirm: Callable[[], None],
+    ) -> None:
         cv2.setNumThreads(1)
+        self._confirm = confirm
         self._networks, self._threshold = networks, threshold
         self._overlap = inputs.overlap
         self.crop_size, self._embedding = inputs.crop_size, inputs.embedding
@@ -46,6 +58,7 @@ class BatchedModels:
         """See `PackModels`."""
         began = time.monotonic()
         count = sum(network.warm_up() for network in self._networks.values())
+        self._confirm()
         logger.info("%d shapes of the networks are open after %.1f s", count, time.monotonic() - began)
 
     def detect(self, inputs: Sequence[DetectorInput]) -> list[Candidates]:

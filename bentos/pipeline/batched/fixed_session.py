@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from typing import Any, Protocol
@@ -13,10 +12,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from bentos.pipeline.batched import graphs
-from bentos.pipeline.batched.cuda_runtime import CudaRuntime, cuda_runtime
-from bentos.pipeline.batched.self_check import LEAST_COSINE, least_cosine
-from bentos.pipeline.providers import CPU, Provider, ProviderNotInUse, require_in_use
+from bentos.pipeline.batched.cuda_runtime import cuda_runtime
+from bentos.pipeline.batched.device_session import DeviceSession
+from bentos.pipeline.batched.self_check import LEAST_COSINE, SelfCheck
+from bentos.pipeline.providers import CPU, Provider, ProviderNotInUse, load_libraries, require_in_use
 
 logger = logging.getLogger(__name__)
 
@@ -62,100 +61,90 @@ class HostSession:
         return [each[:count] for each in made]
 
 
-class DeviceSession:
-    """See `FixedSession`; on a GPU.
-
-    Inputs and outputs stay at fixed addresses, as a CUDA graph needs them. The graph can only run in the thread that
-    has recorded it. The copy of the input is over before the network begins, and the network before its outputs are
-    copied: copies that were only queued in the stream that ONNX Runtime was given gave wrong faces
-    (docs/performance.md).
-    """
-
-    def __init__(self, session: Any, shape: Sequence[int], runtime: CudaRuntime) -> None:
-        self._session, self._runtime = session, runtime
-        self.buffer = runtime.page_locked(shape, np.uint8)
-        self._binding = session.io_binding()
-        self._input: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), np.uint8, "cuda", 0)
-        self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
-        self._outputs: dict[str, _Output] = {}
-        self.names: Sequence[str] = [each.name for each in session.get_outputs()]
-        for each in session.get_outputs():
-            value: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(each.shape, np.float32, "cuda", 0)
-            self._binding.bind_ortvalue_output(each.name, value)
-            self._outputs[each.name] = _Output(value, each.shape)
-        self._run()  # chooses the algorithms, and records the graph
-
-    def run(self, names: Sequence[str], count: int) -> list[Floats]:
-        """See `FixedSession`."""
-        self._runtime.send(self._input.data_ptr(), self.buffer[:count])
-        self._run()
-        made = []
-        for name in names:
-            output = self._outputs[name]
-            if output.host is None:
-                output.host = self._runtime.page_locked(output.shape, np.float32)
-            made.append(output.host[:count])
-            self._runtime.fetch(made[-1], output.value.data_ptr())
-        return made
-
-    def _run(self) -> None:
-        self._session.run_with_iobinding(self._binding)
-        self._binding.synchronize_outputs()
-
-
-@dataclass(slots=True)
-class _Output:
-    """An output on the GPU, and its copy in the host's memory, made when it is first asked for."""
-
-    value: Any
-    shape: Sequence[int]
-    host: Floats | None = None
-
-
 class FixedSessions:
     """Opens sessions, each in the thread that calls. `threads`: of ONNX Runtime on a CPU."""
 
     def __init__(self, providers: Sequence[Provider], *, threads: int) -> None:
         self._threads = threads
         self._providers = providers
-        on_cpu = {name for name, _ in providers} <= {CPU}
-        self._runtime = None if on_cpu else cuda_runtime()  # before anything else uses the GPU
+        self._unconfirmed: list[tuple[Sequence[int], FixedSession, SelfCheck]] = []
+        load_libraries([name for name, _ in providers])
+        # Before anything else uses the GPU.
+        self._runtime = cuda_runtime() if {name for name, _ in providers} & {CUDA, TENSORRT} else None
 
     def check(self, model: bytes) -> None:
-        """Raise `ProviderNotInUse` when `model` does not run with all providers, or they do not know an option."""
+        """Raise `ProviderNotInUse` when `model` does not run with all providers, or they do not take an option."""
+        for name, options in self._providers:
+            if name in _GRAPH_OPTIONS and options.get("device_id", "0") != "0":
+                raise ProviderNotInUse(
+                    f"{name} cannot be used with the option device_id; CUDA_VISIBLE_DEVICES chooses the GPU."
+                )
         try:
             self._session(model, self._providers)
-        except RuntimeError as error:  # ONNX Runtime's errors are
-            raise ProviderNotInUse(
-                f"{', '.join(name for name, _ in self._providers)} cannot be used: {str(error).splitlines()[0]}"
-            ) from None
+        except ProviderNotInUse:
+            raise
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
+            raise ProviderNotInUse(f"{self._names} cannot be used: {_first_line(error)}") from None
 
-    def open(self, model: bytes, shape: Sequence[int]) -> FixedSession:
-        """A session for `model`, whose single input has this `shape`. Raises `ProviderNotInUse`.
+    def open(self, model: bytes, shape: Sequence[int], *, is_usual: bool = True) -> FixedSession:
+        """A session for `model`, whose single input has this `shape`. Raises what ONNX Runtime raises.
 
         On a GPU after its first run, and as a CUDA graph; without one where ONNX Runtime cannot record it, or its
-        outputs are not those of the CPU.
+        outputs are not those of the CPU. Where the GPU does not run it either, as when its memory is used up, a network
+        that is not usual runs on the CPU.
         """
-        runtime = self._runtime
-        if runtime is None:
+        if self._is_on_cpu:
             return self._on_host(model, shape)
-        providers = [(name, {**_defaults(name, model), **given}) for name, given in self._providers]
-        with_graph = [(name, _with_graph(name, options)) for name, options in providers]
-        try:
-            return self._checked(
-                DeviceSession(self._session(model, with_graph), shape, runtime), model, shape
-            )
-        except RuntimeError as error:  # ONNX Runtime's errors are
-            if with_graph == providers:
-                raise
-            logger.warning("without a CUDA graph for shape %s: %s", tuple(shape), error)
-            return self._checked(DeviceSession(self._session(model, providers), shape, runtime), model, shape)
+        providers: list[Provider] = [
+            (name, {**_defaults(name, model), **given}) for name, given in self._providers
+        ]
+        with_graph: list[Provider] = [(name, _with_graph(name, options)) for name, options in providers]
+        failures: list[Exception] = []
+        for attempt in [with_graph] if with_graph == providers else [with_graph, providers]:
+            try:
+                return self._opened(model, shape, attempt, is_usual=is_usual)
+            except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
+                failures.append(error.with_traceback(None))  # which would keep the memory of the session
+                logger.warning("shape %s with %s: %s", tuple(shape), dict(attempt), _first_line(error))
+        if is_usual:
+            raise failures[-1]
+        logger.error("shape %s runs on the CPU", tuple(shape))
+        return self._on_host(model, shape)
 
-    def _checked(self, session: DeviceSession, model: bytes, shape: Sequence[int]) -> DeviceSession:
-        """The session. Raises `RuntimeError` when its outputs are not those of the CPU."""
-        cosine = least_cosine(session, self._on_host(model, shape), unranked(session.names))
-        if cosine < LEAST_COSINE:
+    def confirm(self) -> None:
+        """Check again every usual session that has been opened since the last call, now that the others are open too.
+
+        Raises `RuntimeError` when outputs have become other ones than those of the CPU.
+        """
+        while self._unconfirmed:
+            shape, session, check = self._unconfirmed.pop()
+            if (cosine := check.least_cosine(session)) < LEAST_COSINE:
+                raise RuntimeError(
+                    f"the outputs for shape {tuple(shape)} were right before other networks were opened, and are not "
+                    f"any more (cosine {cosine:.3f}); without CUDA graphs they may be: ONNX_PROVIDER_OPTIONS="
+                    f'{{"{CUDA}": {{"{_GRAPH_OPTIONS[CUDA]}": "0"}}}}'
+                )
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(name for name, _ in self._providers)
+
+    @property
+    def _is_on_cpu(self) -> bool:
+        return {name for name, _ in self._providers} <= {CPU}
+
+    def _opened(
+        self, model: bytes, shape: Sequence[int], providers: Sequence[Provider], *, is_usual: bool
+    ) -> FixedSession:
+        """A session with these providers. Raises `RuntimeError` when its outputs are not those of the CPU."""
+        opened = self._session(model, providers)
+        runtime = self._runtime
+        session = HostSession(opened, shape) if runtime is None else DeviceSession(opened, shape, runtime)
+        check = SelfCheck(self._on_host(model, shape), session.names)
+        if (cosine := check.least_cosine(session)) < LEAST_COSINE:
             raise RuntimeError(f"its outputs are not those of the CPU (cosine {cosine:.3f})")
+        if is_usual:
+            self._unconfirmed.append((shape, session, check))
         return session
 
     def _on_host(self, model: bytes, shape: Sequence[int]) -> HostSession:
@@ -178,9 +167,8 @@ class FixedSessions:
         return session
 
 
-def unranked(names: Sequence[str]) -> list[str]:
-    """The outputs without those whose rows are ordered by score: equal ones may change places."""
-    return [name for name in names if name not in {graphs.BEST_SCORES, graphs.BEST_ROWS}]
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _defaults(provider: str, model: bytes) -> Mapping[str, str]:

@@ -13,7 +13,6 @@ from bentos.pipeline.batched.canvases import Canvas, canvases, large_canvases
 from bentos.pipeline.batched.fixed_session import FixedSession, FixedSessions
 from bentos.pipeline.pack_info import DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE
 from bentos.pipeline.pack_models import PackInputs
-from bentos.pipeline.providers import Provider, load_libraries
 
 LOOKS, LANDMARKS, RECOGNISER = "looks", "landmarks", "recogniser"
 
@@ -68,11 +67,10 @@ Networks = Mapping[str, BucketedNetwork]
 def networks_of(
     folder: Path,
     inputs: PackInputs,
+    sessions: FixedSessions,
     *,
     sizes: Sizes,
     most_images: int,
-    providers: Sequence[Provider],
-    threads: int,
 ) -> Networks:
     """The networks of the pack in `folder`. They open in the thread that runs them, the usual ones when it warms up.
 
@@ -81,8 +79,6 @@ def networks_of(
     `most_images`: no batch of the detector needs to be larger. `threads`: of ONNX Runtime on a CPU.
     Raises `ProviderNotInUse` when a network does not run with all `providers`.
     """
-    load_libraries([name for name, _ in providers])
-    sessions = FixedSessions(providers, threads=threads)
     opening = _Opening(folder, inputs, sessions)
     sessions.check((folder / LANDMARKS_FILE).read_bytes())
     detectors = {
@@ -125,7 +121,7 @@ class _Opening:
         is_usual: bool = True,
     ) -> BucketedNetwork:
         def open_session(batch: int) -> FixedSession:
-            return self._sessions.open(model(batch), (batch, *canvas, 3))
+            return self._sessions.open(model(batch), (batch, *canvas, 3), is_usual=is_usual)
 
         return BucketedNetwork(open_session, batches, start=start, is_usual=is_usual)
 
