@@ -4,36 +4,60 @@
 #   tools/gpu_check.sh                       with a registry: installs what is missing into a folder of its own
 #   GPU_WHEELS=folder tools/gpu_check.sh     without: installs the wheels of the folder
 #
-# Needs this repository, Python 3.11 or newer with pip, and for a GPU NVIDIA's driver. The face pack is taken from
-# BENTOML_HOME, else from FACE_PACK_FOLDER, else assembled from the registry. Prints a summary, and writes gpu.json and
-# the logs into OUT (reports). ARGS goes to `locust/bench/gpu.py`, such as ARGS="--workers 8 12 --clients 64 128".
-# The runner under load comes first, then the comparison with the CPU; BUDGET ends it after so many seconds (270).
+# Needs this repository, Python 3.11 or 3.12 with pip (PYTHON=python3.11), and for a GPU NVIDIA's driver. Packages go to
+# GPU_SITE, of which a later run finds them. The face pack is taken from BENTOML_HOME, else from FACE_PACK_FOLDER, else
+# assembled from the registry. Prints a summary, and writes gpu.json and the logs into OUT (reports). ARGS goes to
+# `locust/bench/gpu.py`, such as ARGS="--workers 8 12 --clients 64 128". The runner under load comes first, then the
+# comparison with the CPU; after BUDGET seconds (270) no further part is begun.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${OUT:-reports}
 python=${PYTHON:-python3}
-site=${GPU_SITE:-/tmp/face-search-gpu-site}
 mkdir -p "$out"
 export PYTHONUNBUFFERED=1 BENTOML_DO_NOT_TRACK=True PIP_DISABLE_PIP_VERSION_CHECK=1
 
 say() { echo "gpu_check: $*"; }
 
 say "$(date -u +%H:%M:%S) $("$python" --version 2>&1), $(nproc) CPUs"
+if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then
+  say "$python has to be Python 3.11 or 3.12: set PYTHON"
+  exit 1
+fi
+# A container may have the driver without nvidia-smi.
 if command -v nvidia-smi >/dev/null; then
   nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+  has_driver=1
+elif [ -e /proc/driver/nvidia/version ] || [ -e /dev/nvidiactl ]; then
+  head -1 /proc/driver/nvidia/version 2>/dev/null
+  has_driver=1
 else
-  say "no nvidia-smi: no driver, so everything runs on the CPU"
+  say "no driver of NVIDIA, so everything runs on the CPU"
+  has_driver=
 fi
 
-# Packages: wheels of a folder, or the registry, unless everything is there already.
+# Packages: wheels of a folder, or the registry, unless this Python has everything already.
+requirements=requirements/service.txt
+[ -z "$has_driver" ] || requirements=requirements/gpu.txt
+site=${GPU_SITE:-/tmp/face-search-site}/$(sha256sum "$requirements" | cut -c1-12)-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+has_packages() {
+  HAS_DRIVER=$has_driver "$python" - 2>/dev/null <<'PY'
+import os
+import bentoml, insightface, onnx, onnxruntime
+raise SystemExit(bool(os.environ["HAS_DRIVER"]) and "CUDAExecutionProvider" not in onnxruntime.get_available_providers())
+PY
+}
 if [ -n "${GPU_WHEELS:-}" ]; then
   "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$site" "$GPU_WHEELS"/*.whl || say "not all wheels of $GPU_WHEELS could be installed"
   export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
-elif ! "$python" -c 'import bentoml, insightface, onnxruntime' 2>/dev/null; then
-  requirements=requirements/gpu.txt
-  command -v nvidia-smi >/dev/null || requirements=requirements/service.txt
-  "$python" -m pip install -q --target "$site" -r "$requirements" || { say "the requirements cannot be installed: set GPU_WHEELS"; exit 1; }
+elif ! has_packages; then
   export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
+  if [ ! -e "$site/complete" ]; then
+    say "installing $requirements into $site"
+    rm -rf "$site"
+    # The file is complete. Without --no-deps pip asks for packages that InsightFace names and nothing here needs.
+    "$python" -m pip install -q --no-deps --require-hashes --target "$site" -r "$requirements" && touch "$site/complete" \
+      || { say "$requirements cannot be installed: set GPU_WHEELS to a folder with its wheels"; exit 1; }
+  fi
 fi
 
 # CUDA and cuDNN may lie in packages beside another ONNX Runtime, such as PyTorch's.
