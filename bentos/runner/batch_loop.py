@@ -55,6 +55,8 @@ class InProgress:
         self.left: Future[None] = Future()
         self.answer: Future[Answer] = Future()
         self.began = time.monotonic()
+        for future in (self.prepared, self.left, self.answer):
+            future.set_running_or_notify_cancel()  # else a caller that is cancelled would cancel what others wait for
         self.seconds: Mapping[str, float] = dict.fromkeys(STAGES, 0.0)
         self.batch = 1
         self.has_entered = False

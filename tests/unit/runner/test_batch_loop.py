@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from functools import partial
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bentos.domain.errors import FaceSearchError, InternalError, InvalidImageFormat
 from bentos.domain.faces import FacesInImage
@@ -77,6 +80,11 @@ class Loop:
 
     def give_up(self, image: InProgress) -> None:
         self._loop.give_up(image, InternalError())
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Images that are expected to enter, and pixels in memory."""
+        return self._loop._expected, self._loop._pixels
 
     def enter(self, *images: InProgress) -> None:
         wait([image.prepared for image in images], PATIENCE_S)
@@ -252,3 +260,72 @@ def test_an_image_waits_for_no_other_when_none_is_being_decoded() -> None:
 
 def _fail(error: Exception) -> None:
     raise error
+
+
+def _fails_between_two_runs() -> Work[FacesInImage]:
+    yield from _work("fails")
+    raise InvalidImageFormat("only seen now")
+
+
+def _decoded_twice(again: Callable[[], Any]) -> Work[FacesInImage]:
+    yield from _work("first look")
+    [made] = yield Decode(PIXELS, [again])
+    if isinstance(made, FaceSearchError):
+        raise made
+    return (yield from _work("second look"))
+
+
+KINDS: dict[str, Callable[[], Work[FacesInImage]]] = {
+    "good": lambda: _work("good", rounds=3),
+    "crowd": lambda: _work("crowd", rounds=3 * MOST_ROUNDS),
+    "cut off": lambda: _work("cut off", decode=partial(_fail, InvalidImageFormat("cut off"))),
+    "too large for the memory": lambda: _work("large", decode=partial(_fail, MemoryError())),
+    "the networks fail": lambda: _work(BAD, rounds=2),
+    "the work fails": _fails_between_two_runs,
+    "decoded twice": lambda: _decoded_twice(_ready),
+    "cannot be decoded again": lambda: _decoded_twice(partial(_fail, InvalidImageFormat("cut off"))),
+    "no memory to decode again": lambda: _decoded_twice(partial(_fail, MemoryError())),
+}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(list(KINDS)), st.booleans(), st.booleans()), min_size=1, max_size=60)
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_to_images_each_is_answered_and_none_is_expected_or_held_in_the_end(
+    monkeypatch: pytest.MonkeyPatch, images: list[tuple[str, bool, bool]]
+) -> None:
+    """Some are given up, as soon as they are decoded or before, and some callers go while the networks run."""
+    monkeypatch.setattr(module, "_MOST_PIXELS", 3 * PIXELS.pixels.size // 3)
+    monkeypatch.setattr(module, "_MOST_OF_EACH", 1)
+    loop = Loop(gather_s=0.002)
+    begun = []
+    for kind, is_given_up, stays in images:
+        gone = Event()
+        image = loop.begin(KINDS[kind](), lambda gone=gone: not gone.is_set())  # type: ignore[misc]
+        act = loop.give_up if is_given_up else loop.enter
+        image.prepared.add_done_callback(lambda _, act=act, image=image: act(image))  # type: ignore[misc]
+        if not stays:
+            image.prepared.add_done_callback(lambda _, gone=gone: gone.set())  # type: ignore[misc]
+        begun.append(image)
+    for (kind, is_given_up, stays), image in zip(images, begun, strict=True):
+        if kind in {"good", "crowd", "decoded twice"} and stays and not is_given_up:
+            assert isinstance(_result(image), FacesInImage), kind
+        else:
+            assert isinstance(_result(image), FaceSearchError | FacesInImage), kind
+        assert image.left.done()
+    assert loop.held == (0, 0)
+    assert not loop.ended.is_set()
+
+
+async def test_a_caller_that_is_cancelled_takes_nothing_from_the_others(loop: Loop) -> None:
+    decoding = Event()
+    gone = loop.begin(_work("gone", decode=partial(decoding.wait, PATIENCE_S)))
+    for future in (gone.prepared, gone.left, gone.answer):
+        asyncio.wrap_future(future).cancel()
+    await asyncio.sleep(0)
+    decoding.set()
+    stays = loop.begin(_work("stays"))
+    loop.enter(gone, stays)
+    assert _rounds_of(gone, stays) == [1, 1]
+    assert loop.held == (0, 0)
