@@ -9,18 +9,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from bentos.config.settings import Settings
-from bentos.domain.faces import FacesInImage
 from bentos.pipeline.batched import graphs
 from bentos.pipeline.batched.fixed_session import FixedSession, FixedSessions
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.pack_info import DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE
-from bentos.pipeline.steps import Embed, Step
+from bentos.pipeline.steps import Step
 from bentos.runner.codec import Request, Ticket, encode_request
-from bentos.runner.cpus import decode_threads
 from bentos.runner.fixed_batches import FixedBatches
 
 PHOTO = (640, 480)
@@ -42,9 +38,11 @@ _kept: list[FixedSession] = []
 
 
 def try_provider(folder: Path, provider: str) -> None:
-    """Run the landmark model once. Raises `ProviderNotInUse`, `RuntimeError`."""
-    model = graphs.with_fixed_batch(graphs.load(str(folder / LANDMARKS_FILE)), 1)
-    FixedSessions([(provider, {})], threads=1).open(model.SerializeToString(), (1, 48, 48, 3))
+    """Run the landmark model once. Raises `ProviderNotInUse`, and any error of ONNX Runtime."""
+    model = graphs.with_fixed_batch(graphs.load(str(folder / LANDMARKS_FILE)), 1).SerializeToString()
+    sessions = FixedSessions([(provider, {})], threads=1)
+    sessions.check(model)
+    _kept.append(sessions.open(model, (1, 48, 48, 3)))
 
 
 def network_rates(
@@ -71,8 +69,8 @@ def network_rates(
 
 
 def pipeline_rates(
+    requests: FixedBatches,
     extraction: Extraction,
-    settings: Settings,
     jpegs: Sequence[bytes],
     batches: Sequence[int],
     *,
@@ -80,11 +78,11 @@ def pipeline_rates(
 ) -> dict[int, dict[str, Any]]:
     """Images a second of `detect_and_embed` by batch size, with the next batch decoded meanwhile, in one process.
 
+    `requests`: those of `extraction`, whose networks are open in the thread that runs them.
     `networks_ms`: time in runs of each network, milliseconds per image; `detect` of the stages includes theirs.
     """
     timed = _TimedNetworks(extraction)
     numbers = count(1)
-    requests = FixedBatches(extraction, lambda _ticket: True, None, decode_threads=decode_threads(settings))
     found: dict[int, dict[str, Any]] = {}
     for batch in batches:
 
@@ -114,45 +112,6 @@ def pipeline_rates(
             },
         }
     return found
-
-
-def compare(ours: Extraction, reference: Extraction, files: Sequence[bytes]) -> dict[str, float | int]:
-    """Faces and embeddings of both over the same files, and embeddings of both over the same aligned faces."""
-    crops: list[Any] = []
-    cosines: list[float] = []
-    faces = [0, 0]
-    for file in files:
-        [a], [b] = ours.detect_and_embed([file]), reference.detect_and_embed([file])
-        if not isinstance(a, FacesInImage) or not isinstance(b, FacesInImage):
-            continue
-        faces = [faces[0] + len(a.faces), faces[1] + len(b.faces)]
-        for face in b.faces:
-            other = max(a.faces, key=lambda each, box=face.bbox: each.bbox.iou(box), default=None)  # type: ignore[misc]
-            if other is not None and other.embedding is not None and face.embedding is not None:
-                cosines.append(float(other.embedding @ face.embedding))
-    networks = reference.networks, ours.networks
-    rng = np.random.default_rng(0)
-    crops = [_crop(file, rng) for file in files]
-    pairs = zip(*(each.run(Embed, crops[:64]) for each in networks), strict=True)
-    equal = [float(a @ b) for a, b in pairs]
-    return {
-        "files": len(files),
-        "faces": faces[0],
-        "faces_of_reference": faces[1],
-        "least_cosine": round(min(cosines), 6),
-        "mean_cosine": round(float(np.mean(cosines)), 6),
-        "least_cosine_on_equal_crops": round(min(equal), 6),
-        "mean_cosine_on_equal_crops": round(float(np.mean(equal)), 6),
-    }
-
-
-def _crop(file: bytes, rng: np.random.Generator) -> Any:
-    """A square of 112 pixels around the middle of a selfie: what counts is that both networks get the same pixels."""
-    image: Any = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
-    height, width = image.shape[:2]
-    side = int(min(height, width) * rng.uniform(0.4, 0.8))
-    top, left = (height - side) // 2, (width - side) // 2
-    return cv2.resize(image[top : top + side, left : left + side], (112, 112), interpolation=cv2.INTER_AREA)
 
 
 class _TimedNetworks:

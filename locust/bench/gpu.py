@@ -11,14 +11,17 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.batched_networks import VARIANTS, compare, network_rates, pipeline_rates, try_provider
+from bench.against_cpu import against_the_cpu
+from bench.batched_networks import VARIANTS, network_rates, pipeline_rates, try_provider
+from bench.gpu_report import Report
 from bench.machine_use import MachineUse
 from bench.mps import has_mps, mps
 from bench.runner_load import measure, runner_alone
@@ -26,8 +29,9 @@ from bench.selfie_pool import DEFAULT_FOLDER, selfie_pool
 from bench.settings_of import settings_of
 from bentos.demo.process import DidNotStart
 from bentos.pipeline.pack_store import face_pack_folder
-from bentos.pipeline.providers import CPU, ProviderNotInUse, load_libraries, require_available
-from bentos.runner.cpus import available_cpus, runner_processes
+from bentos.pipeline.providers import CPU, require_available
+from bentos.runner.cpus import available_cpus, decode_threads, runner_processes
+from bentos.runner.fixed_batches import FixedBatches
 from bentos.runner.local import extraction_of
 
 CUDA = "CUDAExecutionProvider"
@@ -38,9 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="    %(message)s", stream=sys.stderr)
     options.reports.mkdir(parents=True, exist_ok=True)
-    report = _Report(options)
-    provider = report.provider = _provider(options.provider)
-    report.add("machine", _machine, provider)
+    report = Report(options.reports, budget=options.budget)
+    provider, reason = _provider(options.provider)
+    report.provider = provider
+    report.add("machine", _machine, provider, reason)
     jpegs = selfie_pool(DEFAULT_FOLDER, count=options.selfies)
     batched = {"ONNX_PROVIDERS": provider, "RUNNER_FIXED_SHAPES": "on", "RUNNER_QUEUE": "1024"}
     if provider == CPU:
@@ -51,81 +56,38 @@ def main(arguments: list[str] | None = None) -> int:
     report.add(_title(first, mps=shared), _runner, batched, first, shared, options.clients, jpegs, options)
     report.add("pipeline", _pipeline, batched, jpegs, options)
     if shared:
-        report.add(_title(first, mps=False), _runner, batched, first, False, [64], jpegs, options)
+        report.add(
+            _title(first, mps=False), _runner, batched, first, False, options.clients[:1], jpegs, options
+        )
     on_the_cpu = {"ONNX_PROVIDERS": CPU, "RUNNER_QUEUE": "1024"}
     cpus = available_cpus()
-    report.add(f"CPU, {cpus} processes", _runner, on_the_cpu, cpus, False, [64], jpegs, options)
+    report.add(
+        f"CPU, {cpus} processes", _runner, on_the_cpu, cpus, False, options.clients[:1], jpegs, options
+    )
     for workers in others:
         report.add(
             _title(workers, mps=shared), _runner, batched, workers, shared, options.clients, jpegs, options
         )
     report.add("networks", _networks, provider, options)
     print(report.text())
-    return 1 if report.failed else 0
+    if report.has_wrong_answers:
+        print("WRONG ANSWERS: the faces are not those of the CPU, so the other figures mean nothing.")
+    return 1 if report.failed or report.has_wrong_answers else 0
 
 
-class _Report:
-    """The figures so far, written after each part, so that a run that is cut off leaves what it measured."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.parts: dict[str, Any] = {}
-        self.provider = ""
-        self.failed = False
-        self._path = options.reports / "gpu.json"
-        self._until = time.monotonic() + options.budget
-
-    def add(self, name: str, part: Callable[..., Any], *arguments: Any) -> None:
-        """Run a part, unless the time is up, and write down what it returns or why it failed."""
-        if time.monotonic() > self._until:
-            self.parts[name] = {"skipped": "the time of --budget is over"}
-        else:
-            print(f"... {name}", file=sys.stderr, flush=True)
-            began = time.monotonic()
-            try:
-                self.parts[name] = part(*arguments)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the other parts still run
-                self.parts[name] = {"failed": f"{type(error).__name__}: {error}"[-3000:]}
-                self.failed = True
-            if isinstance(self.parts[name], dict):
-                self.parts[name]["seconds"] = round(time.monotonic() - began, 1)
-        self._path.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
-
-    def text(self) -> str:
-        """Everything on a page."""
-        lines = [f"=== {self.provider} ==="]
-        for name, part in self.parts.items():
-            lines.append(f"--- {name}")
-            lines += _lines(part)
-        return "\n".join(lines)
-
-
-def _lines(part: Any, indent: str = "  ") -> Iterable[str]:
-    if not isinstance(part, dict):
-        return [f"{indent}{part}"]
-    lines = []
-    for name, value in part.items():
-        if isinstance(value, dict) and any(isinstance(each, dict | list) for each in value.values()):
-            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            lines += [f"{indent}{name}:", *(f"{indent}  {json.dumps(each)}" for each in value)]
-        else:
-            lines.append(f"{indent}{name}: {json.dumps(value)}")
-    return lines
-
-
-def _provider(wanted: str) -> str:
-    """The provider to measure; the CPU where the wanted one is not there or does not work."""
+def _provider(wanted: str) -> tuple[str, str]:
+    """The provider to measure; the CPU where the wanted one is not there or does not work, and why."""
     try:
         require_available([wanted])
-        load_libraries([wanted])
         try_provider(face_pack_folder("yunet-mbf"), wanted)
-    except (ProviderNotInUse, RuntimeError) as error:
-        print(f"{error} Everything runs on {CPU}.", file=sys.stderr)
-        return CPU
-    return wanted
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        print(f"{reason} Everything runs on {CPU}.", file=sys.stderr)
+        return CPU, reason
+    return wanted, ""
 
 
-def _machine(provider: str) -> dict[str, Any]:
+def _machine(provider: str, reason: str) -> dict[str, Any]:
     import onnxruntime  # noqa: PLC0415
 
     use = MachineUse()
@@ -134,7 +96,7 @@ def _machine(provider: str) -> dict[str, Any]:
         "driver": use.driver,
         "cpus": available_cpus(),
         "onnxruntime": onnxruntime.__version__,
-        "provider": provider,
+        "provider": f"{provider}, because {reason}" if reason else provider,
         "python": sys.version.split()[0],
     }
 
@@ -163,13 +125,14 @@ def _pipeline(
     folder = face_pack_folder(settings.face_pack)
     began = time.monotonic()
     batched = extraction_of(folder, settings)
+    requests = FixedBatches(batched, lambda _ticket: True, None, decode_threads=decode_threads(settings))
     opening = time.monotonic() - began
-    reference = extraction_of(folder, settings_of({"ONNX_PROVIDERS": CPU}))
+    reference = extraction_of(folder, settings_of({"ONNX_PROVIDERS": CPU, "SELFIE_QUICK_SIZE": "0"}))
     return {
         "opening_s": round(opening, 1),
-        "against_the_cpu": compare(batched, reference, jpegs[: options.compared]),
+        "against_the_cpu": against_the_cpu(requests, reference, jpegs[: options.compared]),
         "by_batch": pipeline_rates(
-            batched, settings, jpegs, options.batches, seconds=options.pipeline_seconds
+            requests, batched, jpegs, options.batches, seconds=options.pipeline_seconds
         ),
     }
 
@@ -242,7 +205,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # As Ctrl-C does, so that the runner and MPS are stopped, which run in sessions of their own.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         sys.exit(main())
     except DidNotStart as failure:
         sys.exit(str(failure))
+    except KeyboardInterrupt:
+        sys.exit("interrupted: gpu.json has the parts until then")

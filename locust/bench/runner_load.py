@@ -24,6 +24,7 @@ from bench.runner_alone import SOCKET_FILE
 from bentos.demo.process import DidNotStart, launched
 from bentos.domain.deadline import deadline_within
 from bentos.domain.errors import FaceSearchError
+from bentos.domain.faces import Embedding, FacesInImage
 from bentos.pipeline.methods import Method
 from bentos.pipeline.stage_clock import STAGES
 from bentos.runner.codec import Request, Ticket, decode_faces, encode_request, split_timing
@@ -37,7 +38,10 @@ _TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a number of clients measured. `batches`: answers by the size of their batch; `stage_ms`: per image."""
+    """What a number of clients measured. `batches`: answers by the size of their batch; `stage_ms`: per image.
+
+    `faces`: in all answers. `least_cosine`: of the first faces in answers to the same image.
+    """
 
     clients: int
     images: int
@@ -46,6 +50,8 @@ class Load:
     latencies_ms: Sequence[float]
     batches: Mapping[int, int]
     stage_ms: Mapping[str, float]
+    faces: int
+    least_cosine: float
 
     def as_dict(self) -> dict[str, Any]:
         """For a report."""
@@ -60,6 +66,8 @@ class Load:
             ),
             "answers_by_batch_size": dict(sorted(self.batches.items())),
             "stage_ms": {stage: round(ms, 3) for stage, ms in self.stage_ms.items()},
+            "faces_per_image": round(self.faces / max(1, self.images), 3),
+            "least_cosine_of_one_image": round(self.least_cosine, 6),
             "failures": dict(self.failures),
         }
 
@@ -134,17 +142,31 @@ def measure(
         latencies_ms=[ms for part in parts for ms in part.latencies_ms],
         batches=batches,
         stage_ms={stage: 1000 * spent / max(1, images) for stage, spent in stages.items()},
+        faces=sum(part.faces for part in parts),
+        least_cosine=min(part.least_cosine for part in parts),
     )
 
 
 @dataclass(slots=True)
 class _Part:
+    """What one process measured. `first_embeddings`: of the first answer to each image."""
+
     seconds: float = 0.0
     images: int = 0
+    faces: int = 0
+    least_cosine: float = 1.0
+    first_embeddings: dict[int, Embedding] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     batches: Counter[int] = field(default_factory=Counter)
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("to_runner", *STAGES), 0.0))
+
+    def see(self, place: int, found: FacesInImage) -> None:
+        """Count the faces in an answer, and compare the first one with that of an earlier answer."""
+        self.faces += len(found.faces)
+        if found.faces and (embedding := found.faces[0].embedding) is not None:
+            first = self.first_embeddings.setdefault(place, embedding)
+            self.least_cosine = min(self.least_cosine, float(first @ embedding))
 
 
 def _load(
@@ -157,21 +179,23 @@ async def _callers(
     shared: Path, jpegs: list[bytes], method: Method, clients: int, seconds: float, ready: Any
 ) -> _Part:
     transport = SocketTransport(shared)
-    images = itertools.cycle(jpegs)
+    images = itertools.cycle(enumerate(jpegs))
     part = _Part()
 
     async def call(until: float, into: _Part) -> None:
         while (asked := time.monotonic()) < until:
             number = random.getrandbits(64)
-            payload = encode_request(Request(next(images)), Ticket(number, deadline_within(_TIMEOUT_S)))
+            place, image = next(images)
+            payload = encode_request(Request(image), Ticket(number, deadline_within(_TIMEOUT_S)))
             try:
                 timing, answer = split_timing(await transport.ask(method, payload, number))
-                decode_faces(answer)
+                found = decode_faces(answer)
             except (FaceSearchError, OSError) as error:
                 into.failures[type(error).__name__] += 1
                 continue
             into.latencies_ms.append(1000 * (time.monotonic() - asked))
             into.images += 1
+            into.see(place, found)
             into.batches[timing.batch] += 1
             into.stages["to_runner"] += timing.began - asked
             for stage in STAGES:
