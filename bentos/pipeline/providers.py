@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 CPU = "CPUExecutionProvider"
@@ -32,9 +34,10 @@ def require_in_use(session: Any, providers: Sequence[str]) -> None:
     in_use = session.get_providers()
     missing = [name for name in providers if name not in in_use]
     if missing:
+        reasons = "".join(f"; {reason}" for reason in map(_why_not_loaded, missing) if reason)
         raise ProviderNotInUse(
             f"{', '.join(missing)} is not in use: ONNX Runtime runs with {', '.join(in_use)}, "
-            f"and has {', '.join(_available())}."
+            f"and has {', '.join(_available())}{reasons}."
         )
 
 
@@ -45,6 +48,21 @@ def load_libraries(providers: Sequence[str]) -> None:
     import onnxruntime  # noqa: PLC0415 - takes 0.25 s, also in processes without a model
 
     onnxruntime.preload_dlls()
+
+
+def _why_not_loaded(provider: str) -> str:
+    """Why the library of a provider cannot be loaded, which ONNX Runtime only logs; empty if it can be."""
+    import onnxruntime  # noqa: PLC0415 - takes 0.25 s, also in processes without a model
+
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    name = f"libonnxruntime_providers_{provider.removesuffix('ExecutionProvider').lower()}.so"
+    if not (folder / name).exists():
+        return ""
+    try:
+        ctypes.CDLL(str(folder / name))
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def _available() -> list[str]:

@@ -30,6 +30,18 @@ def test_a_provider_that_is_not_in_use_ends_the_process_with_one_sentence(
     assert "\n" not in sentence
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_the_sentence_says_why_the_library_of_a_provider_cannot_be_loaded(
+    pack_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "capi" / "libonnxruntime_providers_cuda.so"
+    library.parent.mkdir()
+    library.write_bytes(b"\x7fELF, but no library")
+    monkeypatch.setattr(onnxruntime, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(SystemExit, match=f"{library}: file too short"):
+        pack_of(pack_folder, Settings(onnx_providers="CUDAExecutionProvider"))
+
+
 def test_the_service_does_not_start_with_a_provider_that_is_not_available(folder: Path) -> None:
     environment = {**embedded_environment(folder), "ONNX_PROVIDERS": "CUDAExecutionProvider"}
     with launched(SERVICE, environment, log=folder / "service.log") as service:
