@@ -75,6 +75,12 @@ class RunnerSettings(SecretSettings):
             raise ValueError(
                 f"ONNX_PROVIDER_OPTIONS names {', '.join(unknown)}, which ONNX_PROVIDERS does not"
             )
+        if self.fixed_shapes and any(
+            options.get("device_id", "0") != "0" for options in self.onnx_provider_options.values()
+        ):
+            raise ValueError(
+                "ONNX_PROVIDER_OPTIONS chooses a GPU with device_id; with fixed shapes set CUDA_VISIBLE_DEVICES"
+            )
         return self
 
     @property

@@ -24,4 +24,9 @@ def settings_or_exit(role: Role | None = None) -> Settings:
 
 def is_serving() -> bool:
     """Whether this process starts a service, and does not build a bento or print the OpenAPI document."""
-    return "serve" in sys.argv[1:2] or bentoml.server_context.worker_index is not None
+    return starts_services() or bentoml.server_context.worker_index is not None
+
+
+def starts_services() -> bool:
+    """Whether this process is the one that starts the processes of the services."""
+    return "serve" in sys.argv[1:2]

@@ -12,8 +12,9 @@ from typing import Annotated
 import bentoml
 from bentoml.validators import ContentType
 
-from bentos.config.startup import is_serving, settings_or_exit
+from bentos.config.startup import is_serving, settings_or_exit, starts_services
 from bentos.pipeline.methods import Method
+from bentos.pipeline.provider_check import require_working
 from bentos.pipeline.providers import ProviderNotInUse, require_available
 from bentos.runner.codec import Timing, asked_of, decode_request, encode_answer, ticket_of, with_timing
 from bentos.runner.cpus import decode_threads, runner_processes
@@ -31,6 +32,8 @@ _settings = settings_or_exit()
 if is_serving():
     try:
         require_available(_settings.onnx_providers)
+        if starts_services():
+            require_working(_settings.providers)
     except ProviderNotInUse as error:
         raise SystemExit(f"ONNX_PROVIDERS: {error}") from None
 

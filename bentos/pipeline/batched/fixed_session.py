@@ -74,11 +74,6 @@ class FixedSessions:
 
     def check(self, model: bytes) -> None:
         """Raise `ProviderNotInUse` when `model` does not run with all providers, or they do not take an option."""
-        for name, options in self._providers:
-            if name in _GRAPH_OPTIONS and options.get("device_id", "0") != "0":
-                raise ProviderNotInUse(
-                    f"{name} cannot be used with the option device_id; CUDA_VISIBLE_DEVICES chooses the GPU."
-                )
         try:
             self._session(model, self._providers)
         except ProviderNotInUse:
@@ -105,7 +100,8 @@ class FixedSessions:
                 return self._opened(model, shape, attempt, is_usual=is_usual)
             except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
                 failures.append(error.with_traceback(None))  # which would keep the memory of the session
-                logger.warning("shape %s with %s: %s", tuple(shape), dict(attempt), _first_line(error))
+                reason = _first_line(error)
+                logger.warning("shape %s does not run with %s: %s", tuple(shape), dict(attempt), reason)
         if is_usual:
             raise failures[-1]
         logger.error("shape %s runs on the CPU", tuple(shape))

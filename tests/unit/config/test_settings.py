@@ -50,6 +50,9 @@ def test_several_keys_are_valid_at_once_so_that_they_can_be_rotated(monkeypatch:
     assert load_settings("image-search").api_keys() == ("0123456789abcdef", "fedcba9876543210")
 
 
+CUDA: dict[str, str | None] = {"ONNX_PROVIDERS": "CUDAExecutionProvider"}
+
+
 @pytest.mark.parametrize(
     ("environment", "named"),
     [
@@ -66,6 +69,14 @@ def test_several_keys_are_valid_at_once_so_that_they_can_be_rotated(monkeypatch:
         ({"SEARCH_MAX_IMAGE_MB": "0"}, "SEARCH_MAX_IMAGE_MB"),
         ({"DETECTION_SIZE": "333"}, "DETECTION_SIZE"),
         ({"ONNX_PROVIDERS": " , "}, "ONNX_PROVIDERS"),
+        ({"ONNX_PROVIDER_OPTIONS": "use_tf32=0"}, "it is not JSON"),
+        ({"ONNX_PROVIDER_OPTIONS": '{"CUDAExecutionProvider": {}}'}, "which ONNX_PROVIDERS does not"),
+        (CUDA | {"ONNX_PROVIDER_OPTIONS": '{"CUDAExecutionProvider": "use_tf32"}'}, "one object of options"),
+        (CUDA | {"ONNX_PROVIDER_OPTIONS": '{"CUDAExecutionProvider": {"use_tf32": null}}'}, "use_tf32"),
+        (
+            CUDA | {"ONNX_PROVIDER_OPTIONS": '{"CUDAExecutionProvider": {"device_id": 1}}'},
+            "CUDA_VISIBLE_DEVICES",
+        ),
         ({"MILVUS_URI": None}, "MILVUS_URI"),
         ({"MILVUS_COLLECTION": "fa-ces"}, "MILVUS_COLLECTION"),
         ({"MILVUS_TIMEOUT_S": "60"}, "MILVUS_TIMEOUT_S"),

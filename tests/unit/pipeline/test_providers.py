@@ -10,6 +10,8 @@ import pytest
 from bentos.config.settings import Settings
 from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.process import launched
+from bentos.pipeline.provider_check import require_working
+from bentos.pipeline.providers import ProviderNotInUse
 from bentos.runner.local import pack_of
 
 pytestmark = pytest.mark.skipif(
@@ -40,6 +42,14 @@ def test_the_sentence_says_why_the_library_of_a_provider_cannot_be_loaded(
     monkeypatch.setattr(onnxruntime, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(SystemExit, match=f"{library}: file too short"):
         pack_of(pack_folder, Settings(onnx_providers="CUDAExecutionProvider"))
+
+
+def test_providers_are_tried_with_a_small_network_in_a_process_of_its_own() -> None:
+    require_working([("CPUExecutionProvider", {})])
+    require_working([("AzureExecutionProvider", {}), ("CPUExecutionProvider", {})])
+    with pytest.raises(ProviderNotInUse, match=r"^CUDAExecutionProvider is not in use: ") as raised:
+        require_working([("CUDAExecutionProvider", {"use_tf32": "0"})])
+    assert "\n" not in str(raised.value)
 
 
 def test_the_service_does_not_start_with_a_provider_that_is_not_available(folder: Path) -> None:
