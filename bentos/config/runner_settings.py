@@ -47,14 +47,15 @@ class RunnerSettings(SecretSettings):
         description="Most images in one batch; 0: 1, or 64 with fixed shapes, which on a CPU do not pay.",
     )
     runner_max_latency_ms: int = Field(
-        10_000, ge=1, description="Longest wait for a batch, ms; then refused."
+        10_000, ge=1, description="Longest time that an image waits for its batch, ms; then it is refused."
     )
     runner_queue: int = Field(
         64, ge=1, description="Images queued or running in the runner; one more is `overloaded`."
     )
     runner_timeout_s: float = Field(15, gt=0, description="Longest wait for the runner.")
     runner_transport: Literal["auto", "bentoml", "socket"] = Field(
-        "auto", description="How it is called; `auto`: by `socket` where possible, else by BentoML's client."
+        "auto",
+        description="How the services call the runner; `auto`: by `socket` where possible, else by BentoML's client.",
     )
 
     @field_validator("onnx_providers", mode="before")

@@ -30,14 +30,18 @@ class SecretSettings(BaseSettings):
     api_key: SecretStr = Field(SecretStr(""), description="Keys of the API, separated by commas; required.")
     api_key_file: str = _from_a_file("API_KEY")
     milvus_token: SecretStr = Field(
-        SecretStr(""), description="`user:password` or an API key, if there is one."
+        SecretStr(""), description="Credentials of Milvus: `user:password` or an API key; empty: none."
     )
     milvus_token_file: str = _from_a_file("MILVUS_TOKEN")
     postgrest_token: SecretStr = Field(SecretStr(""), description="JWT of the role `face_search`.")
     postgrest_token_file: str = _from_a_file("POSTGREST_TOKEN")
-    s3_access_key_id: SecretStr = Field(SecretStr(""), description="Required with a bucket.")
+    s3_access_key_id: SecretStr = Field(
+        SecretStr(""), description="Key of the object store; required with a bucket."
+    )
     s3_access_key_id_file: str = _from_a_file("S3_ACCESS_KEY_ID")
-    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Required with a bucket.")
+    s3_secret_access_key: SecretStr = Field(
+        SecretStr(""), description="The secret of that key; required with a bucket."
+    )
     s3_secret_access_key_file: str = _from_a_file("S3_SECRET_ACCESS_KEY")
 
     @field_validator(*SECRET_NAMES)

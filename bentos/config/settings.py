@@ -54,7 +54,8 @@ class Settings(RunnerSettings):
     )
     connection_limits: Literal["required", "off"] = Field(
         "required",
-        description="Limits on connections; `required`: do not start without them (another uvicorn).",
+        description="Limits of connections in time and size; `required`: a service whose uvicorn cannot be given them "
+        "does not start.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level of the log lines."
@@ -95,26 +96,34 @@ class Settings(RunnerSettings):
         320,
         ge=32,
         le=4096,
-        description="The same for a selfie, whose face is large; if none is found, DETECTION_SIZE is used.",
+        description="Side of the detector's input for a selfie, whose face is large, px; if no face is found, "
+        "DETECTION_SIZE is used.",
     )
     selfie_quick_size: int = Field(
         320,
         ge=0,
         le=4096,
-        description="The first input for a selfie on a CPU, enough for one large upright face, px; less is faster and "
-        "sees fewer faces in the background; 0: every selfie is examined in full.",
+        description="Side of the detector's first input for a selfie on a CPU, px, enough for one large upright face; "
+        "a smaller one is faster and finds fewer faces in the background; 0: every selfie is examined in full.",
     )
     detection_threshold: float = Field(
         0.5,
         gt=0,
         lt=1,
-        description="Confidence from which one closer look may do; from 0.3 on a face is looked at in four turns.",
+        description="Score from which one close-up detection may confirm a face; a candidate below it, down to 0.3, is "
+        "detected again in all four turns.",
     )
     landmark_looks: int = Field(
-        3, ge=0, le=8, description="Looks of the landmark model at each face; 0: the detector's landmarks."
+        3,
+        ge=0,
+        le=8,
+        description="Runs of the landmark model over each face; 0: the detector's landmarks are used.",
     )
     confirmation_threshold: float = Field(
-        0.9, ge=0, lt=1, description="Lowest probability of the last of these looks; below, there is no face."
+        0.9,
+        ge=0,
+        lt=1,
+        description="Lowest probability of a face in the last of these runs; below it there is no face.",
     )
     min_face_size: float = Field(
         0, ge=0, description="Smallest side of a face that is used, px; 0: no limit."
@@ -139,13 +148,13 @@ class Settings(RunnerSettings):
         "faces", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="Alias of the collection."
     )
     milvus_index_type: Literal["HNSW", "IVF_FLAT", "FLAT", "AUTOINDEX"] = Field(
-        "HNSW", description="Vector index."
+        "HNSW", description="Vector index of a new collection; an existing one keeps its own."
     )
     milvus_hnsw_m: int = Field(16, ge=2, le=2048, description="HNSW: neighbours of a node.")
     milvus_hnsw_ef_construction: int = Field(200, ge=8, description="HNSW: candidates when building.")
     milvus_ivf_nlist: int = Field(128, ge=1, le=65536, description="IVF_FLAT: cells.")
     milvus_search_ef: int = Field(
-        128, ge=1, le=32768, description="HNSW: candidates when searching, at least."
+        128, ge=1, le=32768, description="HNSW: least number of candidates of a search."
     )
     milvus_search_nprobe: int = Field(16, ge=1, le=65536, description="IVF_FLAT: cells searched.")
     milvus_consistency: Literal["Strong", "Bounded", "Session", "Eventually"] = Field(
@@ -156,7 +165,7 @@ class Settings(RunnerSettings):
 
     # Metadata
     postgrest_url: str = Field(
-        "", description="`http(s)://host:3000`, or `sqlite:///path`; vectorizer: required."
+        "", description="`http(s)://host:3000`, or `sqlite:///path`; required by image-vectorizer."
     )
     postgrest_timeout_s: float = Field(5, gt=0, description="Longest wait for PostgREST.")
     lease_s: float = Field(
@@ -168,7 +177,10 @@ class Settings(RunnerSettings):
     )
 
     # Images
-    s3_endpoint_url: str = Field("https://storage.yandexcloud.net", description="Or `file:///folder`.")
+    s3_endpoint_url: str = Field(
+        "https://storage.yandexcloud.net",
+        description="Address of the object store; `file:///folder`: a folder.",
+    )
     s3_public_endpoint_url: str = Field(
         "",
         description="Address in links, where callers reach the images by another one; empty: S3_ENDPOINT_URL,"
@@ -182,9 +194,9 @@ class Settings(RunnerSettings):
         description="Prefix of the object keys, before the photo's id.",
     )
     s3_addressing: Literal["auto", "path", "virtual"] = Field(
-        "auto", description="Address style of the bucket."
+        "auto", description="Where addresses name the bucket: in the `path`, or as the host (`virtual`)."
     )
-    s3_threads: int = Field(16, ge=1, le=256, description="Concurrent calls to the object store.")
+    s3_threads: int = Field(16, ge=1, le=256, description="Most calls to the object store at once.")
     s3_timeout_s: float = Field(5, gt=0, description="Longest wait for the object store.")
 
     # Readiness
@@ -210,10 +222,13 @@ class Settings(RunnerSettings):
         SHUTDOWN_DELAY_S,
         ge=0,
         le=600,
-        description="After SIGTERM: how long it serves on, not ready, before it stops accepting connections.",
+        description="After SIGTERM: how long a service that is not ready any more accepts connections, s.",
     )
     shutdown_timeout_s: float = Field(
-        SHUTDOWN_TIMEOUT_S, gt=0, le=3600, description="After that: longest wait for requests in progress."
+        SHUTDOWN_TIMEOUT_S,
+        gt=0,
+        le=3600,
+        description="After SHUTDOWN_DELAY_S: longest wait for requests in progress, s.",
     )
 
     @field_validator(*_INSTEAD)

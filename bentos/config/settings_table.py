@@ -7,12 +7,13 @@ from pydantic import SecretStr
 from bentos.config.settings import Settings
 
 
-def rows() -> list[str]:
-    """A Markdown row for each setting: its name, its default and what it means."""
-    return [
+def table() -> str:
+    """A Markdown table with a row for each setting: its name, its default and what it means."""
+    rows = (
         f"| `{name.upper()}` | {shown(field.default)} | {field.description} |"
         for name, field in Settings.model_fields.items()
-    ]
+    )
+    return "\n".join(("| setting | default | meaning |", "| --- | --- | --- |", *rows))
 
 
 def shown(value: object) -> str:
@@ -25,4 +26,4 @@ def shown(value: object) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(rows()))  # noqa: T201 - a command-line program
+    print(table())  # noqa: T201 - a command-line program
