@@ -68,7 +68,7 @@ def measure_ceiling(
 
 
 def mean_of(measured: Sequence[Ceiling]) -> Ceiling:
-    """The median of several measurements."""
+    """The means over several measurements."""
     count = len(measured)
     return Ceiling(
         rps=sum(each.rps for each in measured) / count,
