@@ -27,9 +27,9 @@ from bentos.observability.traced import traced
 from bentos.observability.tracing import TracesUnavailable, Tracing, outgoing_headers, trace_fields
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
-from bentos.runner.client import FaceFinder
 from bentos.runner.connect import check_transport, connect
 from bentos.runner.face_runner import QUIET
+from bentos.runner.finder import FaceFinder
 from bentos.runner.transport.choice import TransportUnavailable
 from bentos.serving.background import running
 from bentos.serving.connections import ConnectionLimitsUnavailable, bound_connections, check_uvicorn

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -17,10 +17,12 @@ from typing import TypeVar
 
 from bentos.config.settings import Settings
 from bentos.domain.errors import FaceSearchError, InternalError
-from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.domain.faces import FacesInImage
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.methods import Method
 from bentos.pipeline.wanted import always_wanted
+from bentos.runner.codec import Request, asked_of
+from bentos.runner.finder import FinderByMethod
 from bentos.runner.local import extraction_of
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ class PoolBroken(Exception):
     """No process of the pool can start; the message says what to do."""
 
 
-class FacePool:
+class FacePool(FinderByMethod):
     """A `FaceFinder` over `processes` processes, each with the face pack in `folder`.
 
     When a process ends unexpectedly, the images that were in the pool are tried again, one at a time, in a process of
@@ -44,35 +46,6 @@ class FacePool:
         self._processes = processes
         self._pool = self._new_pool(processes)
         self._one_alone = asyncio.Lock()
-
-    async def detect(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask(partial(_work, "detect"), image)
-
-    async def detect_and_embed(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask(partial(_work, "detect_and_embed"), image)
-
-    async def embed_only_face(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask(partial(_work, "embed_only_face"), image)
-
-    async def embed_largest_face(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask(partial(_work, "embed_largest_face"), image)
-
-    async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask(partial(_work, "embed_at"), (image, box))
-
-    async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask(partial(_work, "embed_only_at"), (image, box))
-
-    async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
-        """See `FaceFinder`."""
-        found = await self._ask(partial(_work, "embed"), (image, tuple(landmarks)))
-        return [face.embedding for face in found.faces]
 
     @property
     def is_full(self) -> bool:
@@ -91,25 +64,28 @@ class FacePool:
         spawn = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(processes, mp_context=spawn, initializer=_begin, initargs=self._start)
 
-    async def _ask(self, work: Callable[[T], Found], asked: T) -> FacesInImage:
+    async def _ask(self, method: Method, request: Request) -> FacesInImage:
+        return await self._found(_work, method, request)
+
+    async def _found(self, work: Callable[..., Found], *asked: object) -> FacesInImage:
         pool = self._pool
         try:
-            found = await _in_pool(pool, work, asked)
+            found = await _in_pool(pool, work, *asked)
         except BrokenProcessPool:
             if self._pool is pool:  # the first of several callers that fail together
                 self._pool = self._new_pool(self._processes)
                 pool.shutdown(wait=False)
-            found = await self._ask_alone(work, asked)
+            found = await self._found_alone(work, *asked)
         if isinstance(found, FaceSearchError):
             raise found
         return found
 
-    async def _ask_alone(self, work: Callable[[T], Found], asked: T) -> Found:
+    async def _found_alone(self, work: Callable[..., Found], *asked: object) -> Found:
         async with self._one_alone:
             alone = self._new_pool(1)
             try:
                 await self._started(alone)
-                return await _in_pool(alone, work, asked)
+                return await _in_pool(alone, work, *asked)
             except BrokenProcessPool:
                 return InternalError()
             finally:
@@ -163,6 +139,6 @@ def _ready() -> None:
     assert _extraction is not None  # noqa: S101 - the initializer has set it
 
 
-def _work(method: Method, asked: object) -> Found:
+def _work(method: Method, request: Request) -> Found:
     assert _extraction is not None  # noqa: S101 - the initializer has set it
-    return _extraction.run(method, [asked], always_wanted)[0]
+    return _extraction.run(method, [asked_of(method, request)], always_wanted)[0]

@@ -1,4 +1,4 @@
-"""`FaceFinder`, the interface through which services find faces, and `RunnerClient`, which calls the runner for it."""
+"""`RunnerClient`, the `FaceFinder` of the services: calls the processes of the runner."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Sequence
-from typing import Protocol
 
 from bentos.domain.deadline import deadline_within
 from bentos.domain.errors import DependencyUnavailable, InternalError, Overloaded
-from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.domain.faces import FacesInImage
 from bentos.observability.runner_metrics import BATCH_SIZE, FACES_PER_IMAGE, RUNNER_IN_FLIGHT, RUNNER_QUEUE
 from bentos.observability.stages import add_stage, end_stage
 from bentos.pipeline.methods import Method
 from bentos.pipeline.stage_clock import STAGES
 from bentos.runner.codec import Request, Ticket, Timing, decode_faces, encode_request, split_timing
+from bentos.runner.finder import FinderByMethod
 from bentos.runner.transport.base import ProcessFailed, RunnerTransport
 
 logger = logging.getLogger(__name__)
@@ -28,48 +27,7 @@ _RETRY_PAUSE_S = 0.05
 _CHECK_WITHIN_S = 2.0
 
 
-class FaceFinder(Protocol):
-    """Finds faces in images.
-
-    Every method takes the bytes of a JPEG, PNG or WebP image and raises `InvalidImageFormat`, `ImageTooLarge` (more
-    pixels than the limit), `Overloaded`, or `DependencyUnavailable` when the runner does not answer in time.
-    """
-
-    async def detect(self, image: bytes) -> FacesInImage:
-        """All faces, without embeddings."""
-
-    async def detect_and_embed(self, image: bytes) -> FacesInImage:
-        """All faces, each with its embedding; those below INDEX_MIN_FACE_SIZE, or degenerate, without."""
-
-    async def embed_only_face(self, image: bytes) -> FacesInImage:
-        """For an image that should show one face: that face with its embedding; or several faces without."""
-
-    async def embed_largest_face(self, image: bytes) -> FacesInImage:
-        """The face with the largest box and its embedding; no other face."""
-
-    async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """All faces. Only the face at the box has its embedding: the face that overlaps the box best (`same_face`), or
-        else the best face that is found in the region of the box. If there is none, no face has an embedding.
-        """
-
-    async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """The detected face that overlaps the box best (`same_face`) and its embedding; no other face."""
-
-    async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
-        """One embedding for each face, (dim,) float32, L2-normalised; None where the landmarks are degenerate."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next image would be refused as `Overloaded`."""
-
-    async def check(self) -> None:
-        """Return when the process that would get the next image answers. Raises `DependencyUnavailable`."""
-
-    async def close(self) -> None:
-        """Close all connections. No method may be called afterwards."""
-
-
-class RunnerClient:
+class RunnerClient(FinderByMethod):
     """`FaceFinder` over a transport to the processes of FaceRunner, with a bounded queue.
 
     `queue`: how many images may be queued or running in the runner. One more is refused with `Overloaded` at once,
@@ -84,35 +42,6 @@ class RunnerClient:
         self._waiting = 0
         RUNNER_IN_FLIGHT.set_function(lambda: self._in_flight)
         RUNNER_QUEUE.set_function(lambda: max(0, self._in_flight - self._transport.working))
-
-    async def detect(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("detect", Request(image))
-
-    async def detect_and_embed(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("detect_and_embed", Request(image))
-
-    async def embed_only_face(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("embed_only_face", Request(image))
-
-    async def embed_largest_face(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("embed_largest_face", Request(image))
-
-    async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("embed_at", Request(image, box=box))
-
-    async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("embed_only_at", Request(image, box=box))
-
-    async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
-        """See `FaceFinder`."""
-        found = await self._ask("embed", Request(image, landmarks=tuple(landmarks)))
-        return [face.embedding for face in found.faces]
 
     @property
     def is_full(self) -> bool:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from bentos.config.settings import Settings
 from bentos.domain.deadline import deadline_within
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError
-from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, Landmarks
+from bentos.domain.faces import FacesInImage
 from bentos.pipeline.batched.batched_models import BatchedModels
 from bentos.pipeline.batched.fixed_session import FixedSessions
 from bentos.pipeline.batched.opening import Sizes, networks_of
@@ -25,6 +23,8 @@ from bentos.pipeline.pack_models import PackInputs, PackModels, SingleModels
 from bentos.pipeline.providers import ProviderNotInUse
 from bentos.pipeline.turned import CANDIDATE_THRESHOLD
 from bentos.pipeline.wanted import Dropped
+from bentos.runner.codec import Request, asked_of
+from bentos.runner.finder import FinderByMethod
 
 
 def pack_of(folder: Path, settings: Settings) -> FacePack:
@@ -85,41 +85,12 @@ def extraction_of(folder: Path, settings: Settings) -> Extraction:
     )
 
 
-class LocalFaceFinder:
-    """See `bentos.runner.client.FaceFinder`."""
+class LocalFaceFinder(FinderByMethod):
+    """See `FaceFinder`."""
 
     def __init__(self, extraction: Extraction) -> None:
         self._extraction = extraction
         self._thread = ThreadPoolExecutor(max_workers=1)
-
-    async def detect(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("detect", image)
-
-    async def detect_and_embed(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("detect_and_embed", image)
-
-    async def embed_only_face(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("embed_only_face", image)
-
-    async def embed_largest_face(self, image: bytes) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("embed_largest_face", image)
-
-    async def embed_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("embed_at", (image, box))
-
-    async def embed_only_at(self, image: bytes, box: BoundingBox) -> FacesInImage:
-        """See `FaceFinder`."""
-        return await self._ask("embed_only_at", (image, box))
-
-    async def embed(self, image: bytes, landmarks: Sequence[Landmarks]) -> list[Embedding | None]:
-        """See `FaceFinder`."""
-        found = await self._ask("embed", (image, landmarks))
-        return [face.embedding for face in found.faces]
 
     @property
     def is_full(self) -> bool:
@@ -133,10 +104,14 @@ class LocalFaceFinder:
         """See `FaceFinder`."""
         self._thread.shutdown()
 
-    async def _ask(self, method: Method, asked: Any) -> FacesInImage:
+    async def _ask(self, method: Method, request: Request) -> FacesInImage:
         deadline = deadline_within(math.inf)
         [found] = await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._extraction.run, method, [asked], lambda _number: time.monotonic() < deadline
+            self._thread,
+            self._extraction.run,
+            method,
+            [asked_of(method, request)],
+            lambda _number: time.monotonic() < deadline,
         )
         if isinstance(found, Dropped):
             raise DependencyUnavailable("runner", "it did not answer in time")

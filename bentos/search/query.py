@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bentos.domain.errors import FaceNotFound, InvalidRequest, NoFacesDetected, TooManyFaces
 from bentos.domain.faces import BoundingBox, Embedding, Face
 from bentos.observability.stages import end_stage
-from bentos.runner.client import FaceFinder
+from bentos.runner.finder import FaceFinder
 from bentos.stores.base import ImageStore, VectorStore
 from bentos.stores.records import Match
 

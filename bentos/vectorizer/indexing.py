@@ -17,7 +17,7 @@ from bentos.domain.errors import (
 )
 from bentos.domain.faces import BoundingBox, Embedding, FacesInImage, same_face
 from bentos.domain.ids import derive_photo_id, image_digest
-from bentos.runner.client import FaceFinder
+from bentos.runner.finder import FaceFinder
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.records import FaceRecord, Lease, PhotoDetails, PhotoPage, PhotoRecord, PhotoStatus
 from bentos.vectorizer.leasing import PhotoLeases

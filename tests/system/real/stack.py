@@ -24,7 +24,7 @@ from bentos.demo.real import SEARCH, VECTORIZER
 from bentos.demo.servers.real import RealServers, real_servers
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
-from bentos.runner.client import FaceFinder
+from bentos.runner.finder import FaceFinder
 
 ROOT = Path(__file__).parents[3]
 KEY = "0123456789abcdef-key-of-the-tests"

@@ -43,7 +43,7 @@ async def test_an_image_that_ends_a_process_is_refused_and_the_others_are_not_af
     pool: FacePool,
 ) -> None:
     images = [b"one", b"kill 1", b"four", b"kill 22", b"eleven"]
-    found = await asyncio.gather(*[pool._ask(work, image) for image in images], return_exceptions=True)
+    found = await asyncio.gather(*[pool._found(work, image) for image in images], return_exceptions=True)
     assert [each.width if isinstance(each, FacesInImage) else type(each) for each in found] == [
         3,
         InternalError,
