@@ -25,6 +25,7 @@ from bentos.composition import Dependencies
 from bentos.config.loading import load_settings
 from bentos.config.settings import Settings, SettingsError
 from bentos.domain.errors import FaceSearchError
+from bentos.jobs.progress import say
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.local import LocalFaceFinder, extraction_of
@@ -39,11 +40,11 @@ def main() -> int:
     try:
         return asyncio.run(_audit(load_settings("image-vectorizer"), options))
     except (SettingsError, WrongStores) as error:
-        _say(str(error))
+        say(str(error))
     except FaceSearchError as error:
-        _say(error.message)
+        say(error.message)
     except KeyboardInterrupt:
-        _say("stopped; run it again to continue")
+        say("stopped; run it again to continue")
     return 2
 
 
@@ -75,7 +76,7 @@ async def _audit(settings: Settings, options: argparse.Namespace) -> int:
             await store.open()
         differences = await _compare(dependencies, options, fix=options.fix)
         if differences and options.fix:
-            _say("\ncomparing again ...")
+            say("\ncomparing again ...")
             differences = await _compare(dependencies, options, fix=False)
         return 1 if differences else 0
     finally:
@@ -107,18 +108,18 @@ def _report(snapshot: Snapshot, examples: int) -> None:
         count = snapshot.count(kind)
         total += count
         if count:
-            _say(f"{count:>8}  {kind.title}")
+            say(f"{count:>8}  {kind.title}")
             for finding in snapshot.findings(kind, examples):
-                _say(
+                say(
                     f"          photo {finding.photo_id}"
                     + (f", face {finding.face_id}" if finding.face_id else "")
                 )
     if snapshot.unrecorded_images:
-        _say(
+        say(
             f"{snapshot.unrecorded_images:>8}  images were never sent to /detect_faces/; they are not changed"
         )
     if not total:
-        _say(f"the three stores agree on {snapshot.photos} photos")
+        say(f"the three stores agree on {snapshot.photos} photos")
 
 
 async def _repair(dependencies: Dependencies, snapshot: Snapshot) -> None:
@@ -138,10 +139,6 @@ async def _repair(dependencies: Dependencies, snapshot: Snapshot) -> None:
                 findings = list(group)
                 await repair.repair(kind, findings)
                 bar.update(len(findings))
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a command-line program
 
 
 if __name__ == "__main__":

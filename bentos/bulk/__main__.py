@@ -29,7 +29,7 @@ from bentos.client.environment import connection_from
 from bentos.config.loading import load_settings, read_settings
 from bentos.config.settings import Settings, SettingsError
 from bentos.domain.errors import FaceSearchError
-from bentos.domain.ids import is_valid_id
+from bentos.domain.ids import ID_RULE, is_valid_id
 from bentos.jobs.command import at_least_one
 from bentos.jobs.face_pool import PoolBroken
 from bentos.jobs.patience import Stopped
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _id(text: str) -> str:
     if not is_valid_id(text):
-        raise argparse.ArgumentTypeError("1 to 128 of A-Z a-z 0-9 . _ - that begin with a letter or a digit")
+        raise argparse.ArgumentTypeError(ID_RULE)
     return text
 
 

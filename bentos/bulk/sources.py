@@ -10,13 +10,10 @@ from urllib.parse import unquote
 
 from bentos.bulk.items import UNREADABLE, Item, WrongSetup
 from bentos.config.settings import Settings
-from bentos.domain.ids import is_valid_id
+from bentos.domain.ids import ID_RULE, is_valid_id
 from bentos.stores.factory import image_store
 
-_NO_ID = (
-    "What follows S3_PREFIX cannot be the id of a photo: 1 to 128 of A-Z a-z 0-9 . _ - that begin with a letter or a "
-    "digit."
-)
+_NO_ID = f"What follows S3_PREFIX cannot be the id of a photo: {ID_RULE}."
 
 
 async def items_of(source: str, settings: Settings, *, piped: bytes | None = None) -> list[Item]:

@@ -9,6 +9,8 @@ import uuid
 from bentos.domain.faces import BoundingBox
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
+ID_RULE = "1 to 128 of A-Z a-z 0-9 . _ - that begin with a letter or a digit"
+"""The pattern in words, for messages."""
 _ID = re.compile(ID_PATTERN, re.ASCII)
 _FACE_NAMESPACE = uuid.UUID("6f1d1b7e-3f0b-5c55-9d5e-0f6d3f2b8a11")
 

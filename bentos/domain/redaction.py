@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import traceback
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
@@ -38,6 +39,14 @@ def remember_secret(name: str, values: Iterable[str]) -> None:
 def redacted(text: str) -> str:
     """`text` with `***` instead of every secret, also where it is percent-encoded, base64-encoded or escaped."""
     return text if _pattern is None else _pattern.sub(MASK, text)
+
+
+def frames_of(error: BaseException | None) -> dict[str, str]:
+    """The field of a log line that says where an error was raised, without its text, which may hold a secret.
+
+    httpx, for example, quotes a header that it refuses. Empty without an error.
+    """
+    return {} if error is None else {"traceback": "".join(traceback.format_tb(error.__traceback__))}
 
 
 def _forms(value: str) -> set[str]:

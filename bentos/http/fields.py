@@ -11,7 +11,7 @@ from pydantic import AfterValidator, WithJsonSchema
 
 from bentos.domain.errors import ImageTooLarge, InvalidRequest
 from bentos.domain.faces import BoundingBox
-from bentos.domain.ids import ID_PATTERN, is_face_id, is_valid_id
+from bentos.domain.ids import ID_PATTERN, ID_RULE, is_face_id, is_valid_id
 
 _CORNERS = 4
 _NUMBER = r"-?[0-9]+(\.[0-9]+)?"
@@ -45,7 +45,7 @@ def _is_number(value: object) -> bool:
 
 def _valid_id(value: str) -> str:
     if not is_valid_id(value):
-        raise ValueError("has to be 1 to 128 of A-Z a-z 0-9 . _ - and begin with a letter or a digit")
+        raise ValueError(f"has to be {ID_RULE}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Replaces every public coroutine method of an object, for metrics and traces."""
+"""Replaces every public coroutine method of an object: for metrics, traces, and calls that may not be interrupted."""
 
 from __future__ import annotations
 

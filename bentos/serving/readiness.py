@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from bentos.domain.errors import Dependency, DependencyUnavailable, FaceSearchError, NotReady
+from bentos.domain.redaction import frames_of
 from bentos.observability.dependency_metrics import set_dependency_up
 from bentos.serving.background import running
 
@@ -114,21 +114,20 @@ class _Watched:
         except FaceSearchError as error:
             self._failed(error, error.message)
         except Exception as error:  # noqa: BLE001 - whatever was raised, the next attempt follows
-            unexpected = DependencyUnavailable(self._name, "using it failed in a way that was not expected")
-            self._failed(unexpected, f"{type(error).__name__} was not expected", _frames(error))
+            failure = DependencyUnavailable(self._name, "using it failed in a way that was not expected")
+            self._failed(failure, f"{type(error).__name__} was not expected", error)
         else:
             self._succeeded()
 
-    def _failed(self, error: FaceSearchError, reason: str, frames: str = "") -> None:
+    def _failed(self, error: FaceSearchError, reason: str, unexpected: Exception | None = None) -> None:
         if self.error is None:
             self._failing_since = time.monotonic()
         self.error = error
         set_dependency_up(self._service, self._name, up=False)
         if reason not in self._logged:
             self._logged.add(reason)
-            fields = {"fields": {"traceback": frames} if frames else {}}
             state = "does not answer" if self.opened else "is not open yet"
-            logger.warning("%s %s: %s", self._name, state, reason, extra=fields)
+            logger.warning("%s %s: %s", self._name, state, reason, extra={"fields": frames_of(unexpected)})
 
     def _succeeded(self) -> None:
         seconds = time.monotonic() - self._failing_since
@@ -139,8 +138,3 @@ class _Watched:
         self.opened, self.error = True, None
         self._logged.clear()
         set_dependency_up(self._service, self._name, up=True)
-
-
-def _frames(error: Exception) -> str:
-    """Where the error was raised, without its text, which may hold a secret (httpx quotes a header that it refuses)."""
-    return "".join(traceback.format_tb(error.__traceback__))

@@ -7,9 +7,10 @@ could be carried out after another writer has taken the photo over. Every store 
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
+
+from bentos.observability.each_call import Operation, each_call
 
 T = TypeVar("T")
 
@@ -35,20 +36,11 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
 
 def uninterrupted(store: T) -> T:
     """Wrap `store` so that its coroutine methods finish before a cancellation is raised."""
-    return cast("T", _Uninterrupted(store))
 
+    def finished(operation: str) -> Operation:
+        async def call(*arguments: Any, **named: Any) -> Any:
+            return await finish(getattr(store, operation)(*arguments, **named))
 
-class _Uninterrupted:
-    def __init__(self, store: object) -> None:
-        self._store = store
+        return call
 
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._store, name)
-        if name.startswith("_") or not inspect.iscoroutinefunction(attribute):
-            return attribute
-
-        async def finished(*arguments: Any, **named: Any) -> Any:
-            return await finish(getattr(self._store, name)(*arguments, **named))
-
-        setattr(self, name, finished)  # the next call finds it without `__getattr__`
-        return finished
+    return each_call(store, finished)

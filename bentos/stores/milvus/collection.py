@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from dataclasses import dataclass
 
 import numpy as np
 
 from bentos.domain.errors import DependencyUnavailable, FaceSearchError, NotReady
+from bentos.domain.redaction import frames_of
 from bentos.stores.milvus.client import MilvusConnection
 from bentos.stores.milvus.errors import Failure
 from bentos.stores.milvus.options import MilvusOptions
@@ -150,10 +150,9 @@ class MilvusCollection:
     def _log_once(self, reason: str, error: Exception | None = None) -> None:
         if reason != self._logged:
             self._logged = reason
-            # Logs where it was raised, without its text, which may contain a secret.
-            frames = "".join(traceback.format_tb(error.__traceback__)) if error else ""
-            fields = {"fields": {"traceback": frames} if frames else {}}
-            logger.warning("milvus: could not open the collection again: %s", reason, extra=fields)
+            logger.warning(
+                "milvus: could not open the collection again: %s", reason, extra={"fields": frames_of(error)}
+            )
 
     def _searchable(self, name: str, index_type: str) -> OpenCollection:
         options = self._options
