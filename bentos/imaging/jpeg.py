@@ -34,7 +34,7 @@ _COEFFICIENTS = 64
 _ENDS_DATA = np.ones(256, np.bool_)
 """Which bytes after 0xFF end the data of a scan: not a stuffed zero, a fill byte or a restart marker."""
 _ENDS_DATA[[0x00, 0xFF, *range(0xD0, 0xD8)]] = False
-_SEARCHED_AT_ONCE = 256 << 10
+_SEARCHED_FIRST, _SEARCHED_AT_ONCE = 4 << 10, 256 << 10
 
 _MOST_SCANS = 32
 """Encoders write about ten scans. Each scan costs a pass over all pixels, so that thousands would take hours."""
@@ -170,16 +170,19 @@ def _scans(file: bytes, first: _Segment) -> _Scans:
 def _marker_after_data(file: bytes, at: int) -> tuple[int, int] | None:
     """The marker that ends the data starting at `at`, and where the marker ends; None without a marker.
 
-    numpy searches the megabytes of a scan five times as fast as a regular expression.
+    numpy searches the megabytes of a scan five times as fast as a regular expression. The first block is small, because
+    a file may have thousands of markers that follow each other.
     """
     data = np.frombuffer(file, np.uint8)
-    for start in range(at, len(file) - 1, _SEARCHED_AT_ONCE):
-        block = data[start : start + _SEARCHED_AT_ONCE + 1]
+    start, size = at, _SEARCHED_FIRST
+    while start < len(file) - 1:
+        block = data[start : start + size + 1]
         candidates = np.flatnonzero(block[:-1] == 0xFF)  # noqa: PLR2004 what every marker begins with
         markers = candidates[_ENDS_DATA[block[candidates + 1]]]
         if markers.size:
             position = start + int(markers[0])
             return file[position + 1], position + 2
+        start, size = start + size, min(4 * size, _SEARCHED_AT_ONCE)
     return None
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bentos.domain.errors import ImageTooLarge
+from bentos.domain.errors import ImageTooLarge, InvalidImageFormat
+from bentos.imaging.jpeg import read_jpeg
 from tests.unit.imaging.image_bombs import BOMBS, OVERSIZED
 from tests.unit.imaging.image_kinds import exif, expected, jpeg, photo, saved, stored_turned
 from tests.unit.imaging.reading import ENOUGH, SAVED_AS, read, small
@@ -61,6 +62,21 @@ def test_no_small_file_takes_more_memory_than_its_pixels_may(bomb: str) -> None:
         "KiB more than before; 4 megapixels take 12,000 as BGR and 16,000 as RGBA"
     )
     assert child.stderr == b""
+
+
+def test_the_search_for_markers_hardly_grows_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+    flatnonzero = np.flatnonzero
+
+    def counting(found: np.ndarray) -> np.ndarray:
+        searched.append(len(found))
+        return flatnonzero(found)
+
+    monkeypatch.setattr(np, "flatnonzero", counting)
+    with pytest.raises(InvalidImageFormat):
+        read_jpeg(BOMBS["jpeg, very many segments"]())
+    assert 4000 < len(searched) < 5000
+    assert sum(searched) < 32 << 20, "bytes; 256 KiB at each of the 4,096 markers would be 1 GiB"
 
 
 @pytest.mark.parametrize("shrink_to", [1, 80, 160, 161, 319, 320, 640, 641, 1280, 5000])
