@@ -25,7 +25,7 @@ _PHOTO_SIZES = ((480, 640), (640, 480), (1280, 960), (960, 1280), (1600, 1200))
 _PHOTO_SIZE_SHARES = (0.4, 0.3, 0.12, 0.12, 0.06)
 _FACE_COUNT_SHARES = (0.6, 0.25, 0.15)
 _GROUP_SIZES = ((1280, 960), (960, 1280), (1600, 1200))
-_GROUP_COUNTS = (1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 12)
+GROUP_COUNTS = (1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 12)
 """Numbers of people, each as likely as the others; 6 on average."""
 _QUALITIES = (40, 98)
 _LARGEST_FILE_TRIES = 6
@@ -80,8 +80,8 @@ def group(index: int, *, seed: int = 0) -> MadeImage:
     """
     rng = np.random.default_rng((seed, index, 0, 3))
     width, height = _GROUP_SIZES[rng.integers(len(_GROUP_SIZES))]
-    people = int(rng.choice(_GROUP_COUNTS))
-    chosen = [FACES[number % len(FACES)] for number in rng.permutation(max(_GROUP_COUNTS))[:people]]
+    people = int(rng.choice(GROUP_COUNTS))
+    chosen = [FACES[number % len(FACES)] for number in rng.permutation(max(GROUP_COUNTS))[:people]]
     canvas = _background(rng, width, height)
     columns = int(np.ceil(np.sqrt(people * width / height)))
     rows = -(-people // columns)

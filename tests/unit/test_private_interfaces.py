@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -114,15 +113,13 @@ def test_private_interfaces_are_used_in_the_listed_files_alone() -> None:
     ],
 )
 def test_a_planted_use_is_found(tmp_path: Path, line: str) -> None:
-    for folder in FOLDERS:
-        shutil.copytree(
-            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.jpg")
-        )
-    path = tmp_path / "bentos" / "search" / "query.py"
-    path.write_text(path.read_text() + f"\n{line}\n")
+    name = "bentos/search/query.py"
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text((ROOT / name).read_text() + f"\n{line}\n")
     found = violations(tmp_path)
     assert found
-    assert {each.split(":")[0] for each in found} == {"bentos/search/query.py"}
+    assert all(each.startswith(f"{name}: ") for each in found)
 
 
 def test_each_listed_file_still_needs_its_row() -> None:

@@ -74,7 +74,7 @@ def nested_png_frames() -> bytes:
 
 
 def moving_webp() -> bytes:
-    frames = [Image.new("RGB", (1000, 1000), (level, 0, 0)) for level in range(200)]
+    frames = [Image.new("RGB", (500, 500), (level, 0, 0)) for level in range(200)]
     return saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=1)
 
 

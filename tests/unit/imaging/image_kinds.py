@@ -45,8 +45,8 @@ def exif(orientation: int) -> bytes:
     return tags.tobytes()
 
 
-def stored_turned(orientation: int) -> Image.Image:
-    """The photo as a rotated camera stores it, so that `orientation` turns it upright."""
+def stored_turned(orientation: int, upright: Image.Image | None = None) -> Image.Image:
+    """The picture, the photo by default, as a rotated camera stores it, so that `orientation` turns it upright."""
     turn = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -56,7 +56,8 @@ def stored_turned(orientation: int) -> Image.Image:
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_270,
     }.get(orientation)
-    return photo() if turn is None else photo().transpose(turn)
+    upright = upright or photo()
+    return upright if turn is None else upright.transpose(turn)
 
 
 def in_profile(profile: bytes) -> Image.Image:
@@ -89,7 +90,7 @@ def deep(image: Image.Image) -> bytes:
 @cache
 def in_palette(colours: int) -> Image.Image:
     """The photo with this number of colours, dithered."""
-    return photo().quantize(palette=photo().quantize(colours, kmeans=2))
+    return photo().quantize(palette=photo().resize((320, 222)).quantize(colours, kmeans=2))
 
 
 def palette_with_transparency() -> bytes:

@@ -23,14 +23,16 @@ from tests.unit.imaging.metadata_blocks import (
     webp_with,
     xmp,
 )
-from tests.unit.imaging.reading import SAVED_AS, is_upright, read, small
+from tests.unit.imaging.reading import SAVED_AS, is_upright, quarter, read, small
 
 
 @pytest.mark.parametrize("saved_as", SAVED_AS)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_all_eight_orientations_are_turned_upright(saved_as: str, orientation: int) -> None:
     kind, options = SAVED_AS[saved_as]
-    assert is_upright(read(saved(stored_turned(orientation), kind, exif=exif(orientation), **options)))
+    assert is_upright(
+        read(saved(stored_turned(orientation, quarter()), kind, exif=exif(orientation), **options))
+    )
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -44,11 +46,11 @@ def test_the_orientation_is_read_in_every_integer_type_and_byte_order(
 
 
 def _jpeg(orientation: int, *segments: bytes) -> bytes:
-    return jpeg_with(jpeg(stored_turned(orientation)), *segments)
+    return jpeg_with(jpeg(stored_turned(orientation, quarter())), *segments)
 
 
 def _png(orientation: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    file = saved(stored_turned(orientation), "PNG")
+    file = saved(stored_turned(orientation, quarter()), "PNG")
     for chunk in reversed(chunks):
         file = png_with(file, *chunk)
     return file
@@ -56,7 +58,7 @@ def _png(orientation: int, *chunks: tuple[bytes, bytes]) -> bytes:
 
 def _webp(orientation: int, *chunks: tuple[bytes, bytes]) -> bytes:
     # The colour profile makes Pillow write the extended header, without which a WebP has no metadata.
-    file = saved(stored_turned(orientation), "WEBP", lossless=True, icc_profile=b"none")
+    file = saved(stored_turned(orientation, quarter()), "WEBP", lossless=True, icc_profile=b"none")
     for chunk in chunks:
         file = webp_with(file, *chunk)
     return file

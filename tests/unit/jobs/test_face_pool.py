@@ -42,14 +42,12 @@ async def test_it_finds_and_embeds_faces_as_the_runner_does(pool: FacePool, extr
 async def test_an_image_that_ends_a_process_is_refused_and_the_others_are_not_affected(
     pool: FacePool,
 ) -> None:
-    images = [b"one", b"kill 1", b"four", b"kill 22", b"eleven"]
+    images = [b"kill 1", b"four", b"kill 22"]
     found = await asyncio.gather(*[pool._found(work, image) for image in images], return_exceptions=True)
     assert [each.width if isinstance(each, FacesInImage) else type(each) for each in found] == [
-        3,
         InternalError,
         4,
         InternalError,
-        6,
     ]
     await pool.check()
 

@@ -15,7 +15,7 @@ from bentos.config.settings import Settings
 from bentos.demo.embedded import embedded_environment
 from bentos.pipeline.pack_info import PackInfo
 from bentos.stores.factory import vector_store
-from seed.face_images import group
+from seed.face_images import GROUP_COUNTS, group
 
 ROOT = Path(__file__).parents[3]
 KEY = "0123456789abcdef-key-of-the-tests"
@@ -48,19 +48,20 @@ def seed(environment: dict[str, str], tmp_path: Path):
 
 
 def test_made_photos_are_made_and_indexed_once(seed, tmp_path: Path) -> None:
-    said = seed("--collection", "made-a", "--photos", "4")
-    assert "4  indexed\n" in said
+    said = seed("--collection", "made-a", "--photos", "2")
+    assert "2  indexed\n" in said
     stored = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "images").iterdir()}
-    assert sorted(stored) == [f"made-a-{number:06d}" for number in range(4)]
-    assert "4  indexed before\n" in seed("--collection", "made-a", "--photos", "4")
+    assert sorted(stored) == [f"made-a-{number:06d}" for number in range(2)]
+    assert "2  indexed before\n" in seed("--collection", "made-a", "--photos", "2")
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "images").iterdir()} == stored
 
 
 def test_groups_have_one_to_twelve_people_and_six_on_average() -> None:
-    people = [len(group(index).people) for index in range(60)]
-    assert (min(people), max(people)) == (1, 12)
-    assert 5 < np.mean(people) < 7
-    assert group(7) == group(7)
+    assert (min(GROUP_COUNTS), max(GROUP_COUNTS), np.mean(GROUP_COUNTS)) == (1, 12, 6)
+    groups = [group(index) for index in range(5)]
+    assert {len(each.people) for each in groups} <= set(GROUP_COUNTS)
+    assert len({each.jpeg for each in groups}) == 5
+    assert group(4) == groups[4]
 
 
 def test_vectors_that_are_filled_in_are_unit_vectors_near_their_faces():

@@ -91,6 +91,12 @@ async def fails_in_time(call: Awaitable[object]) -> None:
     assert TOKEN.split(":")[1] not in failed.value.message
 
 
+async def every_call_fails_in_time(store: MilvusVectorStore) -> None:
+    """Every call, then searches that begin after calls have failed."""
+    await asyncio.gather(*(fails_in_time(verb(store)) for verb in VERBS))
+    await asyncio.gather(*(fails_in_time(found(store)) for _ in range(8)))
+
+
 async def finds_its_face_again(store: MilvusVectorStore) -> bool:
     deadline = time.monotonic() + BACK_WITHIN_S
     while time.monotonic() < deadline:
@@ -113,9 +119,7 @@ async def test_calls_to_a_frozen_server_fail_in_time_and_succeed_once_it_respond
     server: MilvusServer, store: MilvusVectorStore
 ) -> None:
     with server.frozen():
-        for verb in VERBS:
-            await fails_in_time(verb(store))
-        await asyncio.gather(*(fails_in_time(found(store)) for _ in range(8)))
+        await every_call_fails_in_time(store)
     assert await finds_its_face_again(store)
     await store.check()
 
@@ -136,9 +140,7 @@ async def test_a_server_that_restarts_is_used_again_with_all_its_faces(
     server: MilvusServer, store: MilvusVectorStore
 ) -> None:
     server.stop()
-    for verb in VERBS:
-        await fails_in_time(verb(store))
-    await asyncio.gather(*(fails_in_time(found(store)) for _ in range(8)))
+    await every_call_fails_in_time(store)
     server.start()
     assert await finds_its_face_again(store)
     await store.remove_photos([FACE.photo_id])
