@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -30,10 +32,12 @@ class Command:
         state = {"XDG_STATE_HOME": str(folder / "state")}
         self.environment = {**embedded_environment(folder / "data", KEY), **state}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
         bulk = [str(self.photos), "--collection", "c", "--report", str(self.report), "--processes", "1"]
+        self._arguments = bulk
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "bentos.bulk", *bulk, *arguments],
+            [sys.executable, "-m", "bentos.bulk", *self._arguments, *arguments],
             cwd=ROOT,
             env={**os.environ, **self.environment},
             stdout=subprocess.PIPE,
@@ -42,9 +46,11 @@ class Command:
         )
 
     def run(self, *arguments: str) -> tuple[int, str]:
-        process = self.start(*arguments)
-        said, _ = process.communicate(timeout=300)
-        return process.returncode, said
+        """Exit status and output of the command in this process."""
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            return main([*self._arguments, *arguments]), said.getvalue()
 
     def lines(self) -> list[dict]:
         return (

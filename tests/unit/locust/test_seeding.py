@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ from bentos.config.settings import Settings
 from bentos.demo.embedded import embedded_environment
 from bentos.pipeline.pack_info import PackInfo
 from bentos.stores.factory import vector_store
+from seed.__main__ import main
 from seed.face_images import GROUP_COUNTS, group
 
-ROOT = Path(__file__).parents[3]
 KEY = "0123456789abcdef-key-of-the-tests"
 
 
@@ -27,24 +26,19 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def seed(environment: dict[str, str], tmp_path: Path):
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "seed", "--processes", "1", *arguments],
-            env={
-                **os.environ,
-                **environment,
-                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'locust'}",
-                "XDG_STATE_HOME": str(tmp_path / "state"),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+def seed(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> Iterator[Callable[..., str]]:
+    for name, value in {**environment, "XDG_STATE_HOME": str(tmp_path / "state")}.items():
+        monkeypatch.setenv(name, value)
+    terminated = signal.getsignal(signal.SIGTERM)
 
-    return run
+    def run(*arguments: str) -> str:
+        assert main(["--processes", "1", *arguments]) == 0
+        return capsys.readouterr().out
+
+    yield run
+    signal.signal(signal.SIGTERM, terminated)  # the command has its own
 
 
 def test_made_photos_are_made_and_indexed_once(seed, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from bentos.demo import photos
 from bentos.demo.embedded import embedded_environment
 from bentos.demo.process import free_port
 from bentos.pipeline.pack_info import PackInfo
+from bentos.reembed.__main__ import main
 from bentos.runner.local import LocalFaceFinder
 from bentos.vectorizer.wiring import indexing_of
 from tests.swap.packs import NEW, ROOT, model_home
@@ -63,15 +66,17 @@ class Base:
         )
 
     def run(self, *arguments: str, **changed: str) -> tuple[int, str]:
-        """Exit status and output."""
-        process = self.start(*arguments, **changed)
-        said, _ = process.communicate(timeout=120)
-        return process.returncode, said
+        """Exit status and output of the command in this process."""
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+            for name, value in {**self.environment, "FACE_PACK": NEW, **changed}.items():
+                patch.setenv(name, value)
+            return main(["--processes", "1", *arguments]), said.getvalue()
 
 
 @pytest.fixture
 async def base(tmp_path: Path, home: Path, finder: LocalFaceFinder, pack_folder: Path) -> Base:
-    environment = {**embedded_environment(tmp_path, KEY), "BENTOML_HOME": str(home)}
+    # BentoML reads its own variable once in a process; the folder of a running bento is read each time.
+    environment = {**embedded_environment(tmp_path, KEY), "BENTO_PATH": str(home)}
     base = Base(environment, finder, PackInfo.read(pack_folder))
     async with base.opened() as dependencies:
         indexing, _ = indexing_of(dependencies)
@@ -101,9 +106,12 @@ def test_a_dry_run_changes_nothing_and_the_change_is_made_once(base: Base) -> No
     assert (status, "0 vectors stored" in said, "was dropped" in said) == (0, True, True), said
 
 
-async def test_faces_that_cannot_be_embedded_are_listed_and_the_status_is_1(base: Base) -> None:
-    async with base.opened() as dependencies:
-        await dependencies.images.delete("photo1")
+def test_faces_that_cannot_be_embedded_are_listed_and_the_status_is_1(base: Base) -> None:
+    async def lose_an_image() -> None:
+        async with base.opened() as dependencies:
+            await dependencies.images.delete("photo1")
+
+    asyncio.run(lose_an_image())
     status, said = base.run()
     assert status == 1, said
     assert "2 vectors stored" in said
@@ -112,8 +120,9 @@ async def test_faces_that_cannot_be_embedded_are_listed_and_the_status_is_1(base
 
 async def test_a_file_that_a_service_has_open_is_refused_at_once(base: Base) -> None:
     async with base.opened():
-        status, said = base.run()
-    assert status == 2
+        process = base.start()
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
     assert "stop the service" in said
 
 
