@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.domain.faces import Landmarks, can_be_aligned
-from bentos.pipeline.pyramid import ImagePyramid, Pixels
+from bentos.pipeline.pyramid import BLACK, ImagePyramid, Pixels
 
 # Where the two eyes, the nose and the corners of the mouth lie in a 112 × 112 crop: the template of ArcFace
 # (Deng et al. 2019, arXiv:1801.07698), the same numbers as `insightface.utils.face_align.arcface_dst`.
@@ -50,9 +50,10 @@ def magnification(landmarks: Landmarks) -> float:
 def align(image: ImagePyramid, landmarks: Landmarks, size: int = _TEMPLATE_SIZE) -> Pixels | None:
     """The aligned face for the recogniser: (size, size, 3) uint8 with the same channel order as `image`.
 
-    None when the landmarks are degenerate (see `similarity`). Pixels from outside the image are black.
+    None when the landmarks are degenerate (see `similarity`). As in InsightFace, pixels from outside the image are
+    black.
     """
     transform = similarity(landmarks, size)
     if transform is None:
         return None
-    return image.warp(transform, size)
+    return image.warp(transform, size, outside=BLACK)

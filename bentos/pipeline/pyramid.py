@@ -13,6 +13,13 @@ from bentos.imaging.decoding import DecodedImage
 Pixels = NDArray[np.uint8]
 """(h, w, 3) uint8, BGR."""
 
+BLACK, GREY = 0, 127
+"""What a warp may show outside of the photo, a value for all channels.
+
+Beside black, networks see an edge where the photo ends and miss faces that the edge cuts; grey is near the zero with
+which their convolutions fill up.
+"""
+
 
 class ImagePyramid:
     """A decoded image and its repeated halvings, made when a warp needs them.
@@ -39,10 +46,10 @@ class ImagePyramid:
         level = self._level_for(longer_side / max(self.pixels.shape[:2]))
         return self._levels[level], self.scale / 2.0**level
 
-    def warp(self, transform: NDArray[np.float64], size: int) -> Pixels:
+    def warp(self, transform: NDArray[np.float64], size: int, *, outside: int = GREY) -> Pixels:
         """(size, size, 3) uint8: the photo under `transform`, (2, 3), which maps its pixels to those of the result.
 
-        Pixels from outside the photo are black.
+        Pixels from outside the photo have the value `outside`.
         """
         magnification = math.hypot(transform[0, 0], transform[1, 0]) / self.scale
         level = self._level_for(magnification)
@@ -52,7 +59,8 @@ class ImagePyramid:
         adapted[:, :2] *= reduction / self.scale
         adapted[:, 2] += transform[:, :2].sum(axis=1) / self.scale * (reduction - 1) / 2
         return np.asarray(
-            cv2.warpAffine(self._levels[level], adapted, (size, size), borderValue=0.0), dtype=np.uint8
+            cv2.warpAffine(self._levels[level], adapted, (size, size), borderValue=(outside,) * 3),
+            dtype=np.uint8,
         )
 
     def _level_for(self, magnification: float) -> int:
