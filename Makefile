@@ -29,7 +29,7 @@ TEST_PROCESSES ?= $(shell n=$$(nproc); echo $$(( n < 6 ? n + 1 : 6 )))
 
 test: $(VENV)/dev pack chromium ## all checks of CI, except for the images
 	$(MAKE) --no-print-directory lint types
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations=25
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: $(VENV)/dev ## ruff: rules and format; import-linter: allowed imports
 	$(BIN)/lint-imports --no-cache

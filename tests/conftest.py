@@ -25,6 +25,21 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatabl
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_LONGEST_FIRST = ("system/real", "system", "rollout", "swap", "web", "bulk", "http")
+"""Folders whose files take longest. Run last, they would keep one process busy while the others have ended."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders of `_LONGEST_FIRST`."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.relative_to(here).as_posix()
+        return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(autouse=True)
 def _log_reaches_caplog(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what an earlier service of this process did: `configure_logging` sets a level and stops propagation."""
