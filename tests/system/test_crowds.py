@@ -26,7 +26,7 @@ ATTACKERS = 6
 ATTACK_S = float(os.environ.get("ATTACK_SECONDS", "8"))
 QUIET_S = min(ATTACK_S, 8)
 POD_MB = 3 * 1024
-ROUNDS = 3
+ROUNDS = 6
 """Repetitions: other work on the machine may delay one round; a fault of the service would delay each."""
 FACES = 1024
 

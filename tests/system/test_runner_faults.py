@@ -137,8 +137,8 @@ def test_the_runner_does_no_work_for_requests_that_have_timed_out(
         time.sleep(2)
         assert begun == len(decoded.read_bytes()) - 1
         assert begun <= TIMED_OUT / 10
-        # The queue is empty again.
-        assert told(asyncio.run(searches(live, [selfie] * 20))) == {(200, "results"): 20}
+        # The queue is empty again. Few at once: on a busy machine twenty can take longer than the two seconds.
+        assert told(asyncio.run(searches(live, [selfie] * 4))) == {(200, "results"): 4}
         with live.client() as client:
             metrics = client.get("/metrics").text
         assert "face_search_runner_in_flight 0.0" in metrics
