@@ -12,7 +12,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from bentos.pipeline.providers import CPU, Provider, ProviderNotInUse, load_libraries, require_in_use
+from bentos.pipeline.providers import (
+    CPU,
+    Provider,
+    ProviderNotInUse,
+    load_libraries,
+    reason_of,
+    require_in_use,
+)
 
 _WITHIN_S = 120.0
 
@@ -59,8 +66,7 @@ def _run_small_network(providers: Sequence[Provider]) -> None:
         )
         session.run(None, {"x": np.ones(4, np.float32)})
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ProviderNotInUse(f"{', '.join(names)} cannot be used: {reason}") from None
+        raise ProviderNotInUse(f"{', '.join(names)} cannot be used: {reason_of(error)}") from None
     require_in_use(session, names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ CPU = "CPUExecutionProvider"
 
 Provider = tuple[str, Mapping[str, str]]
 """The name of an execution provider and its options."""
+
+
+_CODE = re.compile(r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_PLACES = re.compile(r"^(\S+\.(h|cc):\d+ ([^ ]* [^)]*\) |\w+ ))+")
 
 
 class ProviderNotInUse(Exception):
@@ -39,6 +44,15 @@ def require_in_use(session: Any, providers: Sequence[str]) -> None:
             f"{', '.join(missing)} is not in use: ONNX Runtime runs with {', '.join(in_use)}, "
             f"and has {', '.join(_available())}{reasons}."
         )
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of ONNX Runtime says, on one line, without the places in its source that come before it."""
+    text = (str(error).splitlines() or [""])[0]
+    if (cuda := text.rfind("CUDA failure")) >= 0:
+        return text[cuda:].split(" ; ")[0]
+    text = _CODE.sub("", text)
+    return _PLACES.sub("", text) or type(error).__name__
 
 
 def load_libraries(providers: Sequence[str]) -> None:

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from bentos.pipeline.batched.cuda_runtime import cuda_runtime
 from bentos.pipeline.batched.device_session import DeviceSession
 from bentos.pipeline.batched.self_check import LEAST_COSINE, SelfCheck
-from bentos.pipeline.providers import CPU, Provider, ProviderNotInUse, load_libraries, require_in_use
+from bentos.pipeline.providers import (
+    CPU,
+    Provider,
+    ProviderNotInUse,
+    load_libraries,
+    reason_of,
+    require_in_use,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +86,7 @@ class FixedSessions:
         except ProviderNotInUse:
             raise
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
-            raise ProviderNotInUse(f"{self._names} cannot be used: {_first_line(error)}") from None
+            raise ProviderNotInUse(f"{self._names} cannot be used: {reason_of(error)}") from None
 
     def open(self, model: bytes, shape: Sequence[int], *, is_usual: bool = True) -> FixedSession:
         """A session for `model`, whose single input has this `shape`. Raises what ONNX Runtime raises.
@@ -100,7 +107,7 @@ class FixedSessions:
                 return self._opened(model, shape, attempt, is_usual=is_usual)
             except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
                 failures.append(error.with_traceback(None))  # which would keep the memory of the session
-                reason = _first_line(error)
+                reason = reason_of(error)
                 logger.warning("shape %s does not run with %s: %s", tuple(shape), dict(attempt), reason)
         if is_usual:
             raise failures[-1]
@@ -161,10 +168,6 @@ class FixedSessions:
         )
         require_in_use(session, [name for name, _ in providers])
         return session
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _defaults(provider: str, model: bytes) -> Mapping[str, str]:

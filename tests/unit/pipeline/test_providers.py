@@ -11,7 +11,7 @@ from bentos.config.settings import Settings
 from bentos.demo.embedded import SERVICE, embedded_environment
 from bentos.demo.process import launched
 from bentos.pipeline.provider_check import require_working
-from bentos.pipeline.providers import ProviderNotInUse
+from bentos.pipeline.providers import ProviderNotInUse, reason_of
 from bentos.runner.local import pack_of
 
 pytestmark = pytest.mark.skipif(
@@ -42,6 +42,40 @@ def test_the_sentence_says_why_the_library_of_a_provider_cannot_be_loaded(
     monkeypatch.setattr(onnxruntime, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(SystemExit, match=f"{library}: file too short"):
         pack_of(pack_folder, Settings(onnx_providers="CUDAExecutionProvider"))
+
+
+SOURCE = "/onnxruntime_src/onnxruntime/core"
+FAIL = "[ONNXRuntimeError] : 1 : FAIL : "
+CALL = "void onnxruntime::CudaCall(ERRTYPE, const char*, int) [with ERRTYPE = cudaError; bool THRW = true]"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            f"{SOURCE}/call.cc:154 {CALL} {SOURCE}/call.cc:146 {CALL} CUDA failure 35: old driver ; GPU=-1 ; line=3\n",
+            "CUDA failure 35: old driver",
+        ),
+        (
+            f"{SOURCE}/info.cc:63 static ort::Info ort::Info::From(const ort::Options&) {FAIL}u.h:182 Parse Unknown",
+            "Unknown",
+        ),
+        (
+            f"{SOURCE}/state.cc:729 void ort::Register(Session&, const Options&) Please install",
+            "Please install",
+        ),
+        (f"{FAIL}Failed to allocate memory for 9 bytes", "Failed to allocate memory for 9 bytes"),
+        (
+            "its outputs are not those of the CPU (cosine 0.1)",
+            "its outputs are not those of the CPU (cosine 0.1)",
+        ),
+        ("", "RuntimeError"),
+    ],
+)
+def test_the_reason_of_an_error_of_onnx_runtime_comes_without_places_in_its_source(
+    said: str, reason: str
+) -> None:
+    assert reason_of(RuntimeError(said)) == reason
 
 
 def test_providers_are_tried_with_a_small_network_in_a_process_of_its_own() -> None:
