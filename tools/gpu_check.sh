@@ -72,6 +72,15 @@ PY
 )
 export LD_LIBRARY_PATH="${libraries}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 
+"$python" - <<'PY' || { say "set GPU_WHEELS to a folder with the wheels of $requirements"; exit 1; }
+try:
+    import bentoml, insightface, onnx, onnxruntime
+    import bentos.runner.face_runner, models.assembly
+except ImportError as error:
+    raise SystemExit(f"gpu_check: a package is missing: {error}")
+print("gpu_check: ONNX Runtime", onnxruntime.__version__, "with", ", ".join(onnxruntime.get_available_providers()))
+PY
+
 # The face pack: a folder with detector.onnx, recogniser.onnx, landmarks.onnx and pack.json.
 if [ -n "${FACE_PACK_FOLDER:-}" ]; then
   export BENTOML_HOME=${GPU_BENTOML_HOME:-/tmp/face-search-gpu-bentoml}
@@ -81,12 +90,6 @@ if [ -n "${FACE_PACK_FOLDER:-}" ]; then
 elif ! "$python" -c 'import bentoml; bentoml.models.get("yunet-mbf:latest")' 2>/dev/null; then
   "$python" -m models.assemble || { say "the face pack cannot be assembled: set FACE_PACK_FOLDER"; exit 1; }
 fi
-
-"$python" - <<'PY' || { say "Python packages are missing"; exit 1; }
-import onnxruntime
-print("gpu_check: ONNX Runtime", onnxruntime.__version__, "with", ", ".join(onnxruntime.get_available_providers()))
-import bentos.runner.face_runner
-PY
 
 export PYTHONPATH=".:locust${PYTHONPATH:+:$PYTHONPATH}"
 # shellcheck disable=SC2086
