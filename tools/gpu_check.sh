@@ -75,7 +75,7 @@ export LD_LIBRARY_PATH="${libraries}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 "$python" - <<'PY' || { say "set GPU_WHEELS to a folder with the wheels of $requirements"; exit 1; }
 try:
     import bentoml, insightface, onnx, onnxruntime
-    import bentos.runner.face_runner, models.assembly
+    import bentos.runner.face_runner
 except ImportError as error:
     raise SystemExit(f"gpu_check: a package is missing: {error}")
 print("gpu_check: ONNX Runtime", onnxruntime.__version__, "with", ", ".join(onnxruntime.get_available_providers()))
