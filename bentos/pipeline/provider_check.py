@@ -21,7 +21,8 @@ from bentos.pipeline.providers import (
     require_in_use,
 )
 
-_WITHIN_S = 120.0
+WITHIN_S = 120.0
+"""Longest time that a small network may take, the start of the driver and of the process included."""
 
 
 def require_working(providers: Sequence[Provider]) -> None:
@@ -36,10 +37,10 @@ def require_working(providers: Sequence[Provider]) -> None:
             capture_output=True,
             check=False,
             text=True,
-            timeout=_WITHIN_S,
+            timeout=WITHIN_S,
         )
     except subprocess.TimeoutExpired:
-        raise ProviderNotInUse(f"{names} did not run a network within {_WITHIN_S:g} s.") from None
+        raise ProviderNotInUse(f"{names} did not run a network within {WITHIN_S:g} s.") from None
     if tried.returncode:
         lines = tried.stderr.strip().splitlines()
         sys.stderr.write("".join(f"{line}\n" for line in lines[:-1]))

@@ -7,6 +7,7 @@ import itertools
 import math
 import multiprocessing
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -172,6 +173,7 @@ class _Part:
 def _load(
     shared: str, jpegs: list[bytes], method: Method, clients: int, seconds: float, ready: Any, results: Any
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at Ctrl-C the process that has started this one ends it
     results.put(uvloop.run(_callers(Path(shared), jpegs, method, clients, seconds, ready)))
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from bentos.config.loading import load_settings
 from bentos.config.settings import Role, Settings
+from bentos.pipeline.provider_check import WITHIN_S
 from bentos.pipeline.providers import CPU
 from bentos.runner.cpus import runner_processes
 from tests.unit.deploy.manifests import (
@@ -157,6 +158,10 @@ def test_a_pod_has_the_rights_probes_and_tmp_of_a_pod_without_a_gpu(service: str
     (changed_container,), (usual_container,) = changed.pop("containers"), usual.pop("containers")
     for field in ("image", "resources", "envFrom"):
         assert changed_container.pop(field) != usual_container.pop(field), field
+    start = changed_container["startupProbe"]
+    # The check of the GPU comes before the service responds.
+    assert start.pop("failureThreshold") * start["periodSeconds"] >= WITHIN_S + 60
+    del usual_container["startupProbe"]["failureThreshold"]
     assert changed.pop("nodeSelector") == {"nvidia.com/gpu.present": "true"}
     assert changed.pop("tolerations")[:-1] == usual.pop("tolerations")
     further = [changed_container["volumeMounts"].pop() for _ in changed["volumes"][1:]]
