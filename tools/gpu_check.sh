@@ -95,5 +95,9 @@ export PYTHONPATH=".:locust${PYTHONPATH:+:$PYTHONPATH}"
 # shellcheck disable=SC2086
 "$python" locust/bench/gpu.py --reports "$out" --budget "${BUDGET:-270}" ${ARGS:-}
 status=$?
+if [ -n "$has_driver" ] && grep -q '"provider": "CPUExecutionProvider' "$out/gpu.json" 2>/dev/null; then
+  say "THE GPU HAS NOT BEEN USED: the report says why, at provider"
+  [ $status -ne 0 ] || status=1
+fi
 say "$(date -u +%H:%M:%S) end with status $status; $out/gpu.json"
 exit $status
