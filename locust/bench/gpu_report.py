@@ -37,10 +37,14 @@ class Report:
         self._path.write_text(json.dumps(self.parts, indent=1) + "\n", encoding="utf-8")
 
     @property
-    def has_wrong_answers(self) -> bool:
-        """Whether the comparison with the CPU says so."""
-        compared = self.parts.get("pipeline", {}).get("against_the_cpu", {})
-        return not compared.get("are_right", True)
+    def doubt(self) -> str:
+        """Why the figures must not be relied on, or nothing."""
+        compared = self.parts.get("pipeline", {}).get("against_the_cpu")
+        if compared is None:
+            return "NOT COMPARED: nothing says that the faces are right, because the comparison has not run."
+        if not compared["are_right"]:
+            return "WRONG ANSWERS: the faces are not those of the CPU, so the other figures mean nothing."
+        return ""
 
     def text(self) -> str:
         """Everything on a page."""

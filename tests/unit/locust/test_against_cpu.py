@@ -79,7 +79,18 @@ def test_other_faces_are_wrong_and_the_report_says_so(
     ours = Altered(extraction, method, alter)
     report.add("pipeline", lambda: {"against_the_cpu": against_the_cpu(ours, extraction, files)})
     assert not report.failed
-    assert report.has_wrong_answers
+    assert "WRONG ANSWERS" in report.doubt
+
+
+def test_a_report_without_the_comparison_says_so(tmp_path: Path) -> None:
+    assert "NOT COMPARED" in Report(tmp_path, budget=60).doubt
+    report = Report(tmp_path, budget=-1)
+    report.add("pipeline", lambda: {"against_the_cpu": {"are_right": True}})
+    assert "skipped" in report.text()
+    assert "NOT COMPARED" in report.doubt
+    report = Report(tmp_path, budget=60)
+    report.add("pipeline", lambda: {"against_the_cpu": {"are_right": True}})
+    assert not report.doubt
 
 
 def test_answers_to_the_same_image_are_compared_under_load(
