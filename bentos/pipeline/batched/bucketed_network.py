@@ -17,20 +17,25 @@ OpenSession = Callable[[int], FixedSession]
 class BucketedNetwork:
     """Runs any number of items, in one thread. `sizes`: the sizes of a batch, ascending. `start`: see `runs_of`.
 
-    `is_usual`: its sessions are opened by `warm_up`; others when they are needed first. `batch`: items of the largest
-    batch of the last call.
+    `opens_early`: its sessions are opened by `warm_up`; others when they are needed first. `batch`: items of the
+    largest batch of the last call.
     """
 
     def __init__(
-        self, open_session: OpenSession, sizes: Sequence[int], *, start: int, is_usual: bool
+        self, open_session: OpenSession, sizes: Sequence[int], *, start: int, opens_early: bool
     ) -> None:
-        self._open_session, self._sizes, self._start, self._is_usual = open_session, sizes, start, is_usual
+        self._open_session, self._sizes, self._start, self._opens_early = (
+            open_session,
+            sizes,
+            start,
+            opens_early,
+        )
         self._sessions: dict[int, FixedSession] = {}
         self.batch = 1
 
     def warm_up(self) -> int:
         """Open the sessions in the thread that runs them later; returns how many."""
-        if not self._is_usual:
+        if not self._opens_early:
             return 0
         for size in self._sizes:
             self._session(size)

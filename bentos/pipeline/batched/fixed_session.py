@@ -129,6 +129,11 @@ class FixedSessions:
                 )
 
     @property
+    def builds_engines(self) -> bool:
+        """Whether opening a session takes minutes, unless its engine is in a volume."""
+        return any(name == TENSORRT for name, _ in self._providers)
+
+    @property
     def _names(self) -> str:
         return ", ".join(name for name, _ in self._providers)
 

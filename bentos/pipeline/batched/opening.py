@@ -123,7 +123,8 @@ class _Opening:
         def open_session(batch: int) -> FixedSession:
             return self._sessions.open(model(batch), (batch, *canvas, 3), is_usual=is_usual)
 
-        return BucketedNetwork(open_session, batches, start=start, is_usual=is_usual)
+        opens_early = is_usual or self._sessions.builds_engines
+        return BucketedNetwork(open_session, batches, start=start, opens_early=opens_early)
 
     def _detector(self, canvas: Canvas, most: int, batch: int) -> bytes:
         model = graphs.load(str(self._folder / DETECTOR_FILE))

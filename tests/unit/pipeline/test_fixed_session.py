@@ -12,8 +12,10 @@ import onnxruntime
 import pytest
 
 from bentos.pipeline.batched import fixed_session, graphs
-from bentos.pipeline.batched.fixed_session import FixedSessions, HostSession
+from bentos.pipeline.batched.fixed_session import CUDA, TENSORRT, FixedSessions, HostSession
+from bentos.pipeline.batched.opening import Sizes, networks_of
 from bentos.pipeline.pack_info import LANDMARKS_FILE
+from bentos.pipeline.pack_models import PackInputs
 from bentos.pipeline.providers import CPU, Provider, ProviderNotInUse
 
 SHAPE = (2, 48, 48, 3)
@@ -107,6 +109,17 @@ def test_outputs_that_change_when_other_networks_are_opened_are_an_error_that_sa
         sessions.confirm()
     assert '{"CUDAExecutionProvider": {"enable_cuda_graph": "0"}}' in str(raised.value)
     assert first.run(first.names, 1)
+
+
+@pytest.mark.parametrize(("provider", "all_open_early"), [(CUDA, False), (TENSORRT, True)])
+def test_no_photo_waits_for_an_engine_of_tensorrt(
+    pack_folder: Path, monkeypatch: pytest.MonkeyPatch, provider: str, all_open_early: bool
+) -> None:
+    monkeypatch.setattr(FixedSessions, "check", lambda *_: None)
+    sessions = FixedSessions([(provider, {})], threads=1)
+    inputs = PackInputs.of(pack_folder, threshold=0.5, size=640)
+    networks = networks_of(pack_folder, inputs, sessions, sizes=Sizes(640, 320, 1280), most_images=8)
+    assert all(network._opens_early for network in networks.values()) == all_open_early
 
 
 def test_an_error_of_onnx_runtime_ends_in_one_sentence() -> None:

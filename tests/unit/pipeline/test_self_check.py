@@ -78,7 +78,7 @@ def sessions(pack_folder: Path) -> dict[str, HostSession]:
         Settings(runner_fixed_shapes="on", runner_max_batch_size=BATCH, detection_size=320),
     )
     networks = extraction._pack._models._networks  # type: ignore[attr-defined]
-    usual = {name: network for name, network in networks.items() if network._is_usual}
+    usual = {name: network for name, network in networks.items() if network._opens_early}
     return {name: network._session(BATCH) for name, network in usual.items()}
 
 

@@ -304,3 +304,42 @@ async def test_requests_that_no_dispatcher_puts_together_run_together_too(
         _assert_same(each, _one_by_one(ordinary, "detect_and_embed", request), name)
     assert isinstance(failed, InvalidImageFormat)
     assert max(batch for _, batch in answers) > 1
+
+
+async def test_of_200_callers_a_third_go_and_a_fifth_send_bad_files_and_nothing_is_held_in_the_end(
+    batches: Batches, images: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    callers = Callers()
+    listener = await listen(None, tmp_path / "runner.1", callers, batched=False, batches=batches.fixed)
+    transport = SocketTransport(tmp_path / "runner")
+    good, bad = Request(images["small"]), Request(images["six faces"][:-5000])
+
+    async def ask(number: int) -> Found | None:
+        ticket = EVER._replace(number=next(_numbers))
+        payload = encode_request(bad if number % 5 == 0 else good, ticket)
+        asking = asyncio.create_task(transport.ask("detect", payload, ticket.number))
+        if number % 3 == 0:
+            await asyncio.sleep(0.002 * number)
+            asking.cancel()
+        try:
+            return _found(await asking)
+        except asyncio.CancelledError:
+            return None
+
+    answers = await asyncio.gather(*map(ask, range(200)))
+    async with asyncio.timeout(120):
+        while callers._connections:  # those of callers that have gone
+            await asyncio.sleep(0.01)
+    await transport.close()
+    listener.close()
+    for number, found in enumerate(answers):
+        if found is None:
+            assert number % 3 == 0
+        elif number % 5 == 0:
+            assert isinstance(found, InvalidImageFormat)
+        else:
+            assert isinstance(found, FacesInImage)
+            assert len(found.faces) == 1
+    assert any(found is None for found in answers)
+    loop = batches.fixed._loop
+    assert (batches.fixed._prepared, loop._expected, loop._pixels) == ({}, 0, 0)
