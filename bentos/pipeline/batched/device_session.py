@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from bentos.pipeline.batched.cuda_runtime import CudaRuntime
 
 Floats = NDArray[np.float32]
+DEVICE = "cuda"
+"""ONNX Runtime's name of the device on which inputs and outputs lie."""
 
 
 class DeviceSession:
@@ -26,12 +28,12 @@ class DeviceSession:
         self._session, self._runtime = session, runtime
         self.buffer = runtime.page_locked(shape, np.uint8)
         self._binding = session.io_binding()
-        self._input: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), np.uint8, "cuda", 0)
+        self._input: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), np.uint8, DEVICE, 0)
         self._binding.bind_ortvalue_input(session.get_inputs()[0].name, self._input)
         self._outputs: dict[str, _Output] = {}
         self.names: Sequence[str] = [each.name for each in session.get_outputs()]
         for each in session.get_outputs():
-            value: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(each.shape, np.float32, "cuda", 0)
+            value: Any = onnxruntime.OrtValue.ortvalue_from_shape_and_type(each.shape, np.float32, DEVICE, 0)
             self._binding.bind_ortvalue_output(each.name, value)
             self._outputs[each.name] = _Output(value, each.shape)
         self._run()  # chooses the algorithms, and records the graph

@@ -39,7 +39,7 @@ def gpu_check(folder: Path, **environment: str) -> tuple[int, str]:
 def test_another_python_is_asked_for(tmp_path: Path, python: str) -> None:
     status, said = gpu_check(tmp_path, PYTHON=python)
     assert status == 1
-    assert f"{python} has to be Python 3.11 or 3.12: set PYTHON" in said
+    assert f"{python} has to be Python 3.11 or newer: set PYTHON" in said
 
 
 def test_where_there_is_a_driver_packages_for_cpus_are_not_enough(tmp_path: Path) -> None:
