@@ -4,11 +4,14 @@
 #   tools/gpu_check.sh                       with a registry: installs what is missing into a folder of its own
 #   GPU_WHEELS=folder tools/gpu_check.sh     without: installs the wheels of the folder
 #
-# Needs this repository, Python 3.11 or newer with pip (PYTHON=python3.11; tried with 3.11 and 3.12), and for a GPU NVIDIA's driver. Packages go to
-# GPU_SITE, of which a later run finds them. The face pack is taken from BENTOML_HOME, else from FACE_PACK_FOLDER, else
-# assembled from the registry. Prints a summary, and writes gpu.json and the logs into OUT (reports). ARGS goes to
-# `locust/bench/gpu.py`, such as ARGS="--workers 8 12 --clients 64 128". The runner under load comes first, then the
-# comparison with the CPU; after BUDGET seconds (270) no further part is begun.
+# Needs this repository, Python 3.11 or newer with pip (PYTHON=python3.11; tried with 3.11 and 3.12), and for a GPU
+# NVIDIA's driver. Packages go to GPU_SITE, where a later run finds them. The face pack is taken from BENTOML_HOME, else
+# from FACE_PACK_FOLDER, else assembled from the registry. Prints a summary, and writes gpu.json and the logs into OUT
+# (reports). ARGS goes to `locust/bench/gpu.py`, such as ARGS="--workers 8 12 --clients 64 128". The runner under load
+# comes first, then the comparison with the CPU; after BUDGET seconds (270) no further part is begun.
+#
+# The status is 0 only when every part that was begun has succeeded, the faces are those of the CPU, and the GPU has
+# been used where there is a driver.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${OUT:-reports}
