@@ -14,7 +14,7 @@ from bentos.demo.process import free_port
 
 pytestmark = [pytest.mark.system]
 
-SERVICES = ("bentos.search.service:ImageSearch", "bentos.vectorizer.service:ImageVectorizer")
+SEARCH, VECTORIZER = "bentos.search.service:ImageSearch", "bentos.vectorizer.service:ImageVectorizer"
 GOOD = {
     "API_KEY": "0123456789abcdef-key-of-the-tests",
     "MILVUS_URI": "http://127.0.0.1:1",
@@ -52,15 +52,15 @@ def output_of(target: str, **changed: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", SERVICES)
 @pytest.mark.parametrize(
-    ("changed", "reason"),
+    ("target", "changed", "reason"),
     [
-        ({"API_KEY": ""}, "API_KEY is not set; "),
-        ({"S3_SECRET_ACCESS_KEY": "change-me"}, "S3_SECRET_ACCESS_KEY is still a placeholder; "),
-        ({"MILVUS_URI": "milvus:19530"}, "MILVUS_URI has to begin with a scheme: "),
-        ({"SHUTDOWN_DELAY_S": "soon"}, "SHUTDOWN_DELAY_S: "),
-        ({"FACE_PACK": "unknown"}, "FACE_PACK: 'unknown' is not in the model store"),
+        (SEARCH, {"API_KEY": ""}, "API_KEY is not set; "),
+        (VECTORIZER, {"S3_SECRET_ACCESS_KEY": "change-me"}, "S3_SECRET_ACCESS_KEY is still a placeholder; "),
+        (SEARCH, {"MILVUS_URI": "milvus:19530"}, "MILVUS_URI has to begin with a scheme: "),
+        (VECTORIZER, {"SHUTDOWN_DELAY_S": "soon"}, "SHUTDOWN_DELAY_S: "),
+        (SEARCH, {"FACE_PACK": "unknown"}, "FACE_PACK: 'unknown' is not in the model store"),
+        (VECTORIZER, {"FACE_PACK": "unknown"}, "FACE_PACK: 'unknown' is not in the model store"),
     ],
 )
 def test_the_reason_is_the_last_line(target: str, changed: dict[str, str], reason: str) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,9 +114,17 @@ def test_a_recogniser_that_cannot_be_conditioned_is_refused_in_one_sentence(plac
     assert not place.packs.exists()
 
 
-def test_the_report_measures_the_pack_and_the_published_files(place: Place) -> None:
-    code, out, error = place.run("--dir", str(place.own), "--report")
-    assert code == 0, error
+def test_the_report_measures_the_pack_and_the_published_files(
+    published: Published,
+    pack_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("models.published.opened", lambda _: nullcontext(published))
+    monkeypatch.setattr("models.report._ROUNDS", 9)
+    assert assemble.main(["--report"]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith(f"{pack_folder}\n")
     rows = {line.split("  ")[0].strip(): line.split() for line in out.splitlines()}
     assert float(rows["recogniser, one face"][-1]) > 1.5
     assert "detector, 640×640" in rows
