@@ -12,6 +12,8 @@ from typing import Any
 
 import grpc
 
+from tests.tcp_server import tcp_server
+
 Answer = Callable[[str, bytes], bytes]
 """From the first bytes of a request to the bytes of the response; empty: do not respond."""
 
@@ -82,35 +84,17 @@ HOSTILE: dict[str, Answer] = {
 @contextmanager
 def answering(answer: Answer) -> Iterator[str]:
     """The URL of a server that sends this response to each request, and then closes the connection."""
-    done = threading.Event()
 
-    def serve(connection: socket.socket) -> None:
-        with connection:
-            try:
-                request = connection.recv(65536)
-                head, _, body = request.partition(b"\r\n\r\n")
-                if said := answer(head.decode("latin-1"), body):
-                    connection.sendall(said)
-                else:
-                    done.wait(10)
-            except OSError:
-                pass
+    def serve(connection: socket.socket, done: threading.Event) -> None:
+        request = connection.recv(65536)
+        head, _, body = request.partition(b"\r\n\r\n")
+        if said := answer(head.decode("latin-1"), body):
+            connection.sendall(said)
+        else:
+            done.wait(10)
 
-    def accept() -> None:
-        while not done.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            done.set()
-            listener.shutdown(socket.SHUT_RDWR)
+    with tcp_server(serve) as url:
+        yield url
 
 
 class _Echo(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -20,6 +20,7 @@ from bentos.demo.servers.s3 import SECRET_ACCESS_KEY, S3Server
 from bentos.domain.errors import DependencyUnavailable, ImageTooLarge, InvalidRequest
 from bentos.stores.s3.store import S3Options, S3Store
 from tests.object_store import local_bucket
+from tests.tcp_server import tcp_server
 
 LIMIT = 1 << 20
 UPLOAD_BYTES = 32 << 20
@@ -316,64 +317,32 @@ async def recovered(store: S3Store) -> None:
 def answering(head: bytes, *, then: bytes = b"", pause_s: float = 0) -> Iterator[tuple[str, list[int]]]:
     """A misbehaving server, which sends `head`, and then `then` repeatedly."""
     sent: list[int] = []
-    done = threading.Event()
 
-    def serve(connection: socket.socket) -> None:
-        with connection:
-            connection.recv(65536)
-            try:
-                connection.sendall(head)
-                while then and not done.wait(pause_s):
-                    connection.sendall(then)
-                    sent.append(len(then))
-            except OSError:
-                pass
+    def serve(connection: socket.socket, done: threading.Event) -> None:
+        connection.recv(65536)
+        connection.sendall(head)
+        while then and not done.wait(pause_s):
+            connection.sendall(then)
+            sent.append(len(then))
 
-    def accept() -> None:
-        while not done.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", sent
-        finally:
-            done.set()
-            listener.shutdown(socket.SHUT_RDWR)
+    with tcp_server(serve) as url:
+        yield url, sent
 
 
 @contextmanager
 def slowly_reading() -> Iterator[tuple[str, list[int]]]:
     """A server that reads slowly and sends no response; 0 in the list marks the end of a connection."""
     received: list[int] = []
-    done = threading.Event()
 
-    def serve(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
+    def serve(connection: socket.socket, done: threading.Event) -> None:
+        try:
             while not done.wait(0.02):
                 part = connection.recv(16384)
-                received.append(len(part))
                 if not part:
-                    return
-        received.append(0)
-
-    def accept() -> None:
-        while not done.is_set():
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
+                    break
+                received.append(len(part))
         finally:
-            done.set()
-            listener.shutdown(socket.SHUT_RDWR)
+            received.append(0)
+
+    with tcp_server(serve, receive_buffer=65536) as url:
+        yield url, received
