@@ -8,12 +8,12 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from bentos.config.provider_options import parsed_options
-from bentos.config.secret_settings import SecretSettings
+from bentos.config.store_settings import StoreSettings
 
 _BATCH_SIZE = 64
 
 
-class RunnerSettings(SecretSettings):
+class RunnerSettings(StoreSettings):
     """The settings of the runner, with their defaults."""
 
     onnx_providers: Annotated[tuple[str, ...], NoDecode] = Field(
