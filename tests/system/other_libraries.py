@@ -1,4 +1,4 @@
-"""The all-in-one on libraries that look different from the pinned ones: LOOKS_DIFFERENT names in what.
+"""The all-in-one on libraries that look different from the pinned ones: LOOKS_DIFFERENT names in what, with commas.
 
 Every change leaves the library working and makes one self-check of the product fail.
 """
@@ -76,7 +76,8 @@ CHANGES = {
 }
 
 if "LOOKS_DIFFERENT" in os.environ:
-    CHANGES[os.environ["LOOKS_DIFFERENT"]]()
+    for name in os.environ["LOOKS_DIFFERENT"].split(","):
+        CHANGES[name]()
 
     from bentos.all_in_one import FaceSearch
 

@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 DIM = 8
 TIMEOUT_S = 3.0
-MARGIN_S = 1.5
-"""Allowance beyond the timeout, for a busy machine."""
+MARGIN_S = 10.0
+"""Allowance beyond the timeout, for a busy machine; without a bound of ours pymilvus tries again for minutes."""
 BACK_WITHIN_S = 120
 TOKEN = "root:a-secret-that-no-message-may-hold"
 FACE = FaceVector(
