@@ -29,7 +29,7 @@ from bench.selfie_pool import DEFAULT_FOLDER, selfie_pool
 from bench.settings_of import settings_of
 from bentos.demo.process import DidNotStart
 from bentos.pipeline.pack_store import face_pack_folder
-from bentos.pipeline.providers import CPU, reason_of, require_available
+from bentos.pipeline.providers import CPU, ProviderNotInUse, reason_of, require_available
 from bentos.runner.cpus import available_cpus, decode_threads, runner_processes
 from bentos.runner.fixed_batches import FixedBatches
 from bentos.runner.local import extraction_of
@@ -79,8 +79,8 @@ def _provider(wanted: str) -> tuple[str, str]:
         require_available([wanted])
         try_provider(face_pack_folder("yunet-mbf"), wanted)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
-        reason = reason_of(error)
-        print(f"{reason} Everything runs on {CPU}.", file=sys.stderr)
+        reason = str(error) if isinstance(error, ProviderNotInUse) else reason_of(error)
+        print(f"Everything runs on {CPU}: {reason}", file=sys.stderr)
         return CPU, reason
     return wanted, ""
 
