@@ -46,6 +46,11 @@ class Candidates:
         """The same faces in an image that is `factor` times as large."""
         return Candidates(self.boxes * factor, self.scores, self.points * factor)
 
+    def moved(self, x: float, y: float) -> Candidates:
+        """The same faces in an image of which theirs is the part that begins at `x`, `y`."""
+        shift = np.array([x, y], dtype=np.float32)
+        return Candidates(self.boxes + np.tile(shift, 2), self.scores, self.points + shift)
+
     def joined(self, others: Candidates) -> Candidates:
         """These candidates and the others, best score first."""
         both = Candidates(

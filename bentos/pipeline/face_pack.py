@@ -12,7 +12,7 @@ from bentos.domain.faces import BoundingBox, Embedding, Face, Landmarks
 from bentos.pipeline.alignment import align
 from bentos.pipeline.detector import Candidates
 from bentos.pipeline.landmark_refiner import LandmarkRefiner, RefinedFace
-from bentos.pipeline.large_photos import detect_in_two_passes
+from bentos.pipeline.large_photos import detect_in_parts, detect_in_two_passes
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_models import PackModels
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
@@ -102,9 +102,9 @@ class FacePack:
         """The detector's candidates in `image`; of the sure ones, the `most` with the best scores.
 
         A candidate is left out when its box is empty inside the photo or smaller than the smallest size that counts.
-        `size`: side of the detector's input, pixels. `large_size`: longer side of its second pass; 0 for none. `turn`:
-        search the photo turned by this multiple of 90° clockwise; boxes and landmarks refer to the unturned photo.
-        `lowest`: lowest score of `traces`.
+        `size`: side of the detector's input, pixels. `large_size`: longer side of its second pass, and of its parts
+        where the photo is a panorama; 0 for none. `turn`: search the photo turned by this multiple of 90° clockwise;
+        boxes and landmarks refer to the unturned photo. `lowest`: lowest score of `traces`.
         """
         size = size or self.detection_size
         shorter, longer = sorted(image.pixels.shape[:2])
@@ -114,11 +114,22 @@ class FacePack:
 
         def search(side: int) -> Work[Candidates]:
             pixels, scale = image.reduced(side)
-            found = yield from detect_turned(pixels, turn, lambda turned: detect(image, turned, side, lowest))
+            part_side = min(side, max(size, large_size))
+
+            def search_part(part: Pixels) -> Work[Candidates]:
+                return detect_turned(part, turn, lambda turned: detect(image, turned, part_side, lowest))
+
+            part = max(pixels.shape[:2]) * part_side // side
+            found = yield from detect_in_parts(search_part, self._models.without_overlaps, pixels, part)
             return found.scaled(1 / scale)
 
         found = yield from detect_in_two_passes(
-            search, self._models.without_overlaps, size=size, large_size=large_size, longer_side=longer
+            search,
+            self._models.without_overlaps,
+            size=size,
+            large_size=large_size,
+            longer_side=longer,
+            shorter_side=shorter,
         )
         found = found.pick(np.isfinite(found.boxes).all(axis=1))
         faces = [

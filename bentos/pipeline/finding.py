@@ -15,6 +15,7 @@ from bentos.domain.faces import BoundingBox, Face, Landmarks, same_face
 from bentos.imaging.decoding import DecodedImage, decode
 from bentos.pipeline.chunks import in_chunks
 from bentos.pipeline.face_pack import FaceCandidates, FacePack
+from bentos.pipeline.large_photos import second_pass_side
 from bentos.pipeline.photo_faces import Examine, PhotoFaces, Seen, area_of, confirmed, settled
 from bentos.pipeline.quick import TRACE_THRESHOLD, only_face
 from bentos.pipeline.regions import longer_side_around
@@ -78,6 +79,7 @@ class FaceFinding:
         self._max_pixels, self._max_jpeg_pixels, self._max_faces = max_pixels, max_jpeg_pixels, max_faces
         self._sizes = sorted({min(selfie_size, pack.detection_size), pack.detection_size})
         self._quick_size = min(quick_size, self._sizes[0])
+        self._large_size = large_size
         self._photo_side = max(_DETAIL * pack.detection_size, large_size)
         self._photos = PhotoFaces(pack, max_faces=max_faces, large_size=large_size)
 
@@ -95,8 +97,7 @@ class FaceFinding:
 
         Faces elsewhere cannot tell how the photo is turned, so every turn is searched until the face is found.
         """
-        source = self._source(file, check)
-        yield from source.decode_for(self._photo_side)
+        source = yield from self._photo_source(file, check)
         seen = yield from self._photos.find(source, examine=self._photos.near(box), without_faces=range(4))
         face = same_face(box, seen.faces)
         return replace(seen, faces=() if face is None else (face,), left_out=0)
@@ -207,9 +208,16 @@ class FaceFinding:
         return Seen(source.image, tuple(faces))
 
     def _photo(self, file: bytes, check: Check, examine: Examine) -> Work[Seen]:
+        source = yield from self._photo_source(file, check)
+        return (yield from self._photos.find(source, examine=examine))
+
+    def _photo_source(self, file: bytes, check: Check) -> Work[Source]:
+        """The file, decoded as large as the detector's passes over a photo need; only a panorama is decoded twice."""
         source = self._source(file, check)
         yield from source.decode_for(self._photo_side)
-        return (yield from self._photos.find(source, examine=examine))
+        shorter, longer = sorted((source.image.width, source.image.height))
+        yield from source.decode_for(second_pass_side(self._large_size, longer, shorter))
+        return source
 
     def _source(self, file: bytes, check: Check) -> Source:
         return Source(file, self._decoded, check)

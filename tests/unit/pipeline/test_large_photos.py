@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from bentos.demo import photos
 from bentos.domain.faces import BoundingBox, Face, FacesInImage
 from bentos.pipeline.detector import Candidates
 from bentos.pipeline.extraction import Extraction
-from bentos.pipeline.large_photos import detect_in_two_passes
+from bentos.pipeline.large_photos import detect_in_parts, detect_in_two_passes
 from bentos.pipeline.steps import Work
 from bentos.runner.local import extraction_of
 from models.altered import Scene, crowd, opened, selfie
+
+NOBODY = Candidates(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -65,32 +68,83 @@ def test_a_selfie_gets_no_second_pass(
         assert [face.bbox for face in both] == [face.bbox for face in first]
 
 
+@pytest.mark.parametrize("is_tall", [False, True], ids=["wide", "tall"])
+def test_the_faces_of_a_panorama_are_found(extraction: Extraction, is_tall: bool) -> None:
+    """In one pass with a longer side of 1920 pixels the faces would be 10 pixels wide."""
+    face = selfie(opened(photos.astronaut()), BoundingBox(178, 63, 269, 174))
+    known = _faces(extraction.detect_and_embed([photos.astronaut().read_bytes()])[0])[0].embedding
+    size = (400, 12000) if is_tall else (12000, 400)
+    scene = crowd("panorama", size, [face], count=12, side=64)
+    faces = _faces(extraction.detect_and_embed([scene.jpeg])[0])
+    assert _seen(scene, faces) == len(faces) == len(scene.places)
+    assert min(float(known @ each.embedding) for each in faces) > 0.8
+
+
 @pytest.mark.parametrize(
-    ("longer_side", "large_size", "sides"),
+    ("sides", "large_size", "passes"),
     [
-        (640, 1920, [640]),
-        (660, 1920, [640]),
-        (700, 1920, [640, 672]),
-        (5000, 1920, [640, 1920]),
-        (5000, 0, [640]),
+        ((640, 480), 1920, [640]),
+        ((660, 500), 1920, [640]),
+        ((700, 500), 1920, [640, 672]),
+        ((5000, 3000), 1920, [640, 1920]),
+        ((5000, 5000), 1920, [640, 1920]),
+        ((5000, 1700), 1920, [640, 1920]),
+        ((5000, 1600), 1920, [640, 2912]),
+        ((2500, 100), 1920, [640, 1920]),
+        ((20000, 400), 1920, [640, 11744]),
+        ((5000, 3000), 0, [640]),
+        ((20000, 400), 0, [640]),
     ],
 )
 def test_the_second_pass_enlarges_nothing_and_uses_sides_that_the_detector_accepts(
-    longer_side: int, large_size: int, sides: list[int]
+    sides: tuple[int, int], large_size: int, passes: list[int]
 ) -> None:
     asked: list[int] = []
-    nobody = Candidates(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
 
     def detect(side: int) -> Work[Candidates]:
         asked.append(side)
-        return nobody
+        return NOBODY
         yield
 
     work = detect_in_two_passes(
-        detect, lambda found: found, size=640, large_size=large_size, longer_side=longer_side
+        detect,
+        lambda found: found,
+        size=640,
+        large_size=large_size,
+        longer_side=sides[0],
+        shorter_side=sides[1],
     )
     assert list(work) == []
-    assert asked == sides
+    assert asked == passes
+
+
+@pytest.mark.parametrize("is_tall", [False, True], ids=["wide", "tall"])
+@pytest.mark.parametrize(
+    ("longer", "shorter", "part"), [(3000, 1000, 2000), (3001, 999, 1999), (9000, 30, 1600)]
+)
+def test_every_face_of_a_panorama_is_whole_in_one_of_its_parts(
+    longer: int, shorter: int, part: int, is_tall: bool
+) -> None:
+    shape = (longer, shorter, 3) if is_tall else (shorter, longer, 3)
+    pixels = np.zeros(shape, np.uint8)
+    starts: list[int] = []
+
+    def detect(window: np.ndarray) -> Work[Candidates]:
+        assert sorted(window.shape[:2]) == [shorter, part]
+        starts.append((window.ctypes.data - pixels.ctypes.data) // pixels.strides[0 if is_tall else 1])
+        return Candidates(np.float32([[1, 2, 3, 4]]), np.float32([0.9]), np.full((1, 5, 2), 7, np.float32))
+        yield
+
+    work = detect_in_parts(detect, lambda found: found, pixels, part)
+    with pytest.raises(StopIteration) as ended:
+        next(work)
+    assert (starts[0], starts[-1] + part) == (0, longer)
+    assert all(after - before <= part - shorter for before, after in pairwise(starts))
+    assert len(starts) <= -(-longer // (part - shorter))
+    along, across = (1, 0) if is_tall else (0, 1)
+    assert ended.value.value.boxes[:, along].tolist() == [start + 1 + along for start in starts]
+    assert ended.value.value.points[:, 0, along].tolist() == [start + 7 for start in starts]
+    assert ended.value.value.points[:, 0, across].tolist() == [7] * len(starts)
 
 
 def test_a_face_found_by_both_passes_is_returned_once_with_the_better_score(extraction: Extraction) -> None:
