@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,15 @@ def launched(
     """
     port = port or free_port()
     command = serve_command(target, host="127.0.0.1", port=port)
+    with launched_program(command, environment, log=log, port=port) as service:
+        yield service
+
+
+@contextmanager
+def launched_program(
+    command: Sequence[str], environment: Mapping[str, str], *, log: Path, port: int
+) -> Iterator[RunningService]:
+    """Run a program that listens on `port`, as `launched` does."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -72,7 +81,7 @@ def serving(
 ) -> Iterator[RunningService]:
     """Run `bentoml serve target` as `launched` does, and wait until it is ready. Raises `DidNotStart`."""
     with launched(target, environment, log=log, port=port) as service:
-        _wait_until_ready(service)
+        wait_until_ready(service)
         yield service
 
 
@@ -89,7 +98,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _wait_until_ready(service: RunningService) -> None:
+def wait_until_ready(service: RunningService) -> None:
+    """Return when `/readyz` answers 200. Raises `DidNotStart` when the process ends before, or after three minutes."""
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         if service.process.poll() is not None:

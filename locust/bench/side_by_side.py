@@ -7,15 +7,11 @@ at a time. Only selfies in which the bare pipeline finds the face are sent, so t
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-import httpx
 
 from bench.bare_pipeline import BarePipeline
 from bench.baseline_report import Comparison, Round
@@ -24,11 +20,10 @@ from bench.level import Load, measure_level
 from bench.rig import rig
 from bench.settings_of import settings_of
 from bentos.config.settings import Settings
-from bentos.demo.process import DidNotStart, free_port, stop
+from bentos.demo.process import free_port, launched_program, wait_until_ready
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.runner.cpus import available_cpus
 
-_START_WITHIN_S = 60.0
 _ROOT = Path(__file__).parents[2]
 
 
@@ -75,38 +70,15 @@ def plain_service(environment: Mapping[str, str], *, log: Path) -> Iterator[str]
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "bench.baseline:app", "--port", str(port)]
     command += ["--workers", str(available_cpus()), "--loop", "uvloop", "--http", "httptools"]
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [*command, "--no-access-log"],
-            env={
-                **os.environ,
-                **environment,
-                "BASELINE_FACE_PACK": str(face_pack_folder(settings.face_pack)),
-                "BASELINE_COLLECTION": settings.milvus_collection,
-                "PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'locust'}",
-            },
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url, log)
-        yield url
-    finally:
-        stop(process)
-
-
-def _wait_until_ready(url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_WITHIN_S
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=5).status_code == httpx.codes.OK:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    raise DidNotStart(f"The plain service does not answer.\n{log.read_text(errors='replace')[-3000:]}")
+    more = {
+        **environment,
+        "BASELINE_FACE_PACK": str(face_pack_folder(settings.face_pack)),
+        "BASELINE_COLLECTION": settings.milvus_collection,
+        "PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'locust'}",
+    }
+    with launched_program([*command, "--no-access-log"], more, log=log, port=port) as service:
+        wait_until_ready(service)
+        yield service.url
 
 
 def _store_usable(jpegs: Sequence[bytes], settings: Settings, folder: Path) -> list[bytes]:
