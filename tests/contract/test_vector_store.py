@@ -234,12 +234,15 @@ async def test_a_removal_is_seen_by_the_next_search(store: VectorStore) -> None:
     assert len(await scanned(store)) == 1
 
 
-async def test_removing_unknown_photos_does_nothing(store: VectorStore) -> None:
+async def test_calls_with_nothing_or_with_unknown_ids_change_nothing(store: VectorStore) -> None:
+    await store.save_faces([face("stays", 0.5)])
     await store.remove_photos([])
     await store.remove_faces([])
     await store.remove_photos(["never-seen"])
     await store.remove_faces([str(uuid.uuid4())])
     await store.save_faces([])
+    assert await found(store) == ["stays"]
+    assert len(await scanned(store)) == 1
 
 
 async def test_single_faces_can_be_removed(store: VectorStore) -> None:

@@ -11,7 +11,7 @@ from insightface.app import FaceAnalysis
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from insightface.utils.face_align import norm_crop
 
-from bentos.pipeline.pack_info import RECOGNISER_FILE
+from bentos.pipeline.pack_info import DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE
 from models.equivalence import group_photo, session
 from models.published import Published
 
@@ -70,5 +70,7 @@ def test_the_embeddings_are_those_of_the_published_recogniser(
 
 
 def test_the_graphs_of_the_pack_pass_the_onnx_checker(pack_folder: Path) -> None:
-    for path in pack_folder.glob("*.onnx"):
+    graphs = list(pack_folder.glob("*.onnx"))
+    assert {path.name for path in graphs} == {DETECTOR_FILE, LANDMARKS_FILE, RECOGNISER_FILE}
+    for path in graphs:
         onnx.checker.check_model(str(path), full_check=True)
