@@ -21,7 +21,7 @@ from bentos.runner.finder import FaceFinder
 from bentos.stores.base import ImageStore, MetadataStore, VectorStore
 from bentos.stores.records import FaceRecord, Lease, PhotoDetails, PhotoPage, PhotoRecord, PhotoStatus
 from bentos.vectorizer.leasing import PhotoLeases
-from bentos.vectorizer.recording import PhotoRecording, Sighting, present, record_of
+from bentos.vectorizer.recording import Detection, PhotoRecording, present, record_of
 from bentos.vectorizer.vector_writer import VectorWriter
 
 
@@ -79,7 +79,7 @@ class Indexing:
         image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
         found = await self._finder.detect(image)
         return await self._recording.record(
-            Sighting(photo_id, collection_id, image, image_digest(image), found)
+            Detection(photo_id, collection_id, image, image_digest(image), found)
         )
 
     async def index_uploaded(
@@ -96,7 +96,8 @@ class Indexing:
         image = await self._images.get(photo_id, max_bytes=self._max_image_bytes)
         found = await self._finder.detect_and_embed(image)
         return await self._recording.record_and_index(
-            Sighting(photo_id, collection_id, image, image_digest(image), found), min_size=self.index_min_size
+            Detection(photo_id, collection_id, image, image_digest(image), found),
+            min_size=self.index_min_size,
         )
 
     async def index_face(self, face_id: str, *, collection_id: str | None) -> IndexedFace:
@@ -124,7 +125,7 @@ class Indexing:
         if known is None:
             with suppress(NoFacesDetected):  # such a photo is recorded too
                 known = await self._recording.record(
-                    Sighting(photo_id, None, image, image_digest(image), found)
+                    Detection(photo_id, None, image, image_digest(image), found)
                 )
         if known is not None and at_box is None and (unaligned := same_face(bbox, present(known))):
             return await self._index(known, unaligned.face_id, collection_id, image)
@@ -134,7 +135,7 @@ class Indexing:
         if face is None:
             face = record_of(photo_id, at_box)
             alone = replace(found, faces=(at_box,), left_out=0)
-            known = await self._recording.record(Sighting(photo_id, None, image, image_digest(image), alone))
+            known = await self._recording.record(Detection(photo_id, None, image, image_digest(image), alone))
         return await self._index(known, face.face_id, collection_id, image, at_box.embedding)
 
     async def photo_details(self, photo_id: str) -> PhotoDetails:
@@ -179,14 +180,14 @@ class Indexing:
         photo_id: str | None,
         collection_id: str | None,
         found: FacesInImage,
-    ) -> Sighting:
+    ) -> Detection:
         digest = image_digest(image)
         name = photo_id or derive_photo_id(digest, collection_id)
 
         async def store() -> None:
             await self._images.put(name, image, content_type)
 
-        return Sighting(name, collection_id, image, digest, found, store)
+        return Detection(name, collection_id, image, digest, found, store)
 
     async def _index(
         self,

@@ -18,8 +18,8 @@ from bentos.vectorizer.whole_photo import to_index
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """What is to be recorded: an image, its SHA-256 in hex, and the faces found in it.
+class Detection:
+    """An image, its SHA-256 in hex, and the faces found in it, to be recorded.
 
     `store` stores the image, and is called under the lease; None when the image is in the object store.
     """
@@ -44,8 +44,10 @@ class Sighting:
 
 
 class PhotoRecording:
-    """Every method may raise `CollectionMismatch`, `DependencyUnavailable`, `Overloaded` when another writer holds the
-    photo for too long, and `InvalidRequest` when the photo's id names another image. Repeating it changes nothing.
+    """Records detections, each under the lease of its photo; repeating a call changes nothing.
+
+    Every method may raise `CollectionMismatch`, `DependencyUnavailable`, `Overloaded` when another writer holds the
+    photo for too long, and `InvalidRequest` when the photo's id names another image.
     """
 
     def __init__(
@@ -60,75 +62,78 @@ class PhotoRecording:
         self._writer, self._metadata, self._vectors = writer, metadata, vectors
         self._images, self._leases = images, leases
 
-    async def record(self, seen: Sighting) -> PhotoRecord:
+    async def record(self, detection: Detection) -> PhotoRecord:
         """Store the image and the faces. Raises `NoFacesDetected` once the photo is recorded as `no_faces`."""
-        begin = self._begin(seen)
-        async with self._leases.held(seen.photo_id, begin) as (lease, before):
-            await self._before_the_faces(seen, before, lease)
+        begin = self._begin(detection)
+        async with self._leases.held(detection.photo_id, begin) as (lease, before):
+            await self._before_the_faces(detection, before, lease)
             photo = await self._unless_purged(
-                seen,
+                detection,
                 self._metadata.finish_detection(
-                    seen.photo_id,
-                    width=seen.found.width,
-                    height=seen.found.height,
-                    faces=seen.faces,
+                    detection.photo_id,
+                    width=detection.found.width,
+                    height=detection.found.height,
+                    faces=detection.faces,
                     lease=lease,
                 ),
             )
-        return _with_faces(photo, seen)
+        return _with_faces(photo, detection)
 
-    async def record_and_index(self, seen: Sighting, *, min_size: float) -> PhotoRecord:
+    async def record_and_index(self, detection: Detection, *, min_size: float) -> PhotoRecord:
         """As `record`, under the same lease also stores the vectors of the faces that can be indexed (`left_out`).
 
         Faces of an earlier call that was not finished are embedded too.
         """
-        wanted = to_index(seen.faces, min_size=min_size)
-        embeddings = seen.embeddings
-        begin = self._begin(seen)
-        async with self._leases.held(seen.photo_id, begin) as (lease, before):
-            await self._before_the_faces(seen, before, lease)
+        wanted = to_index(detection.faces, min_size=min_size)
+        embeddings = detection.embeddings
+        begin = self._begin(detection)
+        async with self._leases.held(detection.photo_id, begin) as (lease, before):
+            await self._before_the_faces(detection, before, lease)
             photo = await self._unless_purged(
-                seen,
+                detection,
                 self._metadata.finish_detection_and_begin_indexing(
-                    seen.photo_id,
-                    width=seen.found.width,
-                    height=seen.found.height,
-                    faces=seen.faces,
+                    detection.photo_id,
+                    width=detection.found.width,
+                    height=detection.found.height,
+                    faces=detection.faces,
                     face_ids=[face_id for face_id in wanted if face_id in embeddings],
                     lease=lease,
                 ),
             )
             pending = [face for face in photo.faces if face.state == "pending"]
             if others := [face for face in pending if face.face_id not in embeddings]:
-                embeddings |= await self._writer.embed(seen.image, others)
+                embeddings |= await self._writer.embed(detection.image, others)
                 await self._leases.renewed(lease, begin)
             await self._writer.save(photo, pending, embeddings, lease)
-        return _with_faces(_indexed(photo, embeddings), seen)
+        return _with_faces(_indexed(photo, embeddings), detection)
 
-    def _begin(self, seen: Sighting) -> Callable[[Lease], Awaitable[PhotoRecord]]:
+    def _begin(self, detection: Detection) -> Callable[[Lease], Awaitable[PhotoRecord]]:
         async def begin(lease: Lease) -> PhotoRecord:
             return await self._metadata.begin_detection(
-                seen.photo_id, collection_id=seen.collection_id, image_sha256=seen.digest, lease=lease
+                detection.photo_id,
+                collection_id=detection.collection_id,
+                image_sha256=detection.digest,
+                lease=lease,
             )
 
         return begin
 
-    async def _before_the_faces(self, seen: Sighting, before: PhotoRecord, lease: Lease) -> None:
+    async def _before_the_faces(self, detection: Detection, before: PhotoRecord, lease: Lease) -> None:
         """Finish a removal that was interrupted, and store the image."""
         half_removed = [face.face_id for face in before.faces if face.state == "removing"]
         if half_removed:
             await self._vectors.remove_faces(half_removed)
-            await self._leases.renewed(lease, self._begin(seen))
-        if seen.store is not None:
-            await seen.store()
+            await self._leases.renewed(lease, self._begin(detection))
+        if detection.store is not None:
+            await detection.store()
 
-    async def _unless_purged(self, seen: Sighting, recording: Awaitable[PhotoRecord]) -> PhotoRecord:
+    async def _unless_purged(self, detection: Detection, recording: Awaitable[PhotoRecord]) -> PhotoRecord:
         try:
             return await recording
         except LeaseLost:
             # The image may have been stored after another writer had purged the photo.
             await remove_purged_image(
-                seen.photo_id, metadata=self._metadata, images=self._images, leases=self._leases
+                detection.photo_id, metadata=self._metadata, images=self._images, leases=self._leases
             )
             raise
 
@@ -138,10 +143,10 @@ def record_of(photo_id: str, face: Face) -> FaceRecord:
     return FaceRecord(derive_face_id(photo_id, face.bbox), face.bbox, face.score, face.landmarks)
 
 
-def _with_faces(photo: PhotoRecord, seen: Sighting) -> PhotoRecord:
+def _with_faces(photo: PhotoRecord, detection: Detection) -> PhotoRecord:
     if not photo.faces:
         raise NoFacesDetected("There is no face in this image.", {"photo_id": photo.photo_id})
-    return replace(photo, faces_left_out=seen.found.left_out)
+    return replace(photo, faces_left_out=detection.found.left_out)
 
 
 def _indexed(photo: PhotoRecord, embeddings: Mapping[str, Embedding]) -> PhotoRecord:

@@ -18,7 +18,7 @@ class Embedder(Protocol):
 
 
 class VectorWriter:
-    """Every method may raise `DependencyUnavailable`."""
+    """Embeds faces and stores their vectors, for one vector store. Every method may raise `DependencyUnavailable`."""
 
     def __init__(self, *, embedder: Embedder, metadata: MetadataStore, vectors: VectorStore) -> None:
         self._embedder, self._metadata, self._vectors = embedder, metadata, vectors
