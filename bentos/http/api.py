@@ -33,6 +33,8 @@ ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRAC
 NOT_A_FILE = (
     "has to be a part with a filename; without one it is a text, as with curl's file=< in place of file=@"
 )
+NOT_A_FORM = "has to be a form, multipart/form-data; JSON and bare files are not read"
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _LONG_TEXT = "Part exceeded maximum size"
 """Start of Starlette's message for a part without a filename above 1 MB; only an image can be so large."""
 
@@ -60,6 +62,8 @@ def unambiguous(*fields: str, repeatable: str | None = None) -> Callable[[Reques
     async def check(request: Request) -> None:
         query: list[tuple[str, UploadFile | str]] = [*request.query_params.multi_items()]
         has_form = request.method in {"POST", "PUT"}
+        if has_form and _has_another_body(request):
+            raise invalid_fields({"body": NOT_A_FORM})
         form = (await request.form()).multi_items() if has_form else []
         given = query + form
         times = Counter(name for name, _ in given)
@@ -74,6 +78,13 @@ def unambiguous(*fields: str, repeatable: str | None = None) -> Callable[[Reques
             raise invalid_fields(wrong)
 
     return check
+
+
+def _has_another_body(request: Request) -> bool:
+    """Whether there is a body that is no form: Starlette reads none of its fields, so that each would seem missing."""
+    headers = request.headers
+    is_form = headers.get("content-type", "").lower().startswith(_FORMS)
+    return not is_form and (headers.get("content-length", "0") != "0" or "transfer-encoding" in headers)
 
 
 def nothing_else(*fields: str) -> Callable[[Request], Awaitable[None]]:

@@ -49,3 +49,34 @@ async def test_a_field_of_the_form_that_is_sent_in_the_address_is_refused(
     assert (refused.status_code, refused.json()["error"]) == (422, "invalid_request")
     assert refused.json()["details"]["fields"] == {query.split("=", maxsplit=1)[0]: "belongs in the form"}
     assert (await api.status())["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/search/"), ("POST", "/detect_faces/"), ("PUT", "/add_face/")]
+)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"json": {"face_id": "517c0243-c2d5-5642-8b98-4c439ff6deec", "photo_id": "p"}},
+        {"content": b"bytes of an image", "headers": {"Content-Type": "image/jpeg"}},
+        {"content": b"bytes without a type"},
+    ],
+    ids=["json", "image", "no type"],
+)
+async def test_a_body_that_is_no_form_is_refused_as_such(
+    api: Api, method: str, path: str, sent: dict[str, Any]
+) -> None:
+    """Its fields are not read: an error about a missing field would name one that was sent."""
+    refused = await api.client.request(method, path, **sent)
+    assert (refused.status_code, refused.json()["error"]) == (422, "invalid_request")
+    assert list(refused.json()["details"]["fields"]) == ["body"]
+    assert "multipart/form-data" in refused.json()["details"]["fields"]["body"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/search/"), ("PUT", "/add_face/")])
+async def test_a_request_without_a_body_is_told_which_fields_to_send(
+    api: Api, method: str, path: str
+) -> None:
+    refused = await api.client.request(method, path)
+    assert refused.status_code == 422
+    assert list(refused.json()["details"]["fields"]) != ["body"]
