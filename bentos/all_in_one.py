@@ -1,4 +1,4 @@
-"""Both services as one, for one machine: `bentoml serve` in the repository root serves all seven endpoints."""
+"""Both services as one, for one machine: `bentoml serve` in the repository root serves every endpoint."""
 
 from __future__ import annotations
 
