@@ -6,13 +6,18 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from PIL import Image
 
 from tests.unit.imaging.image_kinds import jpeg, photo, png, png_chunk, saved
 
-PACKED = zlib.compress(bytes(100 << 20))
+
+@cache
+def packed() -> bytes:
+    """A hundred megabytes of zeros."""
+    return zlib.compress(bytes(100 << 20))
 
 
 def oversized_jpeg(width: int, height: int) -> bytes:
@@ -117,15 +122,15 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "webp, 4 megapixels in nothing": lambda: flat(2000, 2000, "WEBP", lossless=True),
     "jpeg, a thousand scans": lambda: with_scans(1000),
     "jpeg, greedy exif": greedy_exif,
-    "png, a text that unpacks to 100 MB": lambda: png_with(b"zTXt", b"k\0\0" + PACKED),
+    "png, a text that unpacks to 100 MB": lambda: png_with(b"zTXt", b"k\0\0" + packed()),
     "png, xmp that unpacks to 100 MB": lambda: png_with_packed_text(b"XML:com.adobe.xmp", bytes(100 << 20)),
     "png, raw exif that unpacks to 100 MB": lambda: png_with_packed_text(
         b"Raw profile type exif", b"\nexif\n 99999999\n" + b"00" * (50 << 20)
     ),
     "jpeg, very many segments": very_many_segments,
     "jpeg, entities in xmp": entities_in_xmp,
-    "png, a profile that unpacks to 100 MB": lambda: png_with(b"iCCP", b"k\0\0" + PACKED),
-    "png, rows that unpack to 100 MB": lambda: png(struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0), PACKED),
+    "png, a profile that unpacks to 100 MB": lambda: png_with(b"iCCP", b"k\0\0" + packed()),
+    "png, rows that unpack to 100 MB": lambda: png(struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0), packed()),
     "png, a thousand frames": nested_png_frames,
     "webp, two hundred frames": moving_webp,
 }

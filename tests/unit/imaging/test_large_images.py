@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -146,12 +147,17 @@ def _one_component_a_scan() -> bytes:
 
 @pytest.mark.parametrize(
     "file",
-    [jpeg(progressive=True), _one_component_a_scan(), saved(photo(), "PNG"), saved(photo(), "WEBP")],
+    [
+        lambda: jpeg(progressive=True),
+        _one_component_a_scan,
+        lambda: saved(photo(), "PNG"),
+        lambda: saved(photo(), "WEBP"),
+    ],
     ids=["progressive", "a scan for each component", "png", "webp"],
 )
-def test_images_that_need_memory_for_their_full_size_have_the_lower_limit(file: bytes) -> None:
+def test_images_that_need_memory_for_their_full_size_have_the_lower_limit(file: Callable[[], bytes]) -> None:
     with pytest.raises(ImageTooLarge) as caught:
-        read(file, max_pixels=ALL - 1, max_jpeg_pixels=10**9, shrink_to=160)
+        read(file(), max_pixels=ALL - 1, max_jpeg_pixels=10**9, shrink_to=160)
     assert caught.value.details == {"max_pixels": ALL - 1}
 
 
