@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from bentos.config.loading import read_settings
 from bentos.config.settings import Settings, SettingsError
+from bentos.jobs.command import at_least_one
 from bentos.pipeline.pack_info import BadPackInfo
 from models.evaluate.comparisons import Comparisons, EvaluationError
 from models.evaluate.json_report import write_json
@@ -180,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     for kind in ("impostors", "genuine"):
         add(
             f"--limit-{kind}",
-            type=_positive,
+            type=at_least_one,
             default=_MAX_PAIRS,
             metavar="N",
             help=f"most {kind.removesuffix('s')} pairs of --people, drawn at random; default {_MAX_PAIRS}",
@@ -194,13 +195,6 @@ def _rate(text: str) -> float:
     if not 0 < rate < 1:
         raise argparse.ArgumentTypeError("above 0 and below 1")
     return rate
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 def _seed(text: str) -> int:
