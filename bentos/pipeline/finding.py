@@ -22,7 +22,7 @@ from bentos.pipeline.regions import longer_side_around
 from bentos.pipeline.source import Source, sharp_scale
 from bentos.pipeline.stage_clock import StageClock
 from bentos.pipeline.steps import Work, refine, steady
-from bentos.pipeline.turned import once_each, turn_of
+from bentos.pipeline.turned import ALL_TURNS, once_each, turn_of
 from bentos.pipeline.wanted import Check
 
 # A decoder may reduce a large JPEG while it decodes, but never below this multiple of the detector's input.
@@ -31,6 +31,9 @@ _SELFIE_DETAIL = 1.5
 
 LISTED = 100
 """Most candidates in a selfie that may be examined and listed; further candidates are only counted."""
+
+_AT_ALL_SIZES = (0, 1)
+"""Turns at which a selfie is searched at every size."""
 
 _MOST_TURNED = 8
 """Most candidates of one detection in a selfie that are examined in four turns: noise has hundreds, 1 ms each."""
@@ -95,10 +98,10 @@ class FaceFinding:
     def at(self, file: bytes, check: Check, box: BoundingBox) -> Work[Seen]:
         """The face that overlaps `box` best (`same_face`), alone; those elsewhere are not examined.
 
-        Faces elsewhere cannot tell how the photo is turned, so every turn is searched until the face is found.
+        Faces elsewhere cannot tell how the photo is turned: every turn is searched until the face is found.
         """
         source = yield from self._photo_source(file, check)
-        seen = yield from self._photos.find(source, examine=self._photos.near(box), without_faces=range(4))
+        seen = yield from self._photos.find(source, examine=self._photos.near(box))
         face = same_face(box, seen.faces)
         return replace(seen, faces=() if face is None else (face,), left_out=0)
 
@@ -125,7 +128,8 @@ class FaceFinding:
         """The only face with refined landmarks; or several faces, which are only listed.
 
         Sure candidates are examined first, then doubtful ones; if there is no face, the same in the photo turned by
-        90°. Of several faces, two are confirmed; the others have lower scores and were not examined to the end.
+        90°, 180° and 270°. Of several faces, two are confirmed; the others have lower scores and were not examined to
+        the end.
         """
         source = self._source(file, check)
         attempt: _Attempt | None = None
@@ -135,9 +139,10 @@ class FaceFinding:
             seen = yield from self._quickly(source, attempt)
             if seen.faces:
                 return seen
-        for turn in (0, 1):
+        for turn in sorted(ALL_TURNS):
             sure: list[_Attempt] = []
-            for size in self._sizes:
+            # A face that is large enough for the smaller size is also found in one of the first turns.
+            for size in self._sizes if turn in _AT_ALL_SIZES else self._sizes[-1:]:
                 detail = _SELFIE_DETAIL if size < self._pack.detection_size else _DETAIL
                 yield from source.decode_for(round(detail * size))
                 if attempt is None or (attempt.size, attempt.turn) != (size, turn):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bentos.domain.faces import BoundingBox, Face, FacesInImage
@@ -54,17 +54,16 @@ class PhotoFaces:
         *,
         region: BoundingBox | None = None,
         examine: Examine | None = None,
-        without_faces: Collection[int] = (0, 1),
     ) -> Work[Seen]:
         """The faces in a decoded photo, or those whose centre lies in its `region`, best score first.
 
-        `examine`: what confirms the candidates; default `every_face`. `without_faces`: see `next_turn`.
+        `examine`: what confirms the candidates; default `every_face`.
         """
         examine = examine or self.every_face
         faces: list[Face] = []
         left_out = 0
         searched: list[int] = []
-        while (turn := next_turn(searched, faces, without_faces) if searched else 0) is not None:
+        while (turn := next_turn(searched, faces) if searched else 0) is not None:
             source.check()
             found = yield from self._candidates(source.image, turn, region)
             faces = once_each([*faces, *(yield from examine(source, found.all))])

@@ -51,6 +51,9 @@ _TURNS: tuple[Callable[[Pixels], Pixels], ...] = (
 )
 
 
+ALL_TURNS = frozenset(range(len(_TURNS)))
+"""Every multiple of 90° by which a photo can be turned."""
+
 _Look = tuple[float, Face]
 """The score of a look, and the face that it found."""
 
@@ -150,18 +153,16 @@ def detect_turned(
     return found
 
 
-def next_turn(
-    searched: Collection[int], faces: Iterable[Face], without_faces: Collection[int] = (0, 1)
-) -> int | None:
+def next_turn(searched: Collection[int], faces: Iterable[Face]) -> int | None:
     """The multiple of 90° clockwise by which to turn a photo for the next detection; None when none is needed.
 
-    `searched`: the turns at which `faces` were found. `without_faces`: those to search while there are none.
+    `searched`: the turns at which `faces` were found.
 
-    A detector trained on upright faces also finds some faces that are sideways or upside down. So the unturned photo
-    comes first, and a photo turned by 90° when that shows no face. Every face found tells how to turn the photo so that
-    similar faces are found well: an upright photo needs no second detection.
+    A detector trained on upright faces also finds some large faces that are sideways or upside down, and hardly any
+    small ones. Every face found tells how to turn the photo so that similar faces are found well: an upright photo
+    needs no second detection. While there is no face, every turn is searched.
     """
-    needed = {turn_of(face) for face in faces} or set(without_faces)
+    needed = {turn_of(face) for face in faces} or ALL_TURNS
     return min(needed.difference(searched), default=None)
 
 

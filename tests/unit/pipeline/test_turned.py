@@ -151,10 +151,44 @@ def test_the_turn_of_a_face_is_how_often_the_photo_has_to_be_turned_clockwise(
     assert turn_of(_face(degrees)) == turn
 
 
-def test_an_upright_photo_is_searched_once_and_one_without_faces_twice() -> None:
+def test_an_upright_photo_is_searched_once_and_one_without_faces_in_every_turn() -> None:
     assert next_turn([0], [_face()]) is None
     assert next_turn([0], []) == 1
-    assert next_turn([0, 1], []) is None
+    assert next_turn([0, 1], []) == 2
+    assert next_turn([0, 1, 2], []) == 3
+    assert next_turn([0, 1, 2, 3], []) is None
+
+
+@pytest.mark.parametrize("degrees", [180, 270])
+def test_the_only_face_of_a_large_turned_photo_is_found_however_small(
+    extraction: Extraction, upright: list[Embedding], degrees: int
+) -> None:
+    """Upside down, one of the eight is found unless the photo is searched in that turn; two or three at 270°."""
+    found = 0
+    for (picture, box), known in zip(_people(), upright, strict=True):
+        face = selfie(picture, box)
+        face = face.resize((176, 176 * face.height // face.width))
+        photo = Image.new("RGB", (4000, 3000), "white")
+        photo.paste(turned(face, degrees), (1400, 900))
+        faces = _faces(extraction.detect_and_embed([saved(photo)])[0])
+        found += len(faces) == 1 and float(np.dot(faces[0].embedding, known)) > 0.5
+    assert found >= 7
+
+
+@pytest.mark.parametrize("degrees", [180, 270])
+def test_a_turned_selfie_in_which_the_face_is_small_finds_its_person(
+    extraction: Extraction, upright: list[Embedding], degrees: int
+) -> None:
+    """Upside down, two of the eight are found unless the selfie is searched in that turn; six at 270°."""
+    found = 0
+    for (picture, box), known in zip(_people(), upright, strict=True):
+        face = selfie(picture, box)
+        face = face.resize((550, 550 * face.height // face.width))
+        photo = Image.new("RGB", (2480, 3508), "white")
+        photo.paste(turned(face, degrees), (860, 1050))
+        faces = _faces(extraction.embed_only_face([saved(photo)])[0])
+        found += len(faces) == 1 and float(np.dot(faces[0].embedding, known)) > 0.5
+    assert found >= 7
 
 
 def test_a_turned_face_makes_the_photo_be_searched_at_its_turn() -> None:
