@@ -100,7 +100,7 @@ class Detector:
         pixels beyond those of the image: for a photo of 3 : 4 a quarter less work than a square.
         """
         fitted = fit(pixels, size)
-        return self.detect_fitted(fitted, size).scaled(pixels.shape[1] / fitted.shape[1])
+        return self.detect_fitted(fitted, size).scaled(reduction(pixels, fitted))
 
     def detect_fitted(self, fitted: NDArray[np.uint8], size: int, lowest: float | None = None) -> Candidates:
         """The same for an image that `fit` has brought to `size`, in its pixels; from the score `lowest` if given."""
@@ -190,6 +190,15 @@ def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     scale = size / max(height, width)
     fitted_size = (max(1, int(width * scale)), max(1, int(height * scale)))
     return np.asarray(cv2.resize(pixels, fitted_size), dtype=np.uint8)
+
+
+def reduction(pixels: NDArray[np.uint8], fitted: NDArray[np.uint8]) -> float:
+    """How many pixels of an image are one of what `fit` made of it, by the longer side.
+
+    The shorter side is rounded down: for 66.9 pixels that become 66, faces at the end of 1920 would be moved by 26.
+    """
+    before, after = (int(max(each.shape[:2])) for each in (pixels, fitted))
+    return before / after
 
 
 def without_overlaps(found: Candidates, threshold: float) -> Candidates:

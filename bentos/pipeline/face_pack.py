@@ -12,7 +12,7 @@ from bentos.domain.faces import BoundingBox, Embedding, Face, Landmarks
 from bentos.pipeline.alignment import align
 from bentos.pipeline.detector import Candidates
 from bentos.pipeline.landmark_refiner import LandmarkRefiner, RefinedFace
-from bentos.pipeline.large_photos import detect_in_parts, detect_in_two_passes
+from bentos.pipeline.large_photos import detect_in_parts, detect_in_two_passes, side_of_input
 from bentos.pipeline.pack_info import PackInfo
 from bentos.pipeline.pack_models import PackModels
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
@@ -114,7 +114,7 @@ class FacePack:
 
         def search(side: int) -> Work[Candidates]:
             pixels, scale = image.reduced(side)
-            part_side = min(side, max(size, large_size))
+            part_side = min(side, max(size, side_of_input(large_size)))
 
             def search_part(part: Pixels) -> Work[Candidates]:
                 return detect_turned(part, turn, lambda turned: detect(image, turned, part_side, lowest))

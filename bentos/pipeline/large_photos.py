@@ -35,10 +35,15 @@ def detect_in_two_passes(
     have no more pixels in it than in the first, and the second pass never enlarges the photo.
     """
     found = yield from detect(size)
-    larger = second_pass_side(large_size, longer_side, shorter_side) // _MULTIPLE * _MULTIPLE
+    larger = side_of_input(second_pass_side(large_size, longer_side, shorter_side))
     if larger <= size:
         return found
     return without_overlaps(found.joined((yield from detect(larger))))
+
+
+def side_of_input(most: int) -> int:
+    """The largest side of the detector's input that has at most so many pixels."""
+    return most // _MULTIPLE * _MULTIPLE
 
 
 def second_pass_side(large_size: int, longer_side: int, shorter_side: int) -> int:

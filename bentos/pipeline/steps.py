@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from bentos.domain.errors import FaceSearchError
 from bentos.domain.faces import Embedding, Face
 from bentos.imaging.decoding import DecodedImage
-from bentos.pipeline.detector import Candidates, SurestFace, fit
+from bentos.pipeline.detector import Candidates, SurestFace, fit, reduction
 from bentos.pipeline.pyramid import ImagePyramid, Pixels
 from bentos.pipeline.stage_clock import Stage
 
@@ -90,7 +90,7 @@ def detect(image: ImagePyramid, pixels: Pixels, side: int, lowest: float | None 
     fitted = fit(pixels, side)
     found: Candidates
     [found] = yield Detect(image, [DetectorInput(fitted, side, lowest)])
-    return found.scaled(pixels.shape[1] / fitted.shape[1])
+    return found.scaled(reduction(pixels, fitted))
 
 
 def look(image: ImagePyramid, squares: Sequence[Pixels]) -> Work[Sequence[SurestFace]]:

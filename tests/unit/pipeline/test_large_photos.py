@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from bentos.pipeline.detector import Candidates
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.large_photos import detect_in_parts, detect_in_two_passes
 from bentos.pipeline.steps import Work
-from bentos.runner.local import extraction_of
+from bentos.runner.local import extraction_of, pack_of
 from models.altered import Scene, crowd, opened, selfie
+from tests.unit.pipeline.shown import shown
 
 NOBODY = Candidates(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2)))
 
@@ -78,6 +80,33 @@ def test_the_faces_of_a_panorama_are_found(extraction: Extraction, is_tall: bool
     faces = _faces(extraction.detect_and_embed([scene.jpeg])[0])
     assert _seen(scene, faces) == len(faces) == len(scene.places)
     assert min(float(known @ each.embedding) for each in faces) > 0.8
+
+
+def test_a_face_has_its_place_in_a_long_narrow_photo_that_is_tall(extraction: Extraction) -> None:
+    """In the detector's input such a photo is 66.7 pixels wide, which are rounded."""
+    face = selfie(opened(photos.astronaut()), BoundingBox(178, 63, 269, 174))
+    scene = crowd("column", (67, 13001), [face], count=20, side=23)
+    faces = _faces(extraction.detect([scene.jpeg])[0])
+    assert _seen(scene, faces) == len(faces) == len(scene.places)
+    for each in faces:
+        middle = np.mean([y for _, y in each.landmarks])
+        assert abs(middle - (each.bbox.y1 + each.bbox.y2) / 2) < 0.2 * (each.bbox.y2 - each.bbox.y1)
+
+
+def test_every_input_of_the_detector_has_sides_that_it_accepts(pack_folder: Path) -> None:
+    """Its strides divide them, for providers whose inputs are square also where DETECTION_LARGE_SIZE is no multiple."""
+    pack = pack_of(pack_folder, Settings())
+    for sides in ((300, 4000), (3000, 4000), (3999, 77)):
+        image = shown(np.zeros((*sides, 3), np.uint8))
+        work = pack.candidates(image, most=1, large_size=1900)
+        asked: list[int] = []
+        with suppress(StopIteration):
+            step = next(work)
+            while True:
+                asked += [each.side for each in step.items]
+                step = work.send([NOBODY for _ in step.items])
+        assert max(asked) == 1888
+        assert all(side % 32 == 0 for side in asked)
 
 
 @pytest.mark.parametrize(
