@@ -19,6 +19,12 @@ _SHARE = 3 / 4
 _PANORAMA = 1.5
 """A photo is searched in parts when its longer side then has this many times `large_size` pixels: from 3 : 1 on."""
 
+_LONGEST = 8
+"""The longer side of a photo has at most this many times `large_size` pixels then: nine parts, from 85 : 1 on.
+
+Every part costs a GPU as much as a whole photo, however narrow it is.
+"""
+
 
 def detect_in_two_passes(
     detect: Callable[[int], Work[Candidates]],
@@ -52,7 +58,7 @@ def second_pass_side(large_size: int, longer_side: int, shorter_side: int) -> in
     With a longer side of `large_size`, 20,000 x 400 pixels would become 1920 x 38, and no face would be left.
     """
     wanted = large_size * math.sqrt(_SHARE * longer_side / shorter_side)
-    side = min(longer_side, int(wanted))
+    side = min(longer_side, int(wanted), _LONGEST * large_size)
     return side if side >= _PANORAMA * large_size else min(longer_side, large_size)
 
 

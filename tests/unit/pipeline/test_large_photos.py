@@ -93,10 +93,12 @@ def test_a_face_has_its_place_in_a_long_narrow_photo_that_is_tall(extraction: Ex
         assert abs(middle - (each.bbox.y1 + each.bbox.y2) / 2) < 0.2 * (each.bbox.y2 - each.bbox.y1)
 
 
-def test_every_input_of_the_detector_has_sides_that_it_accepts(pack_folder: Path) -> None:
-    """Its strides divide them, for providers whose inputs are square also where DETECTION_LARGE_SIZE is no multiple."""
+def test_a_photo_of_any_sides_is_searched_in_at_most_ten_inputs_that_the_detector_accepts(
+    pack_folder: Path,
+) -> None:
+    """Its strides divide their sides, for providers whose inputs are square, with any DETECTION_LARGE_SIZE."""
     pack = pack_of(pack_folder, Settings())
-    for sides in ((300, 4000), (3000, 4000), (3999, 77)):
+    for sides in ((300, 4000), (3000, 4000), (3999, 77), (200, 17000), (110, 65000), (60, 38000), (9, 5700)):
         image = shown(np.zeros((*sides, 3), np.uint8))
         work = pack.candidates(image, most=1, large_size=1900)
         asked: list[int] = []
@@ -107,6 +109,7 @@ def test_every_input_of_the_detector_has_sides_that_it_accepts(pack_folder: Path
                 step = work.send([NOBODY for _ in step.items])
         assert max(asked) == 1888
         assert all(side % 32 == 0 for side in asked)
+        assert len(asked) <= 1 + 9
 
 
 @pytest.mark.parametrize(
@@ -121,6 +124,7 @@ def test_every_input_of_the_detector_has_sides_that_it_accepts(pack_folder: Path
         ((5000, 1600), 1920, [640, 2912]),
         ((2500, 100), 1920, [640, 1920]),
         ((20000, 400), 1920, [640, 11744]),
+        ((65000, 110), 1920, [640, 15360]),
         ((5000, 3000), 0, [640]),
         ((20000, 400), 0, [640]),
     ],
