@@ -29,6 +29,8 @@ from tests.crowds import crowd
 
 FACES = 400
 LOOKS = Settings().landmark_looks
+MOST_REFUSED = 200
+"""Candidates that are examined in one turn when none of them is a face."""
 MOST_LOOKS = 5
 """Looks at one candidate: one turned by its landmarks, and four for the turns."""
 
@@ -233,6 +235,18 @@ def test_a_selfie_of_noise_costs_a_fixed_number_of_looks(extraction: Extraction,
     assert detections == 6  # at two sizes in two turns, at one in the others
     assert runs.looks <= detections * (LISTED + 2 * 8 * 4)
     assert runs.landmarks == runs.recogniser == []
+
+
+@pytest.mark.parametrize("method", ["detect", "embed_largest_face"])
+def test_a_photo_of_many_blurred_faces_costs_a_fixed_number_of_looks(
+    extraction: Extraction, runs: Runs, method: str
+) -> None:
+    """The detector is sure of about a thousand of them in two turns, and the landmark model confirms none."""
+    face = cv2.imread(str(photos.astronaut()))[30:200, 160:290]
+    blurred = cv2.GaussianBlur(cv2.resize(face, (40, 52)), (0, 0), 3)
+    image = cv2.imencode(".jpg", np.tile(blurred, (32, 32, 1)))[1].tobytes()
+    assert found(getattr(extraction, method)([image])[0]).faces == ()
+    assert MOST_REFUSED < runs.looks <= 4 * MOST_REFUSED * MOST_LOOKS
 
 
 def test_doubtful_candidates_are_listed_only_after_examination(
