@@ -32,8 +32,8 @@ from tests.unit.imaging.image_bombs import oversized_png
 
 Found = FacesInImage | FaceSearchError
 LEAST_COSINE = 0.9995
-"""Of an embedding to that of the same face in an image that is worked on alone, in its own shape: landmarks differ by up
-to a tenth of a pixel, because the detector sees other margins."""
+"""Of an embedding to that of the same face in an image that is worked on alone, in its own shape: landmarks differ by a
+tenth of a pixel, because the detector sees other margins."""
 EVER = Ticket(deadline=float("inf"))
 _numbers = count(1)
 
