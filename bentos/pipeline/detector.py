@@ -193,9 +193,10 @@ def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def reduction(pixels: NDArray[np.uint8], fitted: NDArray[np.uint8]) -> float:
-    """How many pixels of an image are one of what `fit` made of it, by the longer side.
+    """The factor by which `fit` has shrunk an image: its longer side before / after.
 
-    The shorter side is rounded down: for 66.9 pixels that become 66, faces at the end of 1920 would be moved by 26.
+    `fit` rounds the shorter side down, so that it gives another factor: with 66 instead of 66.9 pixels, a face at the
+    end of a longer side of 1920 pixels would be placed 26 pixels away.
     """
     before, after = (int(max(each.shape[:2])) for each in (pixels, fitted))
     return before / after

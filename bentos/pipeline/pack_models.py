@@ -13,16 +13,13 @@ import cv2
 import numpy as np
 import onnxruntime
 from insightface.app import FaceAnalysis
-from numpy.typing import NDArray
 
 from bentos.pipeline.chunks import CHUNK
-from bentos.pipeline.detector import Candidates, Detector, SurestFace
+from bentos.pipeline.detector import Candidates, Detector, Floats, SurestFace
 from bentos.pipeline.pack_info import LANDMARKS_FILE
-from bentos.pipeline.providers import CPU, Provider, load_libraries, require_in_use
+from bentos.pipeline.providers import CPU, Provider, load_libraries, names_of, require_in_use
 from bentos.pipeline.pyramid import Pixels
 from bentos.pipeline.steps import Detect, DetectorInput, Step
-
-Floats = NDArray[np.float32]
 
 
 class PackModels(Protocol):
@@ -124,7 +121,7 @@ class SingleModels:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        load_libraries([name for name, _ in providers])
+        load_libraries(names_of(providers))
         analysis = open_analysis(folder, providers, options, threshold=threshold, size=size)
         self.detector = Detector(
             analysis.models["detection"], threshold=threshold, always_square=providers[0][0] != CPU
@@ -136,7 +133,7 @@ class SingleModels:
             str(folder / LANDMARKS_FILE), options, providers=list(providers)
         )
         for session in (*(model.session for model in analysis.models.values()), self._landmarks):
-            require_in_use(session, [name for name, _ in providers])
+            require_in_use(session, names_of(providers))
 
     def most(self, kind: type[Step]) -> int:
         """See `PackModels`."""

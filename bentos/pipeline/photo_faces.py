@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bentos.domain.faces import BoundingBox, Face, FacesInImage
-from bentos.pipeline.chunks import CHUNK, in_chunks
+from bentos.pipeline.chunks import in_chunks
 from bentos.pipeline.face_pack import FaceCandidates, FacePack
 from bentos.pipeline.pyramid import ImagePyramid
 from bentos.pipeline.regions import Part, centre_in
@@ -23,7 +23,7 @@ _MAY_BE_MEANT = 0.2
 _MOST_REFUSED = 200
 """When so many candidates of one turn have been examined and none is a face, the others are not examined.
 
-A picture of a thousand blurred faces would otherwise take five seconds, five close-up detections for each in two turns.
+A picture of a thousand blurred faces would otherwise take five seconds, for close-up detections of each in every turn.
 """
 
 Examine = Callable[[Source, Sequence[Face]], Work[list[Face]]]
@@ -80,11 +80,12 @@ class PhotoFaces:
 
     def every_face(self, source: Source, candidates: Sequence[Face]) -> Work[list[Face]]:
         """All faces among the candidates."""
-        found: list[Face] = []
-        for number, chunk in enumerate(in_chunks(candidates)):
-            if number * CHUNK == _MOST_REFUSED and not (yield from _is_any_confirmed(source, found)):
+        best, others = candidates[:_MOST_REFUSED], candidates[_MOST_REFUSED:]
+        found = yield from self._settled(source, best)
+        if others:
+            if not (yield from _is_any_confirmed(source, found)):
                 return []
-            found += yield from settled(self._pack, source, chunk)
+            found += yield from self._settled(source, others)
         found = once_each(found)
         yield from source.sharpen_for(found)
         return (yield from confirmed(source, found))
@@ -105,6 +106,12 @@ class PhotoFaces:
             )
 
         return meant
+
+    def _settled(self, source: Source, candidates: Sequence[Face]) -> Work[list[Face]]:
+        found: list[Face] = []
+        for chunk in in_chunks(candidates):
+            found += yield from settled(self._pack, source, chunk)
+        return found
 
     def _candidates(self, image: ImagePyramid, turn: int, region: BoundingBox | None) -> Work[FaceCandidates]:
         if region is None:

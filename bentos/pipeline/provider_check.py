@@ -13,12 +13,13 @@ import sys
 from collections.abc import Sequence
 
 from bentos.pipeline.providers import (
-    CPU,
     Provider,
     ProviderNotInUse,
+    errors_as_not_in_use,
+    is_only_cpu,
     load_libraries,
-    reason_of,
-    require_in_use,
+    names_of,
+    open_session,
 )
 
 WITHIN_S = 120.0
@@ -27,9 +28,9 @@ WITHIN_S = 120.0
 
 def require_working(providers: Sequence[Provider]) -> None:
     """Raise `ProviderNotInUse` unless a network runs with all `providers` and their options."""
-    if {name for name, _ in providers} <= {CPU}:
+    if is_only_cpu(names_of(providers)):
         return
-    names = ", ".join(name for name, _ in providers)
+    names = ", ".join(names_of(providers))
     try:
         tried = subprocess.run(
             [sys.executable, "-m", __name__, json.dumps(providers)],
@@ -49,26 +50,16 @@ def require_working(providers: Sequence[Provider]) -> None:
 
 
 def _run_small_network(providers: Sequence[Provider]) -> None:
-    import numpy as np  # noqa: PLC0415 - these four only in the process that tries
+    import numpy as np  # noqa: PLC0415 - these three only in the process that tries
     import onnx  # noqa: PLC0415
-    import onnxruntime  # noqa: PLC0415
     from onnx import helper  # noqa: PLC0415
 
-    names = [name for name, _ in providers]
     tensors = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [4]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "small", tensors[:1], tensors[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    load_libraries(names)
-    try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(),
-            providers=[(name, dict(options)) for name, options in providers],
-            enable_fallback=0,  # otherwise an option that is not known means the CPU
-        )
-        session.run(None, {"x": np.ones(4, np.float32)})
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
-        raise ProviderNotInUse(f"{', '.join(names)} cannot be used: {reason_of(error)}") from None
-    require_in_use(session, names)
+    load_libraries(names_of(providers))
+    with errors_as_not_in_use(providers):
+        open_session(model.SerializeToString(), providers).run(None, {"x": np.ones(4, np.float32)})
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ Pixels = NDArray[np.uint8]
 BLACK, GREY = 0, 127
 """What a warp may show outside of the photo, a value for all channels.
 
-Beside black, networks see an edge where the photo ends and miss faces that the edge cuts; grey is near the zero with
-which their convolutions fill up.
+Beside black, networks see an edge where the photo ends and miss faces that the edge cuts. Normalised grey is nearly
+zero, as are the values that their convolutions assume beyond the border of the input.
 """
 
 

@@ -28,13 +28,12 @@ from bench.runner_load import measure, runner_alone
 from bench.selfie_pool import DEFAULT_FOLDER, selfie_pool
 from bench.settings_of import settings_of
 from bentos.demo.process import DidNotStart
+from bentos.pipeline.batched.fixed_session import CUDA
 from bentos.pipeline.pack_store import face_pack_folder
 from bentos.pipeline.providers import CPU, ProviderNotInUse, reason_of, require_available
 from bentos.runner.cpus import available_cpus, decode_threads, runner_processes
 from bentos.runner.fixed_batches import FixedBatches
 from bentos.runner.local import extraction_of
-
-CUDA = "CUDAExecutionProvider"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,9 +12,8 @@ import numpy as np
 from bentos.pipeline.batched import graphs
 from bentos.pipeline.batched.bucketed_network import BucketedNetwork
 from bentos.pipeline.batched.canvases import Canvas, canvas_for
-from bentos.pipeline.batched.fixed_session import Floats
 from bentos.pipeline.batched.opening import LANDMARKS, LOOKS, RECOGNISER, Networks, Sizes, detector_name
-from bentos.pipeline.detector import Candidates, SurestFace, without_overlaps
+from bentos.pipeline.detector import Candidates, Floats, SurestFace, without_overlaps
 from bentos.pipeline.pack_models import PackInputs
 from bentos.pipeline.pyramid import Pixels
 from bentos.pipeline.steps import DetectorInput, Step

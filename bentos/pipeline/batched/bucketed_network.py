@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bentos.pipeline.batched.buckets import runs_of
-from bentos.pipeline.batched.fixed_session import FixedSession, Floats
+from bentos.pipeline.batched.fixed_session import FixedSession
+from bentos.pipeline.detector import Floats
 from bentos.pipeline.pyramid import Pixels
 
 OpenSession = Callable[[int], FixedSession]
@@ -24,12 +25,8 @@ class BucketedNetwork:
     def __init__(
         self, open_session: OpenSession, sizes: Sequence[int], *, start: int, opens_early: bool
     ) -> None:
-        self._open_session, self._sizes, self._start, self._opens_early = (
-            open_session,
-            sizes,
-            start,
-            opens_early,
-        )
+        self._open_session, self._sizes = open_session, sizes
+        self._start, self._opens_early = start, opens_early
         self._sessions: dict[int, FixedSession] = {}
         self.batch = 1
 

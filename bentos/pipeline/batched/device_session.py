@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from bentos.pipeline.batched.cuda_runtime import CudaRuntime
+from bentos.pipeline.detector import Floats
 
-Floats = NDArray[np.float32]
 DEVICE = "cuda"
 """ONNX Runtime's name of the device on which inputs and outputs lie."""
 

@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 from bentos.pipeline.batched.cuda_runtime import cuda_runtime
 from bentos.pipeline.batched.device_session import DeviceSession
 from bentos.pipeline.batched.self_check import LEAST_COSINE, SelfCheck
+from bentos.pipeline.detector import Floats
 from bentos.pipeline.providers import (
     CPU,
     Provider,
-    ProviderNotInUse,
+    errors_as_not_in_use,
+    is_only_cpu,
     load_libraries,
+    names_of,
+    open_session,
     reason_of,
-    require_in_use,
 )
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float32]
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
@@ -75,18 +77,15 @@ class FixedSessions:
         self._threads = threads
         self._providers = providers
         self._unconfirmed: list[tuple[Sequence[int], FixedSession, SelfCheck]] = []
-        load_libraries([name for name, _ in providers])
+        self._names = names_of(providers)
+        load_libraries(self._names)
         # Before anything else uses the GPU.
-        self._runtime = cuda_runtime() if {name for name, _ in providers} & {CUDA, TENSORRT} else None
+        self._runtime = cuda_runtime() if {CUDA, TENSORRT}.intersection(self._names) else None
 
     def check(self, model: bytes) -> None:
         """Raise `ProviderNotInUse` when `model` does not run with all providers, or they do not take an option."""
-        try:
+        with errors_as_not_in_use(self._providers):
             self._session(model, self._providers)
-        except ProviderNotInUse:
-            raise
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no other class in common
-            raise ProviderNotInUse(f"{self._names} cannot be used: {reason_of(error)}") from None
 
     def open(self, model: bytes, shape: Sequence[int], *, is_usual: bool = True) -> FixedSession:
         """A session for `model`, whose single input has this `shape`. Raises what ONNX Runtime raises.
@@ -95,7 +94,7 @@ class FixedSessions:
         outputs are not those of the CPU. Where the GPU does not run it either, as when its memory is used up, a network
         that is not usual runs on the CPU.
         """
-        if self._is_on_cpu:
+        if is_only_cpu(self._names):
             return self._on_host(model, shape)
         providers: list[Provider] = [
             (name, {**_defaults(name, model), **given}) for name, given in self._providers
@@ -131,15 +130,7 @@ class FixedSessions:
     @property
     def builds_engines(self) -> bool:
         """Whether opening a session takes minutes, unless its engine is in a volume."""
-        return any(name == TENSORRT for name, _ in self._providers)
-
-    @property
-    def _names(self) -> str:
-        return ", ".join(name for name, _ in self._providers)
-
-    @property
-    def _is_on_cpu(self) -> bool:
-        return {name for name, _ in self._providers} <= {CPU}
+        return TENSORRT in self._names
 
     def _opened(
         self, model: bytes, shape: Sequence[int], providers: Sequence[Provider], *, is_usual: bool
@@ -162,17 +153,10 @@ class FixedSessions:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
-        if {name for name, _ in providers} <= {CPU}:
+        if is_only_cpu(names_of(providers)):
             _share_memory(options)
         options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(
-            model,
-            options,
-            providers=[(name, dict(given)) for name, given in providers],
-            enable_fallback=0,  # otherwise an option that is not known means the CPU
-        )
-        require_in_use(session, [name for name, _ in providers])
-        return session
+        return open_session(model, providers, options)
 
 
 def _defaults(provider: str, model: bytes) -> Mapping[str, str]:

@@ -76,7 +76,7 @@ def networks_of(
 
     Photos are mostly 3 : 4. The detectors for square photos and for the second pass over large ones are opened by the
     first such photo, which waits for a second: each shape holds up to half a gigabyte of the GPU's memory.
-    `most_images`: no batch of the detector needs to be larger. `threads`: of ONNX Runtime on a CPU.
+    `most_images`: no batch of the detector needs to be larger.
     Raises `ProviderNotInUse` when a network does not run with all `providers`.
     """
     opening = _Opening(folder, inputs, sessions)

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.pipeline.batched.graphs import ALL_ROWS, ALL_SCORES, BEST_ROWS, BEST_SCORES
-
-Floats = NDArray[np.float32]
+from bentos.pipeline.detector import Floats
 
 LEAST_COSINE = 0.98
 """Between the outputs for one input: TF32 keeps 0.99999 of the recogniser's; outputs for the other picture have less
