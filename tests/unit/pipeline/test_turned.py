@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bentos.demo import photos
+from bentos.domain.errors import FaceSearchError
 from bentos.domain.faces import BoundingBox, Embedding, Face, FacesInImage
 from bentos.pipeline.extraction import Extraction
 from bentos.pipeline.turned import next_turn, once_each, turn_of
@@ -159,20 +161,37 @@ def test_an_upright_photo_is_searched_once_and_one_without_faces_in_every_turn()
     assert next_turn([0, 1, 2, 3], []) is None
 
 
+def _people_found(
+    ask: Callable[[list[bytes]], list[FacesInImage | FaceSearchError]],
+    upright: list[Embedding],
+    degrees: int,
+    *,
+    width: int,
+    size: tuple[int, int],
+    at: tuple[int, int],
+) -> int:
+    """How many of the people `ask` finds, each turned by `degrees` on a white photo of this `size`.
+
+    `width`: of the part of the photo that shows the person before it is turned, pixels; `at`: where it is pasted.
+    """
+    found = 0
+    for (picture, box), known in zip(_people(), upright, strict=True):
+        face = selfie(picture, box)
+        face = face.resize((width, width * face.height // face.width))
+        photo = Image.new("RGB", size, "white")
+        photo.paste(turned(face, degrees), at)
+        faces = _faces(ask([saved(photo)])[0])
+        found += len(faces) == 1 and float(np.dot(faces[0].embedding, known)) > 0.5
+    return found
+
+
 @pytest.mark.parametrize("degrees", [180, 270])
 def test_the_only_face_of_a_large_turned_photo_is_found_however_small(
     extraction: Extraction, upright: list[Embedding], degrees: int
 ) -> None:
     """Upside down, one of the eight is found unless the photo is searched in that turn; two or three at 270°."""
-    found = 0
-    for (picture, box), known in zip(_people(), upright, strict=True):
-        face = selfie(picture, box)
-        face = face.resize((176, 176 * face.height // face.width))
-        photo = Image.new("RGB", (4000, 3000), "white")
-        photo.paste(turned(face, degrees), (1400, 900))
-        faces = _faces(extraction.detect_and_embed([saved(photo)])[0])
-        found += len(faces) == 1 and float(np.dot(faces[0].embedding, known)) > 0.5
-    assert found >= 7
+    ask = extraction.detect_and_embed
+    assert _people_found(ask, upright, degrees, width=176, size=(4000, 3000), at=(1400, 900)) >= 7
 
 
 @pytest.mark.parametrize("degrees", [180, 270])
@@ -180,15 +199,8 @@ def test_a_turned_selfie_in_which_the_face_is_small_finds_its_person(
     extraction: Extraction, upright: list[Embedding], degrees: int
 ) -> None:
     """Upside down, two of the eight are found unless the selfie is searched in that turn; six at 270°."""
-    found = 0
-    for (picture, box), known in zip(_people(), upright, strict=True):
-        face = selfie(picture, box)
-        face = face.resize((550, 550 * face.height // face.width))
-        photo = Image.new("RGB", (2480, 3508), "white")
-        photo.paste(turned(face, degrees), (860, 1050))
-        faces = _faces(extraction.embed_only_face([saved(photo)])[0])
-        found += len(faces) == 1 and float(np.dot(faces[0].embedding, known)) > 0.5
-    assert found >= 7
+    ask = extraction.embed_only_face
+    assert _people_found(ask, upright, degrees, width=550, size=(2480, 3508), at=(860, 1050)) >= 7
 
 
 def test_a_turned_face_makes_the_photo_be_searched_at_its_turn() -> None:
